@@ -1,0 +1,1 @@
+"""The world behind the ports: engines, clocks, plugins. Third-party exceptions become ours here."""

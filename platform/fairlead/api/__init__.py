@@ -1,0 +1,1 @@
+"""HTTP in: a controller file per resource."""

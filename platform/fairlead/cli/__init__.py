@@ -1,0 +1,1 @@
+"""The fairlead command: a client of the REST API."""

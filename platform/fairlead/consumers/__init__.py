@@ -1,0 +1,1 @@
+"""Log in: a file per read model or process manager."""

@@ -1,0 +1,1 @@
+"""Pure decisions and facts: no I/O, no clock, no randomness."""

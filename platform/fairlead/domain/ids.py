@@ -1,0 +1,18 @@
+"""Identifiers of the platform's own aggregates. Text, prefixed, time-ordered."""
+
+from typing import NewType
+
+RunId = NewType("RunId", str)  # run_…
+CallId = NewType("CallId", str)  # tcl_<run>-<n>: derived, so that a decision needs no randomness
+ApprovalId = NewType("ApprovalId", str)  # apr_<run>-<n>
+QuestionId = NewType("QuestionId", str)  # qst_<run>-<n>
+TimerId = NewType("TimerId", str)  # tmr_<run>-<n>
+WorkflowId = NewType("WorkflowId", str)  # wfl_<hash of workspace and name>: one stream per name
+CommandId = NewType("CommandId", str)  # cmd_…: one decision; also the identity of the commit it made
+
+PREFIX_OF_KIND = {"run": "run_", "approval": "apr_", "workflow": "wfl_", "tenant": "tnt_"}
+
+
+def child_id(prefix: str, parent_id: str, number: int) -> str:
+    """`child_id("tcl", "run_x", 3)` is `tcl_x-3`: unique, ordered, and known without asking."""
+    return f"{prefix}_{parent_id.partition('_')[2]}-{number}"

@@ -1,0 +1,8 @@
+"""Points in time: aware, UTC. The domain is told the time; it never asks."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+Instant = Annotated[datetime, Meta(tz=True)]

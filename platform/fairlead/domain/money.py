@@ -1,0 +1,5 @@
+"""Money is a whole number of millionths of a US dollar."""
+
+from typing import NewType
+
+UsdMicros = NewType("UsdMicros", int)

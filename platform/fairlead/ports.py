@@ -1,0 +1,119 @@
+"""The Protocols that everything above is written against. Each has a real and a memory implementation
+that pass the same suite in tests/contract."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol, runtime_checkable
+
+from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
+from fairlead.domain.envelope import Sequence as LogSequence
+
+AnyCommit = Commit[Any]
+AnyRecorded = Recorded[Any]
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """The only place time comes from."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+
+
+@runtime_checkable
+class Ids(Protocol):
+    """The only place randomness becomes identity."""
+
+    def new(self, prefix: str) -> str:
+        """`new("run")` is `run_` and 26 characters that sort by time of creation."""
+
+
+@runtime_checkable
+class Log(Protocol):
+    """The truth. Every method raises Unavailable when the engine does not answer."""
+
+    async def append(self, commit: AnyCommit, expected: LogSequence) -> LogSequence:
+        """Store the commit if the stream's last commit is at `expected` (0: the stream is empty).
+
+        Durable when it returns. Retries an unknown answer by itself under the same commit id, so one call makes
+        at most one commit. Raises StreamMoved when the stream's last commit is elsewhere.
+        """
+
+    async def read(self, stream: StreamRef, after: LogSequence = LogSequence(0)) -> list[AnyRecorded]:
+        """Commits of one stream past `after`, oldest first, in one round trip (strongly consistent)."""
+
+    async def heads(self, streams: Sequence[StreamRef]) -> list[LogSequence]:
+        """Sequence of the last commit of each stream, 0 where there is none, in one round trip."""
+
+    def follow(
+        self, after: LogSequence, kinds: Sequence[Kind] = (), max_batch: int = 500
+    ) -> AbstractAsyncContextManager["Batches"]:
+        """Every commit past `after` in log order, then new ones as they come. Keeps no position: the caller does."""
+
+    def share(
+        self, group: str, kinds: Sequence[Kind] = (), max_batch: int = 100
+    ) -> AbstractAsyncContextManager["Shares"]:
+        """Commits by partition, shared among all processes that share `group`.
+
+        One process holds a partition at a time; order within a stream is kept; when the holder dies another
+        takes over from the last acknowledged commit. Delivery is at least once.
+        """
+
+    async def last_sequence(self) -> LogSequence:
+        """Sequence of the newest commit of all, 0 for an empty log."""
+
+
+class Batches(Protocol):
+    def __aiter__(self) -> AsyncIterator[list[AnyRecorded]]:
+        """Non-empty batches, in order. An empty list is yielded once each time the reader has caught up."""
+
+
+class Delivery(Protocol):
+    """Commits of one partition, in order."""
+
+    partition: int
+    recorded: Sequence[AnyRecorded]
+
+    async def ack(self) -> None:
+        """All of this delivery is dealt with."""
+
+    async def nack(self, delay_s: float) -> None:
+        """None of this delivery is dealt with: hand it over again after the delay."""
+
+
+class Shares(Protocol):
+    def __aiter__(self) -> AsyncIterator[Delivery]: ...
+
+
+class Order(Protocol):
+    """A job taken from a lane. Unfinished orders come back after their lease."""
+
+    body: bytes
+    deliveries: int  # 1 the first time
+
+    async def done(self) -> None: ...
+
+    async def extend(self) -> None:
+        """Heartbeat: start the lease anew."""
+
+    async def later(self, delay_s: float) -> None: ...
+
+
+class Jobs(Protocol):
+    """Orders: may be lost and are made again from the facts. Publishing does not wait for the engine."""
+
+    async def publish(self, lane: str, tenant_id: str, order_id: str, body: bytes) -> None:
+        """`order_id` de-duplicates within two minutes."""
+
+    def take(self, lane: str, max_in_flight: int) -> AbstractAsyncContextManager[AsyncIterator[Order]]: ...
+
+
+class Timers(Protocol):
+    """Durable alarms. Setting the same timer id again replaces it."""
+
+    async def set(self, tenant_id: str, timer_id: str, due_at: datetime, body: bytes) -> None: ...
+
+    async def clear(self, tenant_id: str, timer_id: str) -> None: ...
+
+    def due(self, max_in_flight: int) -> AbstractAsyncContextManager[AsyncIterator[Order]]: ...

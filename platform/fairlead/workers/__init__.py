@@ -1,0 +1,1 @@
+"""Orders in, effects out, outcomes back to the log."""

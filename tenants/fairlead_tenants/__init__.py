@@ -1,0 +1,1 @@
+"""Tenancy, pure: who may do what, in whose data."""
