@@ -1,0 +1,336 @@
+"""Facts of a run. Tags are permanent; a new shape is a new tag and an upcaster.
+
+A call passes requested → judged → dispatched → completed, and leaves that path by denied, approval_requested, failed,
+outcome_unknown or released. `step` is the planner's path of the step (see planning/seam.py).
+"""
+
+from typing import Any, Literal
+
+from fairlead_sdk.contract import Effect, Idempotency
+from fairlead_tenants.ids import EnvironmentId, PrincipalId, WorkspaceId
+from msgspec import Struct
+
+from fairlead.domain.envelope import Event
+from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId, WorkflowId
+from fairlead.domain.instant import Instant
+
+ErrorClass = Literal[
+    "transient", "rate_limited", "timeout", "permanent", "validation", "policy", "permission", "unknown_outcome"
+]
+Verdict = Literal["allow", "deny", "require_approval"]
+DeniedBy = Literal["policy", "approval", "permission", "limit"]
+LimitName = Literal["tool_calls", "model_calls", "steps", "tokens", "cost_usd_micros"]
+QuestionPurpose = Literal["step", "limit", "outcome"]
+SettledHow = Literal["call", "read_back", "person"]
+
+
+class RunLimits(Struct, frozen=True, kw_only=True):
+    """The most a run may use. The limit-th is allowed, the next is not."""
+
+    tool_calls: int
+    model_calls: int
+    steps: int
+    tokens: int
+    cost_usd_micros: int
+    on_limit: Literal["end", "ask"] = "end"
+
+
+class CallRetry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which failures of a call are tried again, how often and how far apart (full jitter, doubling)."""
+
+    attempts: int = 3
+    initial_ms: int = 500
+    max_ms: int = 30_000
+    on: tuple[ErrorClass, ...] = ("transient", "timeout", "rate_limited")
+
+
+class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
+    workflow_id: WorkflowId
+    workflow_name: str
+    workflow_version: int
+    workflow_hash: str
+    workspace_id: WorkspaceId
+    environment_id: EnvironmentId
+    agent_principal_id: PrincipalId
+    planner: str
+    policy_version: str
+    input: Any
+    limits: RunLimits
+    started_at: Instant
+    deadline_at: Instant
+    labels: dict[str, str] = {}
+
+
+class RunForked(Event, frozen=True, kw_only=True, tag="run.forked.v1"):
+    """A child begins with what its parent knew at `parent_version`. The parent is not touched.
+
+    `inherited` are the parent's first events, so that a child can be read and exported alone.
+    """
+
+    parent_run_id: RunId
+    parent_version: int
+    inherited: tuple["RunEvent", ...]
+    reason: str
+    started_at: Instant
+    deadline_at: Instant
+
+
+class ChoiceMade(Event, frozen=True, kw_only=True, tag="run.choice_made.v1"):
+    """A condition or a list was evaluated once; the planner reads it back from here ever after."""
+
+    step: str
+    choice: Any
+
+
+class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.requested.v1", omit_defaults=True):
+    call_id: CallId
+    step: str
+    tool: str
+    tool_version: str
+    schema_hash: str
+    effect: Effect
+    idempotency: Idempotency
+    arguments: Any
+    timeout_s: float
+    retry: CallRetry = CallRetry()
+
+
+class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1", omit_defaults=True):
+    call_id: CallId
+    verdict: Verdict
+    rule_id: str
+    policy_version: str
+    reason: str = ""
+
+
+class ToolCallDispatched(Event, frozen=True, kw_only=True, tag="tool_call.dispatched.v1"):
+    call_id: CallId
+    attempt: int
+
+
+class ToolCallStarted(Event, frozen=True, kw_only=True, tag="tool_call.started.v1"):
+    """Recorded before the effect of a tool that cannot repeat itself harmlessly, so that a lost answer is noticed."""
+
+    call_id: CallId
+    attempt: int
+    worker: str
+
+
+class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.completed.v1", omit_defaults=True):
+    """`output` is redacted; `output_sha256` is over the canonical JSON of what is recorded here."""
+
+    call_id: CallId
+    attempt: int
+    output: Any
+    output_sha256: str
+    latency_us: int
+    worker: str
+    settled: SettledHow = "call"
+
+
+class ToolCallFailed(Event, frozen=True, kw_only=True, tag="tool_call.failed.v1", omit_defaults=True):
+    """One attempt failed. `retry_at` says when the next begins; without it the call is over."""
+
+    call_id: CallId
+    attempt: int
+    error_class: ErrorClass
+    code: str
+    message: str
+    latency_us: int
+    worker: str
+    retry_at: Instant | None = None
+
+
+class ToolCallOutcomeUnknown(Event, frozen=True, kw_only=True, tag="tool_call.outcome_unknown.v1"):
+    """The effect may or may not have happened and nothing can tell but a person. Never repeated silently."""
+
+    call_id: CallId
+    attempt: int
+    message: str
+    question_id: QuestionId
+
+
+class ToolCallDenied(Event, frozen=True, kw_only=True, tag="tool_call.denied.v1"):
+    call_id: CallId
+    by: DeniedBy
+    rule_id: str
+    reason: str
+
+
+class ToolCallReleased(Event, frozen=True, kw_only=True, tag="tool_call.released.v1"):
+    """The call will not be made: the run ended, or a person skipped it."""
+
+    call_id: CallId
+    reason: str
+
+
+class ToolCallApprovalRequested(Event, frozen=True, kw_only=True, tag="tool_call.approval_requested.v1"):
+    """People are needed. `digest` binds the approval to tool, arguments, schema and policy version."""
+
+    call_id: CallId
+    approval_id: ApprovalId
+    digest: str
+    count: int
+    roles: tuple[str, ...]
+    deadline_at: Instant
+
+
+class ToolCallApproved(Event, frozen=True, kw_only=True, tag="tool_call.approved.v1"):
+    """`fingerprint` is of the state that the approvers saw; the worker compares it with the state it finds."""
+
+    call_id: CallId
+    approval_id: ApprovalId
+    approved_by: tuple[PrincipalId, ...]
+    fingerprint: str
+
+
+class ToolCallApprovalVoided(Event, frozen=True, kw_only=True, tag="tool_call.approval_voided.v1"):
+    """What had been approved is no longer what would happen; people are asked again with the new facts."""
+
+    call_id: CallId
+    approval_id: ApprovalId
+    reason: str
+
+
+class QuestionAsked(Event, frozen=True, kw_only=True, tag="run.question_asked.v1", omit_defaults=True):
+    question_id: QuestionId
+    purpose: QuestionPurpose
+    question: str
+    step: str = ""
+    schema: Any = None
+    roles: tuple[str, ...] = ()
+    deadline_at: Instant | None = None
+
+
+class QuestionAnswered(Event, frozen=True, kw_only=True, tag="run.question_answered.v1"):
+    question_id: QuestionId
+    answer: Any
+    answered_by: PrincipalId
+
+
+class QuestionExpired(Event, frozen=True, kw_only=True, tag="run.question_expired.v1"):
+    question_id: QuestionId
+
+
+class SignalAwaited(Event, frozen=True, kw_only=True, tag="run.signal_awaited.v1", omit_defaults=True):
+    step: str
+    name: str
+    deadline_at: Instant | None = None
+
+
+class SignalReceived(Event, frozen=True, kw_only=True, tag="run.signal_received.v1"):
+    """`signal_id` is the sender's: the same one again changes nothing. Early signals are kept until awaited."""
+
+    signal_id: str
+    name: str
+    payload: Any
+
+
+class SignalTimedOut(Event, frozen=True, kw_only=True, tag="run.signal_timed_out.v1"):
+    step: str
+
+
+class TimeAwaited(Event, frozen=True, kw_only=True, tag="run.time_awaited.v1"):
+    step: str
+    due_at: Instant
+
+
+class TimeElapsed(Event, frozen=True, kw_only=True, tag="run.time_elapsed.v1"):
+    step: str
+
+
+class LimitReached(Event, frozen=True, kw_only=True, tag="run.limit_reached.v1"):
+    limit: LimitName
+    used: int
+    allowed: int
+
+
+class LimitRaised(Event, frozen=True, kw_only=True, tag="run.limit_raised.v1"):
+    limit: LimitName
+    allowed: int
+
+
+class StepRepaired(Event, frozen=True, kw_only=True, tag="run.step_repaired.v1", omit_defaults=True):
+    """An operator settled a step by hand. The commit's actor is the operator."""
+
+    step: str
+    repair: Literal["retried", "skipped", "result_supplied"]
+    reason: str
+    output: Any = None
+
+
+class RunPaused(Event, frozen=True, kw_only=True, tag="run.paused.v1"):
+    reason: str
+
+
+class RunResumed(Event, frozen=True, kw_only=True, tag="run.resumed.v1"):
+    reason: str
+
+
+class RunCompleted(Event, frozen=True, kw_only=True, tag="run.completed.v1"):
+    output: Any
+
+
+class RunFailed(Event, frozen=True, kw_only=True, tag="run.failed.v1", omit_defaults=True):
+    code: str
+    message: str
+    step: str = ""
+
+
+class RunImpossible(Event, frozen=True, kw_only=True, tag="run.impossible.v1"):
+    reason: str
+
+
+class RunCancelled(Event, frozen=True, kw_only=True, tag="run.cancelled.v1"):
+    reason: str
+
+
+class RunCapped(Event, frozen=True, kw_only=True, tag="run.capped.v1"):
+    """A limit ended the run. The public reason code is `limit_<name>`."""
+
+    limit: LimitName
+    used: int
+    allowed: int
+
+
+class RunExpired(Event, frozen=True, kw_only=True, tag="run.expired.v1"):
+    deadline_at: Instant
+
+
+RunEvent = (
+    RunStarted
+    | RunForked
+    | ChoiceMade
+    | ToolCallRequested
+    | ToolCallJudged
+    | ToolCallDispatched
+    | ToolCallStarted
+    | ToolCallCompleted
+    | ToolCallFailed
+    | ToolCallOutcomeUnknown
+    | ToolCallDenied
+    | ToolCallReleased
+    | ToolCallApprovalRequested
+    | ToolCallApproved
+    | ToolCallApprovalVoided
+    | QuestionAsked
+    | QuestionAnswered
+    | QuestionExpired
+    | SignalAwaited
+    | SignalReceived
+    | SignalTimedOut
+    | TimeAwaited
+    | TimeElapsed
+    | LimitReached
+    | LimitRaised
+    | StepRepaired
+    | RunPaused
+    | RunResumed
+    | RunCompleted
+    | RunFailed
+    | RunImpossible
+    | RunCancelled
+    | RunCapped
+    | RunExpired
+)
+RunEnding = RunCompleted | RunFailed | RunImpossible | RunCancelled | RunCapped | RunExpired
