@@ -1,0 +1,41 @@
+# Everything happens in .venv, which each target sets up when it is missing or stale.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+READY := .venv/.ready
+BIN := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Send twelve invoices through a governed workflow, end to end
+	$(BIN)/fairlead demo
+
+dev: $(READY) ## Run everything in one process, with its own engines under .fairlead/
+	$(BIN)/fairlead dev
+
+test: $(READY) ## Run every test on real engines
+	$(BIN)/pytest
+
+check: $(READY) ## Lint, types, import arrows, dependencies, unit tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry platform tenants connectors
+	$(BIN)/pytest -q tests/unit
+
+bench: $(READY) ## Measure throughput, latency, lag, rebuild and export
+	$(BIN)/python -m benchmarks
+
+lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
+	requirements/lock
+
+clean: ## Remove the environment and the caches; data under .fairlead/ stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(READY): pyproject.toml requirements/dev.txt requirements/install
+	requirements/install
+	@touch $@
+
+.PHONY: help demo dev test check bench lock clean
