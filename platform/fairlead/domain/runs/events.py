@@ -45,6 +45,7 @@ class CallRetry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
+    run_id: RunId
     workflow_id: WorkflowId
     workflow_name: str
     workflow_version: int
@@ -67,6 +68,7 @@ class RunForked(Event, frozen=True, kw_only=True, tag="run.forked.v1"):
     `inherited` are the parent's first events, so that a child can be read and exported alone.
     """
 
+    run_id: RunId
     parent_run_id: RunId
     parent_version: int
     inherited: tuple["RunEvent", ...]

@@ -1,0 +1,295 @@
+"""What follows by itself: ask the planner, turn its decisions into facts, until the run only waits or has ended."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol, assert_never
+
+import rfc8785
+from fairlead_sdk.contract import Effect, Idempotency
+
+from fairlead.domain.errors import Problem
+from fairlead.domain.ids import ApprovalId, CallId, QuestionId, child_id
+from fairlead.domain.instant import Instant
+from fairlead.domain.planning import seam
+from fairlead.domain.policy.document import ApprovalsNeeded
+from fairlead.domain.runs import events as e
+from fairlead.domain.runs.states import Active, RunState, evolve
+from fairlead.domain.workflow.document import Workflow
+
+MAX_ROUNDS = 2_000  # more rounds without waiting is a planner that does not end
+
+
+class KnownTool(Protocol):
+    """What a decision needs to know of a tool."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def schema_hash(self) -> str: ...
+    @property
+    def effect(self) -> Effect: ...
+    @property
+    def idempotency(self) -> Idempotency: ...
+    @property
+    def timeout_s(self) -> float: ...
+
+
+class Verdict(Protocol):
+    """What the judge said of one call."""
+
+    @property
+    def verdict(self) -> e.Verdict: ...
+    @property
+    def rule_id(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def policy_version(self) -> str: ...
+    @property
+    def approvals(self) -> ApprovalsNeeded | None: ...
+
+
+class RunRules(Protocol):
+    """Everything outside the run that decides about it: one workflow version with its planner, policy and tools."""
+
+    @property
+    def workflow(self) -> Workflow: ...
+    @property
+    def planner(self) -> seam.Planner: ...
+    def tool(self, name: str) -> KnownTool | None: ...
+    def argument_problems(self, tool: str, arguments: object) -> Sequence[Problem]: ...
+    def output_problems(self, output: object) -> Sequence[Problem]: ...
+    def answer_problems(self, schema: object, answer: object) -> Sequence[Problem]: ...
+    def judge(self, call: e.ToolCallRequested, state: Active, now: Instant) -> Verdict: ...
+
+
+class Unfolding:
+    """Facts of one decision as they accumulate, and the state they lead to."""
+
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+        self.facts: list[e.RunEvent] = []
+
+    def add(self, *facts: e.RunEvent) -> None:
+        for fact in facts:
+            self.facts.append(fact)
+            self.state = evolve(self.state, fact)
+
+    @property
+    def active(self) -> Active:
+        assert isinstance(self.state, Active), "only a run under way unfolds"
+        return self.state
+
+    @property
+    def moving(self) -> bool:
+        state = self.state
+        return isinstance(state, Active) and state.paused is None and state.limit_reached is None
+
+
+def advance(run: Unfolding, rules: RunRules, now: Instant) -> None:
+    """Plan until there is nothing left to decide."""
+    for _ in range(MAX_ROUNDS):
+        if not run.moving:
+            return
+        decisions = rules.planner.plan(_view(run.active, rules.workflow))
+        if not decisions:
+            return
+        for decision in decisions:
+            if not run.moving:
+                return
+            _carry_out(decision, run, rules, now)
+    run.add(e.RunFailed(code="planner_does_not_end", message="the planner decided without end"))
+
+
+def _view(state: Active, workflow: Workflow) -> seam.PlanView:
+    return seam.PlanView(
+        workflow=workflow,
+        input=state.start.input,
+        run=seam.RunFacts(id=state.run_id, started_at=state.start.started_at, version=state.start.workflow_version),
+        outcomes=state.outcomes,
+        choices=state.choices,
+        open=frozenset(state.open),
+    )
+
+
+def _carry_out(decision: seam.Decision, run: Unfolding, rules: RunRules, now: Instant) -> None:
+    match decision:
+        case seam.Choose(step=step, choice=choice):
+            run.add(e.ChoiceMade(step=step, choice=choice))
+        case seam.Finish(output=output):
+            run.add(_finish(output, rules))
+        case seam.Fail(code=code, message=message, step=step):
+            run.add(e.RunFailed(code=code, message=message, step=step))
+        case seam.DeclareImpossible(reason=reason):
+            run.add(e.RunImpossible(reason=reason))
+        case seam.CallTool() | seam.AskPerson() | seam.AwaitSignal() | seam.AwaitTime():
+            if not _at_limit(decision, run):
+                _take_step(decision, run, rules, now)
+        case _:
+            assert_never(decision)
+
+
+def _finish(output: object, rules: RunRules) -> e.RunCompleted | e.RunFailed:
+    problems = rules.output_problems(output)
+    if not problems:
+        return e.RunCompleted(output=output)
+    first = problems[0]
+    return e.RunFailed(code="output_invalid", message=f"the output breaks its schema at {first.path}: {first.message}")
+
+
+def _at_limit(decision: seam.Decision, run: Unfolding) -> bool:
+    """End or ask when this decision would pass a limit."""
+    state = run.active
+    if isinstance(decision, seam.CallTool) and state.tool_calls_used >= state.limits.tool_calls:
+        reached = e.LimitReached(limit="tool_calls", used=state.tool_calls_used, allowed=state.limits.tool_calls)
+    elif state.steps_used >= state.limits.steps:
+        reached = e.LimitReached(limit="steps", used=state.steps_used, allowed=state.limits.steps)
+    else:
+        return False
+    if state.limits.on_limit == "end":
+        run.add(e.RunCapped(limit=reached.limit, used=reached.used, allowed=reached.allowed))
+    else:
+        question = e.QuestionAsked(
+            question_id=QuestionId(child_id("qst", state.run_id, state.numbered + 1)),
+            purpose="limit",
+            question=f"The run has used its {reached.allowed} {reached.limit.replace('_', ' ')}. How many more may it use?",
+            schema=LIMIT_ANSWER,
+        )
+        run.add(reached, question)
+    return True
+
+
+LIMIT_ANSWER = {
+    "type": "object",
+    "properties": {"raise_by": {"type": "integer", "minimum": 0, "maximum": 1000}},
+    "required": ["raise_by"],
+    "additionalProperties": False,
+}
+
+
+def _take_step(
+    decision: seam.CallTool | seam.AskPerson | seam.AwaitSignal | seam.AwaitTime,
+    run: Unfolding,
+    rules: RunRules,
+    now: Instant,
+) -> None:
+    state = run.active
+    match decision:
+        case seam.CallTool():
+            _request(decision, run, rules, now)
+        case seam.AskPerson():
+            run.add(
+                e.QuestionAsked(
+                    question_id=QuestionId(child_id("qst", state.run_id, state.numbered + 1)),
+                    purpose="step",
+                    step=decision.step,
+                    question=decision.question,
+                    schema=decision.schema,
+                    roles=decision.roles,
+                    deadline_at=_after(now, decision.timeout_s),
+                )
+            )
+        case seam.AwaitSignal():
+            deadline_at = _after(now, decision.timeout_s)
+            run.add(e.SignalAwaited(step=decision.step, name=decision.name, deadline_at=deadline_at))
+        case seam.AwaitTime():
+            due_at = decision.due_at or now + timedelta(seconds=decision.seconds or 0)
+            run.add(e.TimeAwaited(step=decision.step, due_at=due_at))
+
+
+def _after(now: Instant, timeout_s: int | None) -> Instant | None:
+    return None if timeout_s is None else now + timedelta(seconds=timeout_s)
+
+
+def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Instant) -> None:
+    state = run.active
+    call_id = CallId(child_id("tcl", state.run_id, state.numbered + 1))
+    tool = rules.tool(decision.tool)
+    if tool is None:
+        run.add(e.RunFailed(code="tool_missing", message=f"tool {decision.tool} is not installed", step=decision.step))
+        return
+    retry = decision.retry
+    requested = e.ToolCallRequested(
+        call_id=call_id,
+        step=decision.step,
+        tool=decision.tool,
+        tool_version=tool.version,
+        schema_hash=tool.schema_hash,
+        effect=tool.effect,
+        idempotency=tool.idempotency,
+        arguments=decision.arguments,
+        timeout_s=decision.timeout_s or tool.timeout_s,
+        retry=e.CallRetry(attempts=retry.attempts, initial_ms=retry.initial_ms, max_ms=retry.max_ms, on=retry.on),
+    )
+    run.add(requested)
+    problems = rules.argument_problems(decision.tool, decision.arguments)
+    if problems:
+        run.add(_refused_arguments(call_id, problems))
+        return
+    judge(run, requested, rules, now)
+
+
+def _refused_arguments(call_id: CallId, problems: Sequence[Problem]) -> e.ToolCallFailed:
+    where = "; ".join(f"{problem.path}: {problem.message}" for problem in problems[:5])
+    return e.ToolCallFailed(
+        call_id=call_id,
+        attempt=0,
+        error_class="validation",
+        code="bad_arguments",
+        message=where[:1_000],
+        latency_us=0,
+        worker="",
+    )
+
+
+def judge(run: Unfolding, requested: e.ToolCallRequested, rules: RunRules, now: Instant) -> None:
+    """Apply policy to a requested call: dispatched, denied, or put before people."""
+    call_id = requested.call_id
+    said = rules.judge(requested, run.active, now)
+    run.add(
+        e.ToolCallJudged(
+            call_id=call_id,
+            verdict=said.verdict,
+            rule_id=said.rule_id,
+            policy_version=said.policy_version,
+            reason=said.reason,
+        )
+    )
+    match said.verdict:
+        case "allow":
+            run.add(e.ToolCallDispatched(call_id=call_id, attempt=1))
+        case "deny":
+            run.add(e.ToolCallDenied(call_id=call_id, by="policy", rule_id=said.rule_id, reason=said.reason))
+        case "require_approval":
+            ask_people(run, requested, said, now)
+
+
+def ask_people(run: Unfolding, requested: e.ToolCallRequested, said: Verdict, now: Instant) -> None:
+    state = run.active
+    needed = said.approvals or ApprovalsNeeded()
+    run.add(
+        e.ToolCallApprovalRequested(
+            call_id=requested.call_id,
+            approval_id=ApprovalId(child_id("apr", state.run_id, state.numbered + 1)),
+            digest=call_digest(requested, said.policy_version),
+            count=needed.count,
+            roles=needed.roles,
+            deadline_at=now + timedelta(seconds=needed.deadline_s),
+        )
+    )
+
+
+def call_digest(requested: e.ToolCallRequested, policy_version: str) -> str:
+    """SHA-256 over the canonical JSON of everything an approval is bound to."""
+    bound = {
+        "tool": requested.tool,
+        "tool_version": requested.tool_version,
+        "schema_hash": requested.schema_hash,
+        "arguments": requested.arguments,
+        "policy_version": policy_version,
+        "call_id": requested.call_id,
+    }
+    return hashlib.sha256(rfc8785.dumps(bound)).hexdigest()
+
+

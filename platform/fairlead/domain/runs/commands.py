@@ -1,0 +1,161 @@
+"""What can be asked of a run. Every command says when it was given; a decision never reads a clock."""
+
+from typing import Any, Literal
+
+from fairlead_tenants.ids import PrincipalId
+from msgspec import Struct
+
+from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId
+from fairlead.domain.instant import Instant
+from fairlead.domain.runs.events import DeniedBy, ErrorClass, RunEvent, RunStarted, SettledHow
+
+
+class StartRun(Struct, frozen=True, kw_only=True):
+    started: RunStarted
+    now: Instant
+
+
+class ForkRun(Struct, frozen=True, kw_only=True):
+    """`inherited` are the parent's first events, up to and including `parent_version`."""
+
+    run_id: RunId
+    parent_run_id: RunId
+    parent_version: int
+    inherited: tuple[RunEvent, ...]
+    reason: str
+    deadline_at: Instant
+    now: Instant
+
+
+class CallSucceeded(Struct, frozen=True, kw_only=True):
+    output: Any
+    settled: SettledHow = "call"
+
+
+class CallErred(Struct, frozen=True, kw_only=True):
+    error_class: ErrorClass
+    code: str
+    message: str
+    retry_after_s: float | None = None
+
+
+class RecordOutcome(Struct, frozen=True, kw_only=True):
+    """What a worker saw. A second report of the same attempt changes nothing."""
+
+    call_id: CallId
+    attempt: int
+    outcome: CallSucceeded | CallErred
+    latency_us: int
+    worker: str
+    now: Instant
+
+
+class MarkStarted(Struct, frozen=True, kw_only=True):
+    call_id: CallId
+    attempt: int
+    worker: str
+    now: Instant
+
+
+class DenyCall(Struct, frozen=True, kw_only=True):
+    """A check at the moment of effect said no (D6): permission withdrawn, policy or limit."""
+
+    call_id: CallId
+    by: DeniedBy
+    rule_id: str
+    reason: str
+    now: Instant
+
+
+class RecordApproval(Struct, frozen=True, kw_only=True):
+    call_id: CallId
+    approval_id: ApprovalId
+    digest: str
+    fingerprint: str
+    approved_by: tuple[PrincipalId, ...]
+    now: Instant
+
+
+class RecordRefusal(Struct, frozen=True, kw_only=True):
+    """People said no, or nobody answered in time."""
+
+    call_id: CallId
+    approval_id: ApprovalId
+    reason: str
+    now: Instant
+
+
+class VoidApproval(Struct, frozen=True, kw_only=True):
+    call_id: CallId
+    reason: str
+    now: Instant
+
+
+class AnswerQuestion(Struct, frozen=True, kw_only=True):
+    question_id: QuestionId
+    answer: Any
+    principal_id: PrincipalId
+    role_names: tuple[str, ...]
+    now: Instant
+
+
+class SendSignal(Struct, frozen=True, kw_only=True):
+    signal_id: str
+    name: str
+    payload: Any
+    now: Instant
+
+
+class Alarm(Struct, frozen=True, kw_only=True):
+    """Something is due. `key` is the call, question or step it concerns; a stale alarm changes nothing."""
+
+    kind: Literal["retry", "question", "signal", "time", "deadline"]
+    key: str
+    due_at: Instant
+
+
+class FireAlarm(Struct, frozen=True, kw_only=True):
+    alarm: Alarm
+    now: Instant
+
+
+class PauseRun(Struct, frozen=True, kw_only=True):
+    reason: str
+    now: Instant
+
+
+class ResumeRun(Struct, frozen=True, kw_only=True):
+    reason: str
+    now: Instant
+
+
+class CancelRun(Struct, frozen=True, kw_only=True):
+    reason: str
+    now: Instant
+
+
+class RepairStep(Struct, frozen=True, kw_only=True):
+    step: str
+    repair: Literal["retried", "skipped", "result_supplied"]
+    reason: str
+    now: Instant
+    output: Any = None
+
+
+RunCommand = (
+    StartRun
+    | ForkRun
+    | RecordOutcome
+    | MarkStarted
+    | DenyCall
+    | RecordApproval
+    | RecordRefusal
+    | VoidApproval
+    | AnswerQuestion
+    | SendSignal
+    | FireAlarm
+    | PauseRun
+    | ResumeRun
+    | CancelRun
+    | RepairStep
+)

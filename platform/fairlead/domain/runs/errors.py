@@ -1,0 +1,64 @@
+"""Why a run refuses a command."""
+
+from fairlead.domain.errors import Denied, NotFound, Rejected
+from fairlead.domain.ids import QuestionId, RunId
+
+
+class RunNotActive(Rejected):
+    """The run has ended; nothing is appended. `state` is its outcome."""
+
+    code = "run_not_active"
+
+    def __init__(self, run_id: RunId, state: str) -> None:
+        super().__init__(f"run {run_id} has ended: {state}")
+        self.run_id = run_id
+        self.state = state
+
+
+class RunAlreadyExists(Rejected):
+    """The id is taken by a run that was started otherwise."""
+
+    code = "run_exists"
+
+
+class NoSuchRun(NotFound):
+    """No run of that id in this tenant."""
+
+    code = "run_not_found"
+
+
+class NoSuchQuestion(NotFound):
+    code = "question_not_found"
+
+    def __init__(self, question_id: QuestionId) -> None:
+        super().__init__(f"no open question {question_id}")
+
+
+class MayNotAnswer(Denied):
+    """The question is for people in other roles."""
+
+    code = "may_not_answer"
+
+
+class TooManySignals(Rejected):
+    """Signals that no step awaits yet are kept, but not without end."""
+
+    code = "too_many_signals"
+
+
+class NothingToRepair(Rejected):
+    """The step is not waiting for anything that an operator could settle."""
+
+    code = "nothing_to_repair"
+
+
+class CallInFlight(Rejected):
+    """A worker may be carrying out the call at this moment; its outcome must be recorded first."""
+
+    code = "call_in_flight"
+
+
+class ForkPointInvalid(Rejected):
+    """A fork begins within the parent's life: after its start, before its end."""
+
+    code = "fork_point_invalid"

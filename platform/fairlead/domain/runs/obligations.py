@@ -1,0 +1,154 @@
+"""What the world owes a run: orders for workers and alarms for timers, read off the facts or off the state.
+
+Orders and alarms are hints that can be lost. `after` names the ones that new facts bring, for the process that has just
+appended them; `outstanding` names all of a state, for the watch that makes lost ones again.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from fairlead_tenants.ids import TenantId
+from msgspec import Struct
+
+from fairlead.domain.ids import ApprovalId, CallId, RunId
+from fairlead.domain.runs import events as e
+from fairlead.domain.runs.commands import Alarm
+from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
+
+
+class CallOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="call"):
+    """Carry out this attempt of this call, if the run still wants it."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    call_id: CallId
+    attempt: int
+
+
+class ApprovalOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="ask_approval"):
+    """Gather the evidence of this call and put it before people."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    call_id: CallId
+    approval_id: ApprovalId
+
+
+class WithdrawOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="withdraw_approval"):
+    """Nobody needs to answer this approval any more."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    approval_id: ApprovalId
+    reason: str
+
+
+Order = CallOrder | ApprovalOrder | WithdrawOrder
+Owed = Order | Alarm
+Awaiting = Literal["work", "approval", "person", "signal", "time", "nothing"]
+
+
+def order_id(order: Order) -> str:
+    """The same for the same obligation, so that an engine can drop a second copy."""
+    match order:
+        case CallOrder():
+            return f"{order.call_id}.{order.attempt}"
+        case ApprovalOrder():
+            return f"{order.approval_id}.ask"
+        case WithdrawOrder():
+            return f"{order.approval_id}.withdraw"
+
+
+def after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> list[Owed]:
+    """What new facts bring, given the state they led to."""
+    if isinstance(state, Ended):
+        return list(_withdrawals(tenant_id, state)) if any(isinstance(fact, e.RunEnding) for fact in facts) else []
+    assert isinstance(state, Active), "facts make a run"
+    if any(isinstance(fact, e.RunResumed) for fact in facts):
+        return outstanding(tenant_id, state)
+    if state.paused is not None:
+        return [owed for owed in _brought(tenant_id, facts, state) if isinstance(owed, Alarm)]
+    return list(_brought(tenant_id, facts, state))
+
+
+def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) -> Iterator[Owed]:
+    for fact in facts:
+        match fact:
+            case e.ToolCallDispatched() | e.ToolCallApprovalRequested():
+                if (call := state.calls.get(fact.call_id)) is not None:
+                    yield from _owed_to_call(tenant_id, state.run_id, call)
+            case e.ToolCallFailed(call_id=call_id, retry_at=retry_at) if retry_at is not None:
+                yield Alarm(kind="retry", key=call_id, due_at=retry_at)
+            case e.QuestionAsked(question_id=question_id, deadline_at=deadline_at) if deadline_at is not None:
+                yield Alarm(kind="question", key=question_id, due_at=deadline_at)
+            case e.SignalAwaited(step=step, deadline_at=deadline_at) if deadline_at is not None:
+                yield Alarm(kind="signal", key=step, due_at=deadline_at)
+            case e.TimeAwaited(step=step, due_at=due_at):
+                yield Alarm(kind="time", key=step, due_at=due_at)
+            case _:
+                pass
+
+
+def _owed_to_call(tenant_id: TenantId, run_id: RunId, call: OpenCall) -> Iterator[Owed]:
+    call_id = call.request.call_id
+    match call.phase:
+        case "dispatched" | "started":
+            yield CallOrder(tenant_id=tenant_id, run_id=run_id, call_id=call_id, attempt=call.attempt)
+        case "awaiting_approval" if call.approval is not None:
+            approval_id = call.approval.approval_id
+            yield ApprovalOrder(tenant_id=tenant_id, run_id=run_id, call_id=call_id, approval_id=approval_id)
+        case "backing_off" if call.retry_at is not None:
+            yield Alarm(kind="retry", key=call_id, due_at=call.retry_at)
+        case _:
+            pass
+
+
+def _withdrawals(tenant_id: TenantId, state: Ended) -> Iterator[Order]:
+    for call in state.last.calls.values():
+        if call.phase == "awaiting_approval" and call.approval is not None:
+            yield WithdrawOrder(
+                tenant_id=tenant_id,
+                run_id=state.last.run_id,
+                approval_id=call.approval.approval_id,
+                reason=f"the run has ended: {state.outcome}",
+            )
+
+
+def outstanding(tenant_id: TenantId, state: RunState) -> list[Owed]:
+    """Everything a state is owed; for a run under way always its deadline too."""
+    if isinstance(state, Ended):
+        return list(_withdrawals(tenant_id, state))
+    if not isinstance(state, Active):
+        return []
+    owed: list[Owed] = [Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at)]
+    for call in state.calls.values():
+        owed.extend(_owed_to_call(tenant_id, state.run_id, call))
+    for asked in state.questions.values():
+        if asked.deadline_at is not None:
+            owed.append(Alarm(kind="question", key=asked.question_id, due_at=asked.deadline_at))
+    for awaited in state.signals_awaited.values():
+        if awaited.deadline_at is not None:
+            owed.append(Alarm(kind="signal", key=awaited.step, due_at=awaited.deadline_at))
+    for time in state.times_awaited.values():
+        owed.append(Alarm(kind="time", key=time.step, due_at=time.due_at))
+    if state.paused is not None:
+        return [each for each in owed if isinstance(each, Alarm)]
+    return owed
+
+
+def awaiting(state: Active) -> Awaiting:
+    """What a run under way waits for, in one word: the busiest of what it waits for."""
+    phases = {call.phase for call in state.calls.values()}
+    if state.paused is not None:
+        return "nothing"
+    if phases & {"dispatched", "started", "requested", "judged"}:
+        return "work"
+    if "awaiting_approval" in phases:
+        return "approval"
+    if state.questions:
+        return "person"
+    if state.signals_awaited:
+        return "signal"
+    if state.times_awaited or "backing_off" in phases:
+        return "time"
+    return "nothing"

@@ -1,0 +1,364 @@
+"""What is remembered of a run, and how each fact changes it. No rules here: whether it may happen was decide's question."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, TypeVar, cast
+
+from fairlead_tenants.ids import PrincipalId
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fairlead.domain.ids import CallId, QuestionId, RunId
+from fairlead.domain.instant import Instant
+from fairlead.domain.planning.seam import StepError, StepOutcome
+from fairlead.domain.runs import events as e
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Phase = Literal["requested", "judged", "awaiting_approval", "dispatched", "started", "backing_off", "unknown"]
+Outcome = Literal["completed", "failed", "impossible", "cancelled", "capped", "expired"]
+
+
+class OpenCall(Struct, frozen=True, kw_only=True):
+    """A call that has no outcome yet."""
+
+    request: e.ToolCallRequested
+    phase: Phase = "requested"
+    attempt: int = 0
+    policy_version: str = ""
+    rule_id: str = ""
+    reason: str = ""
+    approval: e.ToolCallApprovalRequested | None = None
+    approved_by: tuple[PrincipalId, ...] = ()
+    fingerprint: str = ""
+    retry_at: Instant | None = None
+
+
+class NotStarted(Struct, frozen=True):
+    pass
+
+
+class Active(Struct, frozen=True, kw_only=True):
+    """A run under way. `open` maps each step in flight to what it waits for (a call, a question, itself)."""
+
+    run_id: RunId
+    start: e.RunStarted
+    limits: e.RunLimits
+    deadline_at: Instant
+    parent: e.RunForked | None = None
+    outcomes: dict[str, StepOutcome] = {}
+    choices: dict[str, Any] = {}
+    open: dict[str, str] = {}
+    calls: dict[CallId, OpenCall] = {}
+    questions: dict[QuestionId, e.QuestionAsked] = {}
+    signals_awaited: dict[str, e.SignalAwaited] = {}
+    times_awaited: dict[str, e.TimeAwaited] = {}
+    early_signals: tuple[e.SignalReceived, ...] = ()
+    signal_ids: frozenset[str] = frozenset()
+    calls_by_tool: dict[str, int] = {}
+    tool_calls_used: int = 0
+    steps_used: int = 0
+    numbered: int = 0  # child ids given out
+    paused: str | None = None
+    limit_reached: e.LimitReached | None = None
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """Terminal. `last` keeps what was in flight, whose outcome is still recorded when it comes."""
+
+    outcome: Outcome
+    ending: e.RunEnding
+    last: Active
+
+
+RunState = NotStarted | Active | Ended
+
+
+def initial() -> RunState:
+    return NotStarted()
+
+
+def fold(state: RunState, facts: Iterable[e.RunEvent]) -> RunState:
+    for fact in facts:
+        state = evolve(state, fact)
+    return state
+
+
+def evolve(state: RunState, event: e.RunEvent) -> RunState:
+    """Apply a fact."""
+    match state:
+        case Active():
+            if ending := _ENDINGS.get(type(event)):
+                return Ended(outcome=ending, ending=cast(e.RunEnding, event), last=state)
+            return _ACTIVE[type(event)](state, event)
+        case Ended():  # the late outcome of a call that was in flight
+            return replace(state, last=_ACTIVE[type(event)](state.last, event))
+        case NotStarted():
+            return _begin(event)
+
+
+def _begin(event: e.RunEvent) -> Active:
+    match event:
+        case e.RunStarted():
+            return Active(run_id=event.run_id, start=event, limits=event.limits, deadline_at=event.deadline_at)
+        case e.RunForked():
+            inherited = fold(NotStarted(), event.inherited)
+            assert isinstance(inherited, Active), "only a run under way can be inherited"
+            return _disown(inherited, event)
+    raise AssertionError("a run begins with run.started or run.forked")
+
+
+def _disown(parent: Active, event: e.RunForked) -> Active:
+    """What the parent had in flight stays the parent's; the child plans those steps anew."""
+    return replace(
+        parent,
+        run_id=event.run_id,
+        parent=event,
+        deadline_at=event.deadline_at,
+        open={},
+        calls={},
+        questions={},
+        signals_awaited={},
+        times_awaited={},
+        paused=None,
+        limit_reached=None,
+    )
+
+
+def _choice(s: Active, event: e.ChoiceMade) -> Active:
+    return replace(s, choices=s.choices | {event.step: event.choice})
+
+
+def _requested(s: Active, event: e.ToolCallRequested) -> Active:
+    return replace(
+        s,
+        calls=s.calls | {event.call_id: OpenCall(request=event)},
+        open=s.open | {event.step: event.call_id},
+        calls_by_tool=s.calls_by_tool | {event.tool: s.calls_by_tool.get(event.tool, 0) + 1},
+        tool_calls_used=s.tool_calls_used + 1,
+        steps_used=s.steps_used + 1,
+        numbered=s.numbered + 1,
+    )
+
+
+def _with_call(s: Active, call: OpenCall) -> Active:
+    return replace(s, calls=s.calls | {call.request.call_id: call})
+
+
+def _judged(s: Active, event: e.ToolCallJudged) -> Active:
+    call = replace(
+        s.calls[event.call_id],
+        phase="judged",
+        policy_version=event.policy_version,
+        rule_id=event.rule_id,
+        reason=event.reason,
+    )
+    return _with_call(s, call)
+
+
+def _dispatched(s: Active, event: e.ToolCallDispatched) -> Active:
+    call = replace(s.calls[event.call_id], phase="dispatched", attempt=event.attempt, retry_at=None)
+    return _with_call(s, call)
+
+
+def _started(s: Active, event: e.ToolCallStarted) -> Active:
+    return _with_call(s, replace(s.calls[event.call_id], phase="started"))
+
+
+def _approval_requested(s: Active, event: e.ToolCallApprovalRequested) -> Active:
+    call = replace(
+        s.calls[event.call_id], phase="awaiting_approval", approval=event, approved_by=(), fingerprint=""
+    )
+    return replace(_with_call(s, call), numbered=s.numbered + 1)
+
+
+def _approved(s: Active, event: e.ToolCallApproved) -> Active:
+    call = replace(
+        s.calls[event.call_id], phase="judged", approved_by=event.approved_by, fingerprint=event.fingerprint
+    )
+    return _with_call(s, call)
+
+
+def _voided(s: Active, event: e.ToolCallApprovalVoided) -> Active:
+    return _with_call(s, replace(s.calls[event.call_id], phase="judged", approved_by=(), fingerprint=""))
+
+
+def _completed(s: Active, event: e.ToolCallCompleted) -> Active:
+    return _settle_call(s, event.call_id, StepOutcome(status="completed", output=event.output))
+
+
+def _failed(s: Active, event: e.ToolCallFailed) -> Active:
+    if event.retry_at is not None:
+        return _with_call(s, replace(s.calls[event.call_id], phase="backing_off", retry_at=event.retry_at))
+    error = StepError(error_class=event.error_class, code=event.code, message=event.message)
+    return _settle_call(s, event.call_id, StepOutcome(status="failed", error=error))
+
+
+def _unknown(s: Active, event: e.ToolCallOutcomeUnknown) -> Active:
+    return _with_call(s, replace(s.calls[event.call_id], phase="unknown"))
+
+
+def _denied(s: Active, event: e.ToolCallDenied) -> Active:
+    error = StepError(error_class="policy", code=f"denied_by_{event.by}", message=event.reason)
+    return _settle_call(s, event.call_id, StepOutcome(status="denied", error=error))
+
+
+def _released(s: Active, event: e.ToolCallReleased) -> Active:
+    return replace(s, calls=_without(s.calls, event.call_id))
+
+
+def _settle_call(s: Active, call_id: CallId, outcome: StepOutcome) -> Active:
+    step = s.calls[call_id].request.step
+    return _settle_step(replace(s, calls=_without(s.calls, call_id)), step, outcome)
+
+
+def _settle_step(s: Active, step: str, outcome: StepOutcome) -> Active:
+    return replace(s, open=_without(s.open, step), outcomes=s.outcomes | {step: outcome})
+
+
+def _asked(s: Active, event: e.QuestionAsked) -> Active:
+    asked = replace(s, questions=s.questions | {event.question_id: event}, numbered=s.numbered + 1)
+    if event.purpose != "step":
+        return asked
+    return replace(asked, open=s.open | {event.step: event.question_id}, steps_used=s.steps_used + 1)
+
+
+def _answered(s: Active, event: e.QuestionAnswered) -> Active:
+    question = s.questions[event.question_id]
+    s = replace(s, questions=_without(s.questions, event.question_id))
+    if question.purpose != "step":
+        return s
+    return _settle_step(s, question.step, StepOutcome(status="completed", output=event.answer))
+
+
+def _question_expired(s: Active, event: e.QuestionExpired) -> Active:
+    question = s.questions[event.question_id]
+    s = replace(s, questions=_without(s.questions, event.question_id))
+    return _timed_out(s, question.step) if question.purpose == "step" else s
+
+
+def _timed_out(s: Active, step: str) -> Active:
+    error = StepError(error_class="timeout", code="timed_out", message="nobody answered in time")
+    return _settle_step(s, step, StepOutcome(status="timed_out", error=error))
+
+
+def _signal_awaited(s: Active, event: e.SignalAwaited) -> Active:
+    for early in s.early_signals:
+        if early.name == event.name:
+            s = replace(s, early_signals=tuple(x for x in s.early_signals if x is not early), steps_used=s.steps_used + 1)
+            return _settle_step(s, event.step, StepOutcome(status="completed", output=early.payload))
+    return replace(
+        s,
+        signals_awaited=s.signals_awaited | {event.step: event},
+        open=s.open | {event.step: event.name},
+        steps_used=s.steps_used + 1,
+    )
+
+
+def _signal_received(s: Active, event: e.SignalReceived) -> Active:
+    s = replace(s, signal_ids=s.signal_ids | {event.signal_id})
+    waiting = [step for step, awaited in s.signals_awaited.items() if awaited.name == event.name]
+    if not waiting:
+        return replace(s, early_signals=(*s.early_signals, event))
+    for step in waiting:
+        s = replace(s, signals_awaited=_without(s.signals_awaited, step))
+        s = _settle_step(s, step, StepOutcome(status="completed", output=event.payload))
+    return s
+
+
+def _signal_timed_out(s: Active, event: e.SignalTimedOut) -> Active:
+    return _timed_out(replace(s, signals_awaited=_without(s.signals_awaited, event.step)), event.step)
+
+
+def _time_awaited(s: Active, event: e.TimeAwaited) -> Active:
+    return replace(
+        s,
+        times_awaited=s.times_awaited | {event.step: event},
+        open=s.open | {event.step: "time"},
+        steps_used=s.steps_used + 1,
+    )
+
+
+def _time_elapsed(s: Active, event: e.TimeElapsed) -> Active:
+    s = replace(s, times_awaited=_without(s.times_awaited, event.step))
+    return _settle_step(s, event.step, StepOutcome(status="completed", output=None))
+
+
+def _limit_reached(s: Active, event: e.LimitReached) -> Active:
+    return replace(s, limit_reached=event)
+
+
+def _limit_raised(s: Active, event: e.LimitRaised) -> Active:
+    return replace(s, limits=replace(s.limits, **{event.limit: event.allowed}), limit_reached=None)
+
+
+def _repaired(s: Active, event: e.StepRepaired) -> Active:
+    if event.repair == "retried":  # the same call goes out again, under the same key
+        return replace(s, questions={key: asked for key, asked in s.questions.items() if asked.step != event.step})
+    s = _forget(s, event.step)
+    status: Literal["skipped", "completed"] = "skipped" if event.repair == "skipped" else "completed"
+    return _settle_step(s, event.step, StepOutcome(status=status, output=event.output))
+
+
+def _forget(s: Active, step: str) -> Active:
+    """Nothing is in flight for this step any more."""
+    calls = {key: call for key, call in s.calls.items() if call.request.step != step}
+    questions = {key: asked for key, asked in s.questions.items() if asked.step != step}
+    return replace(
+        s,
+        calls=calls,
+        questions=questions,
+        open=_without(s.open, step),
+        signals_awaited=_without(s.signals_awaited, step),
+        times_awaited=_without(s.times_awaited, step),
+    )
+
+
+def _paused(s: Active, event: e.RunPaused) -> Active:
+    return replace(s, paused=event.reason)
+
+
+def _resumed(s: Active, _: e.RunResumed) -> Active:
+    return replace(s, paused=None)
+
+
+def _without(mapping: dict[K, V], key: K) -> dict[K, V]:
+    return {k: v for k, v in mapping.items() if k != key}
+
+
+_ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch by type: a match of 26 cases is slow
+    e.ChoiceMade: _choice,
+    e.ToolCallRequested: _requested,
+    e.ToolCallJudged: _judged,
+    e.ToolCallDispatched: _dispatched,
+    e.ToolCallStarted: _started,
+    e.ToolCallCompleted: _completed,
+    e.ToolCallFailed: _failed,
+    e.ToolCallOutcomeUnknown: _unknown,
+    e.ToolCallDenied: _denied,
+    e.ToolCallReleased: _released,
+    e.ToolCallApprovalRequested: _approval_requested,
+    e.ToolCallApproved: _approved,
+    e.ToolCallApprovalVoided: _voided,
+    e.QuestionAsked: _asked,
+    e.QuestionAnswered: _answered,
+    e.QuestionExpired: _question_expired,
+    e.SignalAwaited: _signal_awaited,
+    e.SignalReceived: _signal_received,
+    e.SignalTimedOut: _signal_timed_out,
+    e.TimeAwaited: _time_awaited,
+    e.TimeElapsed: _time_elapsed,
+    e.LimitReached: _limit_reached,
+    e.LimitRaised: _limit_raised,
+    e.StepRepaired: _repaired,
+    e.RunPaused: _paused,
+    e.RunResumed: _resumed,
+}
+_ENDINGS: dict[type, Outcome] = {
+    e.RunCompleted: "completed",
+    e.RunFailed: "failed",
+    e.RunImpossible: "impossible",
+    e.RunCancelled: "cancelled",
+    e.RunCapped: "capped",
+    e.RunExpired: "expired",
+}
