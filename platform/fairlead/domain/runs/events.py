@@ -53,6 +53,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
     workspace_id: WorkspaceId
     environment_id: EnvironmentId
     agent_principal_id: PrincipalId
+    started_by: PrincipalId
     planner: str
     policy_version: str
     input: Any

@@ -66,9 +66,10 @@ def after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> 
     assert isinstance(state, Active), "facts make a run"
     if any(isinstance(fact, e.RunResumed) for fact in facts):
         return outstanding(tenant_id, state)
-    if state.paused is not None:
-        return [owed for owed in _brought(tenant_id, facts, state) if isinstance(owed, Alarm)]
-    return list(_brought(tenant_id, facts, state))
+    brought = list(_brought(tenant_id, facts, state))
+    if awaiting(state) != "work":  # a run at work meets its deadline at the next call
+        brought.append(Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at))
+    return [owed for owed in brought if isinstance(owed, Alarm)] if state.paused is not None else brought
 
 
 def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) -> Iterator[Owed]:

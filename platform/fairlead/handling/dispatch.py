@@ -1,0 +1,76 @@
+"""What follows an append to a run: its orders go to the lanes, its alarms to the timers.
+
+Both are hints. When the engine does not take one, the run watch makes it again from the run's state.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from fairlead_tenants.ids import TenantId
+from msgspec import Struct
+
+from fairlead.domain.envelope import StreamRef
+from fairlead.domain.errors import Unavailable
+from fairlead.domain.ids import ApprovalId, RunId
+from fairlead.domain.instant import Instant
+from fairlead.domain.runs.commands import Alarm
+from fairlead.domain.runs.obligations import Order, Owed, after, order_id
+from fairlead.ports import Jobs, Timers
+
+TOOL_LANE = "tools"
+_log = structlog.get_logger()
+
+
+class RunAlarm(Struct, frozen=True, kw_only=True, tag_field="of", tag="run"):
+    """What a timer carries for a run."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    alarm: Alarm
+
+
+class ApprovalAlarm(Struct, frozen=True, kw_only=True, tag_field="of", tag="approval"):
+    """What a timer carries for an approval: its deadline."""
+
+    tenant_id: TenantId
+    approval_id: ApprovalId
+    due_at: Instant
+
+
+def timer_id(run_id: str, alarm: Alarm) -> str:
+    """One timer for one thing that is due; setting it again replaces it."""
+    key = msgspec.json.encode((alarm.kind, alarm.key)).hex()
+    return f"{run_id}-{key}"
+
+
+class Dispatch:
+    def __init__(self, jobs: Jobs, timers: Timers) -> None:
+        self._jobs = jobs
+        self._timers = timers
+        self._encode = msgspec.json.Encoder().encode
+
+    async def run_appended(self, stream: StreamRef, facts: Sequence[Any], state: Any) -> None:
+        await self.send(stream.tenant_id, RunId(stream.id), after(stream.tenant_id, facts, state))
+
+    async def send(self, tenant_id: TenantId, run_id: RunId, owed: Iterable[Owed]) -> None:
+        for each in owed:
+            try:
+                if isinstance(each, Alarm):
+                    await self._set_alarm(tenant_id, run_id, each)
+                else:
+                    await self._order(tenant_id, each)
+            except Unavailable as unavailable:
+                _log.warning("order_not_sent", tenant_id=tenant_id, run_id=run_id, reason=str(unavailable))
+
+    async def approval_deadline(self, alarm: ApprovalAlarm) -> None:
+        """Raises Unavailable: an approval without its deadline must not be taken for asked."""
+        await self._timers.set(alarm.tenant_id, alarm.approval_id, alarm.due_at, self._encode(alarm))
+
+    async def _order(self, tenant_id: TenantId, order: Order) -> None:
+        await self._jobs.publish(TOOL_LANE, tenant_id, order_id(order), self._encode(order))
+
+    async def _set_alarm(self, tenant_id: TenantId, run_id: RunId, alarm: Alarm) -> None:
+        body = self._encode(RunAlarm(tenant_id=tenant_id, run_id=run_id, alarm=alarm))
+        await self._timers.set(tenant_id, timer_id(run_id, alarm), alarm.due_at, body)

@@ -1,0 +1,191 @@
+"""Load a stream, decide, append; again from the tail when somebody else was first.
+
+State is kept between commands so that the usual command costs one append and no read. A kept state may be behind the
+log. Appending on it is safe, because the log refuses what was decided on an old head; refusing a command or finding
+nothing to do is not, so those answers are given only after the tail has been read.
+"""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fairlead.domain.envelope import Actor, Commit, Event, Kind, StreamRef
+from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.errors import FairleadError, StreamMoved
+from fairlead.domain.ids import CommandId
+from fairlead.ports import AnyRecorded, Clock, Log
+
+MAX_ATTEMPTS = 30
+KEPT_STREAMS = 4_096
+KEPT_BYTES = 64 * 1024 * 1024  # of encoded history behind the kept states
+START = LogSequence(0)
+
+_encode = msgspec.json.Encoder().encode
+
+Rules = Callable[[StreamRef, Any, Any], Awaitable[Any]]
+Appended = Callable[[StreamRef, Sequence[Any], Any], Awaitable[None]]
+
+
+class Decider(Struct, frozen=True, kw_only=True):
+    """An aggregate as three functions. `rules` fetches what else a decision needs; decide gets it as third argument."""
+
+    initial: Callable[[], Any]
+    evolve: Callable[[Any, Any], Any]
+    decide: Callable[..., list[Any]]
+    rules: Rules | None = None
+    finished: Callable[[Any], bool] = lambda _: False  # a finished stream is not worth keeping
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """Who, under which command id, because of what. The same command id never makes two commits."""
+
+    actor: Actor
+    command_id: CommandId
+    causation_id: str | None = None
+    correlation_id: str | None = None
+    trace_parent: str | None = None
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """A stream folded up to `sequence`. `commands` are the ids of the commits in it and where they are."""
+
+    state: Any
+    sequence: LogSequence = START
+    version: int = 0
+    size_bytes: int = 0
+    commands: Mapping[str, LogSequence] = {}
+
+
+class Handled(Struct, frozen=True, kw_only=True):
+    """`sequence` is what a reader must have reached to see the effect. No facts: there was nothing to do."""
+
+    sequence: LogSequence
+    state: Any
+    facts: tuple[Event, ...] = ()
+
+
+class Handler:
+    """Commands of one stream are taken one at a time within a process; between processes the log decides."""
+
+    def __init__(
+        self, log: Log, clock: Clock, deciders: Mapping[Kind, Decider], appended: Mapping[Kind, Appended] | None = None
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._deciders = deciders
+        self._appended = appended or {}
+        self._kept: OrderedDict[StreamRef, Loaded] = OrderedDict()
+        self._kept_bytes = 0
+        self._turns: WeakValueDictionary[StreamRef, asyncio.Lock] = WeakValueDictionary()
+
+    async def handle(self, stream: StreamRef, command: Any, cause: Cause) -> Handled:
+        """Raises what the aggregate's decide raises, StreamMoved after MAX_ATTEMPTS, Unavailable."""
+        turn = self._turns.get(stream)
+        if turn is None:
+            turn = self._turns[stream] = asyncio.Lock()
+        async with turn:
+            handled = await self._decide_and_append(stream, command, cause)
+        if handled.facts and (appended := self._appended.get(stream.kind)):
+            await appended(stream, handled.facts, handled.state)
+        return handled
+
+    async def load(self, stream: StreamRef, head: LogSequence | None = None) -> Loaded:
+        """The stream as of now. A caller that has just asked for the stream's `head` spares the read when nothing is new."""
+        kept = self._kept.get(stream)
+        if kept is not None and head is not None and kept.sequence >= head:
+            return kept
+        return await self._catch_up(stream, kept or self._blank(stream))
+
+    async def _decide_and_append(self, stream: StreamRef, command: Any, cause: Cause) -> Handled:
+        kept = self._kept.get(stream)
+        loaded, certain = (kept, False) if kept else (await self._catch_up(stream, self._blank(stream)), True)
+        for attempt in range(MAX_ATTEMPTS):
+            if (done := loaded.commands.get(cause.command_id)) is not None:
+                return Handled(sequence=done, state=loaded.state)
+            try:
+                facts = await self._decide(stream, command, loaded.state)
+            except FairleadError:
+                if certain:
+                    raise
+                facts = []
+            if not facts and not certain:
+                loaded, certain = await self._catch_up(stream, loaded), True
+                continue
+            if not facts:
+                return Handled(sequence=loaded.sequence, state=loaded.state)
+            try:
+                return await self._append(stream, facts, loaded, cause)
+            except StreamMoved:
+                await asyncio.sleep(random.uniform(0, 0.002 * attempt))  # noqa: S311  # spreads rivals, guards nothing
+                loaded, certain = await self._catch_up(stream, loaded), True
+        raise StreamMoved(f"{stream.kind} {stream.id} kept moving")
+
+    async def _decide(self, stream: StreamRef, command: Any, state: Any) -> list[Any]:
+        decider = self._deciders[stream.kind]
+        if decider.rules is None:
+            return decider.decide(command, state)
+        return decider.decide(command, state, await decider.rules(stream, state, command))
+
+    async def _append(self, stream: StreamRef, facts: list[Any], loaded: Loaded, cause: Cause) -> Handled:
+        commit: Commit[Any] = Commit(
+            commit_id=cause.command_id,
+            tenant_id=stream.tenant_id,
+            kind=stream.kind,
+            stream_id=stream.id,
+            first_version=loaded.version + 1,
+            at=self._clock.now(),
+            actor=cause.actor,
+            events=tuple(facts),
+            causation_id=cause.causation_id,
+            correlation_id=cause.correlation_id,
+            trace_parent=cause.trace_parent,
+        )
+        sequence = await self._log.append(commit, loaded.sequence)
+        moved = self._fold(stream, loaded, commit, sequence, len(_encode(commit.events)))
+        self._keep(stream, moved)
+        return Handled(sequence=sequence, state=moved.state, facts=commit.events)
+
+    async def _catch_up(self, stream: StreamRef, loaded: Loaded) -> Loaded:
+        for recorded in await self._log.read(stream, loaded.sequence):
+            loaded = self._fold_recorded(stream, loaded, recorded)
+        self._keep(stream, loaded)
+        return loaded
+
+    def _fold_recorded(self, stream: StreamRef, loaded: Loaded, recorded: AnyRecorded) -> Loaded:
+        return self._fold(stream, loaded, recorded.commit, recorded.sequence, len(recorded.body))
+
+    def _fold(
+        self, stream: StreamRef, loaded: Loaded, commit: Commit[Any], sequence: LogSequence, size_bytes: int
+    ) -> Loaded:
+        evolve, state = self._deciders[stream.kind].evolve, loaded.state
+        for event in commit.events:
+            state = evolve(state, event)
+        return replace(
+            loaded,
+            state=state,
+            sequence=sequence,
+            version=commit.last_version,
+            size_bytes=loaded.size_bytes + size_bytes,
+            commands={**loaded.commands, commit.commit_id: sequence},
+        )
+
+    def _blank(self, stream: StreamRef) -> Loaded:
+        return Loaded(state=self._deciders[stream.kind].initial())
+
+    def _keep(self, stream: StreamRef, loaded: Loaded) -> None:
+        before = self._kept.pop(stream, None)
+        self._kept_bytes -= before.size_bytes if before else 0
+        if loaded.version == 0 or self._deciders[stream.kind].finished(loaded.state):
+            return
+        self._kept[stream] = loaded
+        self._kept_bytes += loaded.size_bytes
+        while len(self._kept) > KEPT_STREAMS or (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1):
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped.size_bytes
