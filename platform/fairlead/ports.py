@@ -1,16 +1,17 @@
 """The Protocols that everything above is written against. Each has a real and a memory implementation
 that pass the same suite in tests/contract."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, LiteralString, Protocol, TypeVar, runtime_checkable
 
 from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 
 AnyCommit = Commit[Any]
 AnyRecorded = Recorded[Any]
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -117,3 +118,37 @@ class Timers(Protocol):
     async def clear(self, tenant_id: str, timer_id: str) -> None: ...
 
     def due(self, max_in_flight: int) -> AbstractAsyncContextManager[AsyncIterator[Order]]: ...
+
+
+class SqlTx(Protocol):
+    """One transaction, fenced to one tenant. Statements are whole, with named parameters, and never glued together."""
+
+    async def run(self, statement: LiteralString, params: Mapping[str, Any] | None = None) -> None: ...
+
+    async def rows(self, statement: LiteralString, params: Mapping[str, Any] | None, into: Callable[..., T]) -> list[T]:
+        """`into` is called once a row with the columns by name."""
+
+    async def row(
+        self, statement: LiteralString, params: Mapping[str, Any] | None, into: Callable[..., T]
+    ) -> T | None: ...
+
+
+class FoldTx(SqlTx, Protocol):
+    """A consumer's transaction: it moves from tenant to tenant, and inside `pipeline` no statement waits for the one
+    before. An error in a pipeline is raised by a later statement or at its end."""
+
+    async def fence(self, tenant_id: str) -> None: ...
+
+    def pipeline(self) -> AbstractAsyncContextManager[None]: ...
+
+
+class SqlSession(Protocol):
+    """One connection to the database. Raises Unavailable when it breaks; its locks are then already free."""
+
+    async def try_lock(self, name: str) -> bool: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[FoldTx]: ...
+
+
+class SqlSessions(Protocol):
+    def session(self) -> AbstractAsyncContextManager[SqlSession]: ...

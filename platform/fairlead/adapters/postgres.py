@@ -1,0 +1,163 @@
+"""PostgreSQL: fenced transactions for requests, sessions for consumers. psycopg's exceptions become ours here."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, LiteralString, Self, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.rows import class_row
+from psycopg_pool import AsyncConnectionPool
+
+from fairlead.domain.errors import Unavailable
+from fairlead.ports import FoldTx, SqlTx
+
+T = TypeVar("T")
+Params = Mapping[str, Any]
+
+CONNECT_TIMEOUT_S = 3
+STATEMENT_TIMEOUT_S = 15  # a request's statement; a consumer's may take longer
+_KEEPALIVE: dict[str, Any] = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+_BEGIN = sql.SQL("BEGIN; SELECT set_config('app.tenant_id', {tenant}, true)")
+_BEGIN_READ_ONLY = sql.SQL("BEGIN READ ONLY; SELECT set_config('app.tenant_id', {tenant}, true)")
+# A commit that a crash of the server takes back takes its position back too, and is folded again.
+_BEGIN_FOLD = "BEGIN; SET LOCAL synchronous_commit = off"
+_BEGIN_PLATFORM = sql.SQL("BEGIN")
+_FENCE = "SELECT set_config('app.tenant_id', %(tenant)s, true)"
+_TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 0))"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """An engine that does not answer, is full or gives up is Unavailable. Anything else is a fault of ours."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise Unavailable("the database") from error
+
+
+class PostgresTx:
+    """One transaction. Statements are prepared by the driver once they recur; rows come in binary."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def run(self, statement: LiteralString, params: Params | None = None) -> None:
+        await self._connection.execute(statement, params)
+
+    async def rows(self, statement: LiteralString, params: Params | None, into: Callable[..., T]) -> list[T]:
+        async with self._connection.cursor(binary=True, row_factory=class_row(into)) as cursor:  # type: ignore[arg-type]
+            await cursor.execute(statement, params)
+            return await cursor.fetchall()
+
+    async def row(self, statement: LiteralString, params: Params | None, into: Callable[..., T]) -> T | None:
+        found = await self.rows(statement, params, into)
+        return found[0] if found else None
+
+    async def fence(self, tenant_id: str) -> None:
+        await self._connection.execute(_FENCE, {"tenant": tenant_id})
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[None]:
+        async with self._connection.pipeline():
+            yield
+
+
+class Database:
+    """A pool of connections under one role. Closed until entered."""
+
+    def __init__(self, url: str, *, max_connections: int = 10) -> None:
+        self.url = url
+        self._pool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=max_connections,
+            timeout=CONNECT_TIMEOUT_S,
+            max_waiting=20 * max_connections,
+            open=False,
+            check=_alive,
+            name="fairlead",
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": 2,
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c idle_in_transaction_session_timeout=30s",
+                **_KEEPALIVE,
+            },
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: str) -> AsyncIterator[SqlTx]:
+        """One transaction that sees and writes the rows of one tenant."""
+        async with self._transaction(_BEGIN.format(tenant=sql.Literal(tenant_id))) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def read(self, tenant_id: str) -> AsyncIterator[SqlTx]:
+        """Like `tenant`, and changes nothing."""
+        async with self._transaction(_BEGIN_READ_ONLY.format(tenant=sql.Literal(tenant_id))) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[SqlTx]:
+        """One transaction without a tenant: for tables that have none. Any other table raises."""
+        async with self._transaction(_BEGIN_PLATFORM) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["Session"]:
+        """A connection of one's own, outside the pool: for what must hold a lock as long as it lives."""
+        with translated():
+            connection = await AsyncConnection.connect(self.url, autocommit=True, prepare_threshold=2, **_KEEPALIVE)
+        async with connection:
+            yield Session(connection)
+
+    @asynccontextmanager
+    async def _transaction(self, begin: sql.SQL | sql.Composed) -> AsyncIterator[SqlTx]:
+        with translated():
+            async with self._pool.connection() as connection:
+                await connection.execute(begin, prepare=False)
+                yield PostgresTx(connection)
+
+
+class Session:
+    """One connection. What it locked is free again when it ends, however it ends."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def try_lock(self, name: str) -> bool:
+        with translated():
+            cursor = await self._connection.execute(_TRY_LOCK, {"name": name})
+            found = await cursor.fetchone()
+        return bool(found and found[0])
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[FoldTx]:
+        """No tenant is set until `fence` sets one. The commit does not wait for the disk."""
+        with translated():
+            try:
+                await self._connection.execute(_BEGIN_FOLD, prepare=False)
+                yield PostgresTx(self._connection)
+                await self._connection.commit()
+            except BaseException:
+                await self._connection.rollback()
+                raise
+
+
+async def _alive(connection: AsyncConnection[Any]) -> None:
+    """Raises OperationalError when the server has closed the socket. Costs no round trip."""
+    connection.pgconn.consume_input()
