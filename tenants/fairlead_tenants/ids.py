@@ -7,3 +7,12 @@ WorkspaceId = NewType("WorkspaceId", str)  # wsp_…
 EnvironmentId = NewType("EnvironmentId", str)  # env_…
 PrincipalId = NewType("PrincipalId", str)  # prn_…: a person, a service account or an agent
 ApiKeyId = NewType("ApiKeyId", str)  # key_…
+
+BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's, lower case: sorts as the number does, no i, l, o, u
+ID_BODY_LENGTH = 26  # 128 bits
+
+
+def base32(number: int, length: int) -> str:
+    """Exactly `length` digits, most significant first. The number must fit."""
+    assert 0 <= number < 32**length, "the number fits the length"
+    return "".join(BASE32[(number >> (5 * place)) & 31] for place in reversed(range(length)))

@@ -1,0 +1,140 @@
+"""What has happened to a tenant: who is in it, what they may do, with which keys. One stream per tenant."""
+
+from fairlead_tenants.access import EnvironmentKind, Grant, Permission
+from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId, WorkspaceId
+from msgspec import Struct
+
+from fairlead.domain.envelope import Event
+from fairlead.domain.ids import WorkflowId
+from fairlead.domain.instant import Instant
+
+
+class OidcSubject(Struct, frozen=True, forbid_unknown_fields=True):
+    """A person as their identity provider knows them. Sign-in matches on this, never on the e-mail."""
+
+    issuer: str
+    subject: str
+
+
+class TenantCreated(Event, frozen=True, kw_only=True, tag="tenant.created.v1"):
+    tenant_id: TenantId
+    name: str
+
+
+class TenantSuspended(Event, frozen=True, kw_only=True, tag="tenant.suspended.v1"):
+    reason: str
+
+
+class TenantReactivated(Event, frozen=True, kw_only=True, tag="tenant.reactivated.v1"):
+    pass
+
+
+class ToolCapChanged(Event, frozen=True, kw_only=True, tag="tenant.tool_cap_changed.v1"):
+    """How many tools the allow-list of one workflow may name."""
+
+    cap: int
+
+
+class WorkspaceCreated(Event, frozen=True, kw_only=True, tag="tenant.workspace_created.v1"):
+    workspace_id: WorkspaceId
+    name: str
+
+
+class EnvironmentCreated(Event, frozen=True, kw_only=True, tag="tenant.environment_created.v1"):
+    environment_id: EnvironmentId
+    name: str
+    kind: EnvironmentKind
+
+
+class PersonAdded(Event, frozen=True, kw_only=True, tag="tenant.person_added.v1"):
+    principal_id: PrincipalId
+    email: str
+    display_name: str
+    subject: OidcSubject | None = None
+
+
+class ServiceAccountCreated(Event, frozen=True, kw_only=True, tag="tenant.service_account_created.v1"):
+    principal_id: PrincipalId
+    name: str
+
+
+class AgentCreated(Event, frozen=True, kw_only=True, tag="tenant.agent_created.v1"):
+    """The principal that a workflow acts as."""
+
+    principal_id: PrincipalId
+    name: str
+    workflow_id: WorkflowId
+    workspace_id: WorkspaceId
+
+
+class RoleGranted(Event, frozen=True, kw_only=True, tag="tenant.role_granted.v1"):
+    principal_id: PrincipalId
+    grant: Grant
+
+
+class RoleWithdrawn(Event, frozen=True, kw_only=True, tag="tenant.role_withdrawn.v1"):
+    principal_id: PrincipalId
+    grant: Grant
+
+
+class PrincipalDisabled(Event, frozen=True, kw_only=True, tag="tenant.principal_disabled.v1"):
+    principal_id: PrincipalId
+    reason: str
+
+
+class PrincipalEnabled(Event, frozen=True, kw_only=True, tag="tenant.principal_enabled.v1"):
+    principal_id: PrincipalId
+
+
+class KeyIssued(Event, frozen=True, kw_only=True, tag="tenant.key_issued.v1"):
+    """`hash` is the keyed hash of the key's text. `scopes` are sorted; None is all that the principal may do."""
+
+    key_id: ApiKeyId
+    principal_id: PrincipalId
+    name: str
+    hash: str
+    last_four: str
+    scopes: tuple[Permission, ...] | None
+    environment_id: EnvironmentId
+    issued_at: Instant
+    expires_at: Instant
+
+
+class KeyRotated(Event, frozen=True, kw_only=True, tag="tenant.key_rotated.v1"):
+    """The new key takes over name, scopes and environment; the old one works until `overlap_until` at the latest."""
+
+    key_id: ApiKeyId
+    principal_id: PrincipalId
+    new_key_id: ApiKeyId
+    hash: str
+    last_four: str
+    rotated_at: Instant
+    expires_at: Instant
+    overlap_until: Instant
+
+
+class KeyRevoked(Event, frozen=True, kw_only=True, tag="tenant.key_revoked.v1"):
+    key_id: ApiKeyId
+    principal_id: PrincipalId
+    reason: str
+    revoked_at: Instant
+
+
+TenantEvent = (
+    TenantCreated
+    | TenantSuspended
+    | TenantReactivated
+    | ToolCapChanged
+    | WorkspaceCreated
+    | EnvironmentCreated
+    | PersonAdded
+    | ServiceAccountCreated
+    | AgentCreated
+    | RoleGranted
+    | RoleWithdrawn
+    | PrincipalDisabled
+    | PrincipalEnabled
+    | KeyIssued
+    | KeyRotated
+    | KeyRevoked
+)

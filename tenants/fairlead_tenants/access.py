@@ -1,0 +1,177 @@
+"""Who may do what: permissions, roles as one table, and the two questions asked of them.
+
+Permission and role values are stored in events and in keys: permanent, like an event tag.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Literal
+
+from msgspec import Struct
+
+from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId, WorkspaceId
+
+PrincipalKind = Literal["person", "service_account", "agent"]
+EnvironmentKind = Literal["live", "test"]
+
+
+class Permission(StrEnum):
+    """`<resource>:<verb>`. `read` never changes anything; every change has a verb of its own."""
+
+    RUN_READ = "run:read"
+    RUN_START = "run:start"
+    RUN_CONTROL = "run:control"  # pause, resume, cancel
+    RUN_SIGNAL = "run:signal"
+    RUN_ANSWER = "run:answer"
+    RUN_FORK = "run:fork"
+    RUN_REPAIR = "run:repair"  # retry, skip, supply a result, end
+    TOOL_READ = "tool:read"
+    TOOL_CALL = "tool:call"
+    WORKFLOW_READ = "workflow:read"
+    WORKFLOW_PUBLISH = "workflow:publish"
+    APPROVAL_READ = "approval:read"
+    APPROVAL_DECIDE = "approval:decide"
+    EXPORT_READ = "export:read"
+    AUDIT_READ = "audit:read"
+    WORKSPACE_READ = "workspace:read"  # workspaces and environments
+    WORKSPACE_MANAGE = "workspace:manage"
+    PRINCIPAL_READ = "principal:read"
+    PRINCIPAL_MANAGE = "principal:manage"
+    KEY_READ = "key:read"
+    KEY_MANAGE = "key:manage"
+    TENANT_READ = "tenant:read"
+    TENANT_MANAGE = "tenant:manage"
+
+
+class Role(StrEnum):
+    OWNER = "owner"
+    ADMIN = "admin"
+    DEVELOPER = "developer"
+    OPERATOR = "operator"
+    REVIEWER = "reviewer"
+    AUDITOR = "auditor"
+    AGENT = "agent"
+
+
+ALL = frozenset(Permission)
+_P = Permission
+_SEES_RUNS = frozenset({_P.RUN_READ, _P.WORKFLOW_READ, _P.TOOL_READ, _P.APPROVAL_READ, _P.WORKSPACE_READ})
+_DRIVES_RUNS = frozenset({_P.RUN_START, _P.RUN_CONTROL, _P.RUN_SIGNAL, _P.RUN_ANSWER, _P.RUN_FORK})
+
+PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
+    Role.OWNER: ALL,
+    Role.ADMIN: ALL - {_P.TENANT_MANAGE},
+    Role.DEVELOPER: _SEES_RUNS | _DRIVES_RUNS | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL},
+    Role.OPERATOR: _SEES_RUNS | _DRIVES_RUNS | {_P.RUN_REPAIR, _P.EXPORT_READ},
+    Role.REVIEWER: _SEES_RUNS | {_P.APPROVAL_DECIDE, _P.RUN_ANSWER},
+    Role.AUDITOR: frozenset(p for p in Permission if p.endswith(":read")),
+    Role.AGENT: frozenset({_P.TOOL_CALL}),
+}
+
+# What a kind of principal can hold at most, whatever it was granted. A signature is a person's.
+CEILING_OF: Mapping[PrincipalKind, frozenset[Permission]] = {
+    "person": ALL,
+    "service_account": ALL - {_P.APPROVAL_DECIDE, _P.TENANT_MANAGE},
+    "agent": PERMISSIONS_OF[Role.AGENT],
+}
+
+ROLES_FOR: Mapping[PrincipalKind, frozenset[Role]] = {
+    "person": frozenset(Role) - {Role.AGENT},
+    "service_account": frozenset({Role.ADMIN, Role.DEVELOPER, Role.OPERATOR, Role.AUDITOR}),
+    "agent": frozenset({Role.AGENT}),
+}
+
+# These reach every environment, so a key of a test environment never carries them.
+LIVE_ONLY = frozenset({_P.WORKSPACE_MANAGE, _P.PRINCIPAL_MANAGE, _P.KEY_MANAGE, _P.TENANT_MANAGE})
+
+
+class Grant(Struct, frozen=True, forbid_unknown_fields=True):
+    """A role, everywhere in the tenant or only in one workspace, one environment, or both."""
+
+    role: Role
+    workspace_id: WorkspaceId | None = None
+    environment_id: EnvironmentId | None = None
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """Who asks. `scopes` narrow what the grants give (None: they do not) and never widen it.
+
+    The environment is the key's; a principal that came without a key stands in none and may name any.
+    """
+
+    tenant_id: TenantId
+    principal_id: PrincipalId
+    kind: PrincipalKind
+    grants: tuple[Grant, ...]
+    scopes: frozenset[Permission] | None = None
+    environment_id: EnvironmentId | None = None
+    environment_kind: EnvironmentKind | None = None
+    key_id: ApiKeyId | None = None
+
+
+def allowed(
+    grants: Iterable[Grant],
+    permission: Permission,
+    workspace_id: WorkspaceId | None,
+    environment_id: EnvironmentId | None,
+) -> bool:
+    """Whether any grant gives the permission there. None asks about all workspaces, or about all environments."""
+    return any(
+        permission in PERMISSIONS_OF[grant.role]
+        and (grant.workspace_id is None or grant.workspace_id == workspace_id)
+        and (grant.environment_id is None or grant.environment_id == environment_id)
+        for grant in grants
+    )
+
+
+def may(
+    principal: Principal,
+    permission: Permission,
+    workspace_id: WorkspaceId | None = None,
+    environment_id: EnvironmentId | None = None,
+) -> bool:
+    """The one permission check. Name the workspace and environment of the object; None only if it is in none."""
+    return (
+        carries(principal, permission)
+        and (environment_id is None or principal.environment_id in (None, environment_id))
+        and allowed(principal.grants, permission, workspace_id, environment_id)
+    )
+
+
+def carries(principal: Principal, permission: Permission) -> bool:
+    """Whether kind, key scopes and environment let it use this permission if a grant gives it."""
+    return (
+        permission in CEILING_OF[principal.kind]
+        and (principal.scopes is None or permission in principal.scopes)
+        and not (principal.environment_kind == "test" and permission in LIVE_ONLY)
+    )
+
+
+def workspaces_where(
+    principal: Principal, permission: Permission, environment_id: EnvironmentId | None = None
+) -> frozenset[WorkspaceId] | None:
+    """Where a list may look: None is the whole tenant, an empty set nowhere."""
+    if may(principal, permission, None, environment_id):
+        return None
+    named = {grant.workspace_id for grant in principal.grants if grant.workspace_id is not None}
+    return frozenset(name for name in named if may(principal, permission, name, environment_id))
+
+
+def held(kind: PrincipalKind, grants: Iterable[Grant]) -> frozenset[Permission]:
+    """Everything that the grants give this kind of principal somewhere."""
+    return CEILING_OF[kind] & {permission for grant in grants for permission in PERMISSIONS_OF[grant.role]}
+
+
+def lacking_to_hand_on(
+    giver: Principal, kind: PrincipalKind, grants: Iterable[Grant], scopes: frozenset[Permission] | None = None
+) -> Permission | None:
+    """The first permission in what would be handed on that the giver does not hold in the same place.
+
+    None: nothing is lacking, nobody gains more than the giver has.
+    """
+    for grant in grants:
+        for permission in sorted(held(kind, (grant,)) if scopes is None else held(kind, (grant,)) & scopes):
+            here = allowed(giver.grants, permission, grant.workspace_id, grant.environment_id)
+            if not (here and carries(giver, permission)):
+                return permission
+    return None
