@@ -1,4 +1,4 @@
-"""The `policy:` section of a document: rules that allow, deny or ask people. Written by tenants, so every bound is here."""
+"""The `policy:` section of a document: rules that allow, deny or ask people. Tenants write it, so bounds are here."""
 
 from typing import Annotated, Literal
 
