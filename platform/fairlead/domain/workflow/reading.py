@@ -14,7 +14,7 @@ Place = tuple[str | int, ...]
 def read(document: Mapping[str, Any]) -> Workflow:
     """The workflow that an already validated document describes. Worth keeping: it costs a full conversion."""
     copy = msgspec.json.decode(msgspec.json.encode(document))
-    for _, step in _all_steps(copy["steps"], ("steps",)):
+    for _, step in walk_steps(copy["steps"], ("steps",)):
         step["kind"] = kind_of(step)
     return msgspec.convert(copy, Workflow)
 
@@ -48,8 +48,9 @@ def blocks_of(step: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
             yield ("parallel", "branches", name), block
 
 
-def _all_steps(block: Any, place: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
+def walk_steps(block: Any, place: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every step at any depth, in document order."""
     for where, step in steps_in(block, place):
         yield where, step
         for inner, nested in blocks_of(step):
-            yield from _all_steps(nested, (*where, *inner))
+            yield from walk_steps(nested, (*where, *inner))

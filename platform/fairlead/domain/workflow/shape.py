@@ -1,0 +1,32 @@
+"""Faults of shape: fields that are missing, unknown, of the wrong type or out of bounds."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from jsonschema_rs import Draft202012Validator
+
+from fairlead.domain.errors import Problem
+from fairlead.domain.workflow.document import STEP_KINDS
+from fairlead.domain.workflow.plain import pointer
+from fairlead.domain.workflow.schema import document_schema
+from fairlead.domain.workflow.schemas import compile_schema, problems_of
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return compile_schema(document_schema())
+
+
+def shape_problems(document: Any) -> Iterator[Problem]:
+    """Every difference from the document's own JSON Schema."""
+    for error in _validator().iter_errors(document):
+        match error.kind.name:
+            case "anyOf":
+                message = f"a step has one of {', '.join(STEP_KINDS)}"
+                yield Problem(path=pointer(tuple(error.instance_path)), code="step_kind", message=message)
+            case "oneOf":
+                message = "exactly one of signal, seconds, until"
+                yield Problem(path=pointer(tuple(error.instance_path)), code="wait_kind", message=message)
+            case _:
+                yield from problems_of(error, ())

@@ -1,0 +1,36 @@
+"""All checks of a document together: the one way from foreign data to a Workflow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead.domain.errors import Invalid, Problem
+from fairlead.domain.expressions import Expressions
+from fairlead.domain.workflow.document import DEFAULT_TOOL_CAP, ToolFacts, Workflow
+from fairlead.domain.workflow.flow import flow_problems
+from fairlead.domain.workflow.plain import plain_problems
+from fairlead.domain.workflow.reading import read
+from fairlead.domain.workflow.shape import shape_problems
+from fairlead.domain.workflow.surface import surface_problems
+
+
+def validate(
+    document: Any, tools: Mapping[str, ToolFacts], expressions: Expressions, tool_cap: int = DEFAULT_TOOL_CAP
+) -> Workflow:
+    """The workflow that plain data describes. Raises Invalid with every problem found, each with its path.
+
+    Data that is not plain, or too large or deep, is refused before anything else looks at it. Problems never repeat
+    a value of the document, only names.
+    """
+    _refuse(plain_problems(document))
+    problems = list(shape_problems(document))
+    if isinstance(document, dict):
+        problems += surface_problems(document, tools, expressions, tool_cap)
+        problems += flow_problems(document, tools, expressions)
+    _refuse(problems)
+    return read(document)
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        distinct = {(problem.path, problem.code): problem for problem in problems}
+        raise Invalid(tuple(distinct.values()), "the workflow document is not valid")
