@@ -191,17 +191,3 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     planner: Literal["steps"] = "steps"
     steps: Annotated[Steps, Meta(min_length=1)]
     result: Annotated[dict[str, Any], Meta(description="The run's output; without it, the last step's.")] | None = None
-
-
-class ToolFacts(Struct, frozen=True, kw_only=True):
-    """What the checks and the run need to know about a tool that is installed."""
-
-    name: str
-    version: str
-    effect: Literal["read", "write", "destructive"]
-    idempotency: Literal["key", "natural", "none"]
-    writes: tuple[str, ...]
-    input_schema: dict[str, Any]
-    output_schema: dict[str, Any]
-    schema_hash: str
-    timeout_s: float

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from fairlead.domain.errors import Problem
 from fairlead.domain.expressions import ExpressionInvalid, Expressions
+from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.arguments import argument_problems
-from fairlead.domain.workflow.document import MAX_NESTING, MAX_STEPS, Retry, ToolFacts
+from fairlead.domain.workflow.document import MAX_NESTING, MAX_STEPS, Retry
 from fairlead.domain.workflow.plain import pointer
 from fairlead.domain.workflow.reading import Place, kind_of, steps_in, walk_steps
 from fairlead.domain.workflow.references import RESERVED_WORDS, ROOTS, Embedded, expression_of, reads, sentence_parts

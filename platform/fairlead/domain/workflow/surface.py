@@ -6,7 +6,7 @@ from typing import Any
 from fairlead.domain.errors import Problem
 from fairlead.domain.expressions import ExpressionInvalid, Expressions
 from fairlead.domain.policy.judge import CONDITION_VARIABLES
-from fairlead.domain.workflow.document import ToolFacts
+from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.plain import pointer
 from fairlead.domain.workflow.schemas import schema_problems
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.expressions import Expressions
-from fairlead.domain.workflow.document import DEFAULT_TOOL_CAP, ToolFacts, Workflow
+from fairlead.domain.tools import ToolFacts
+from fairlead.domain.workflow.document import DEFAULT_TOOL_CAP, Workflow
 from fairlead.domain.workflow.flow import flow_problems
 from fairlead.domain.workflow.plain import plain_problems
 from fairlead.domain.workflow.reading import read
