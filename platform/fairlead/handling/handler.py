@@ -23,8 +23,8 @@ from fairlead.domain.ids import CommandId
 from fairlead.ports import AnyRecorded, Clock, Log
 
 MAX_ATTEMPTS = 30
-KEPT_STREAMS = 4_096
-KEPT_BYTES = 64 * 1024 * 1024  # of encoded history behind the kept states
+KEPT_STREAMS = 1_024
+KEPT_BYTES = 16 * 1024 * 1024  # of encoded history behind the kept states
 START = LogSequence(0)
 
 _encode = msgspec.json.Encoder().encode

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Protocol, assert_never
+from typing import Any, Protocol, assert_never
 
 import rfc8785
 from fairlead_sdk.contract import Effect, Idempotency
@@ -14,7 +14,7 @@ from fairlead.domain.instant import Instant
 from fairlead.domain.planning import seam
 from fairlead.domain.policy.document import ApprovalsNeeded
 from fairlead.domain.runs import events as e
-from fairlead.domain.runs.states import Active, RunState, evolve
+from fairlead.domain.runs.states import Active, OpenCall, RunState, evolve
 from fairlead.domain.workflow.document import Workflow
 
 MAX_ROUNDS = 2_000  # more rounds without waiting is a planner that does not end
@@ -60,8 +60,8 @@ class RunRules(Protocol):
     def tool(self, name: str) -> KnownTool | None: ...
     def argument_problems(self, tool: str, arguments: object) -> Sequence[Problem]: ...
     def output_problems(self, output: object) -> Sequence[Problem]: ...
-    def answer_problems(self, schema: object, answer: object) -> Sequence[Problem]: ...
-    def judge(self, call: e.ToolCallRequested, state: Active, now: Instant) -> Verdict: ...
+    def answer_problems(self, schema: dict[str, Any], answer: object) -> Sequence[Problem]: ...
+    def judge(self, call: OpenCall, state: Active, now: Instant) -> Verdict: ...
 
 
 class Unfolding:
@@ -81,8 +81,8 @@ class Unfolding:
         assert isinstance(self.state, Active), "only a run under way unfolds"
         return self.state
 
-    @property
-    def moving(self) -> bool:
+    def is_moving(self) -> bool:
+        """Under way, and neither paused nor waiting for more room."""
         state = self.state
         return isinstance(state, Active) and state.paused is None and state.limit_reached is None
 
@@ -90,13 +90,13 @@ class Unfolding:
 def advance(run: Unfolding, rules: RunRules, now: Instant) -> None:
     """Plan until there is nothing left to decide."""
     for _ in range(MAX_ROUNDS):
-        if not run.moving:
+        if not run.is_moving():
             return
         decisions = rules.planner.plan(_view(run.active, rules.workflow))
         if not decisions:
             return
         for decision in decisions:
-            if not run.moving:
+            if not run.is_moving():
                 return
             _carry_out(decision, run, rules, now)
     run.add(e.RunFailed(code="planner_does_not_end", message="the planner decided without end"))
@@ -227,7 +227,7 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
     if problems:
         run.add(_refused_arguments(call_id, problems))
         return
-    judge(run, requested, rules, now)
+    judge(run, call_id, rules, now)
 
 
 def _refused_arguments(call_id: CallId, problems: Sequence[Problem]) -> e.ToolCallFailed:
@@ -243,10 +243,10 @@ def _refused_arguments(call_id: CallId, problems: Sequence[Problem]) -> e.ToolCa
     )
 
 
-def judge(run: Unfolding, requested: e.ToolCallRequested, rules: RunRules, now: Instant) -> None:
+def judge(run: Unfolding, call_id: CallId, rules: RunRules, now: Instant) -> None:
     """Apply policy to a requested call: dispatched, denied, or put before people."""
-    call_id = requested.call_id
-    said = rules.judge(requested, run.active, now)
+    call = run.active.calls[call_id]
+    said = rules.judge(call, run.active, now)
     run.add(
         e.ToolCallJudged(
             call_id=call_id,
@@ -262,7 +262,7 @@ def judge(run: Unfolding, requested: e.ToolCallRequested, rules: RunRules, now: 
         case "deny":
             run.add(e.ToolCallDenied(call_id=call_id, by="policy", rule_id=said.rule_id, reason=said.reason))
         case "require_approval":
-            ask_people(run, requested, said, now)
+            ask_people(run, call.request, said, now)
 
 
 def ask_people(run: Unfolding, requested: e.ToolCallRequested, said: Verdict, now: Instant) -> None:
@@ -291,5 +291,3 @@ def call_digest(requested: e.ToolCallRequested, policy_version: str) -> str:
         "call_id": requested.call_id,
     }
     return hashlib.sha256(rfc8785.dumps(bound)).hexdigest()
-
-

@@ -242,11 +242,11 @@ def _approve(command: c.RecordApproval, call: OpenCall, run: Unfolding) -> None:
 
 
 def _ask_again(call: OpenCall, run: Unfolding, rules: RunRules, now: Instant) -> None:
-    said = rules.judge(call.request, run.active, now)
+    said = rules.judge(call, run.active, now)
     if said.verdict == "require_approval":
         ask_people(run, call.request, said, now)
     else:
-        judge(run, call.request, rules, now)
+        judge(run, call.request.call_id, rules, now)
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
@@ -329,9 +329,7 @@ def _answer(command: c.AnswerQuestion, run: Unfolding, rules: RunRules) -> None:
     if asked.schema is not None and (problems := rules.answer_problems(asked.schema, command.answer)):
         raise Invalid(problems, "the answer does not fit the question")
     answer, _ = redact(command.answer)
-    run.add(
-        e.QuestionAnswered(question_id=command.question_id, answer=answer, answered_by=command.principal_id)
-    )
+    run.add(e.QuestionAnswered(question_id=command.question_id, answer=answer, answered_by=command.principal_id))
     match asked.purpose:
         case "limit":
             _raise_limit(answer["raise_by"], run)

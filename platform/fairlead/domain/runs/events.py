@@ -52,6 +52,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
     workflow_hash: str
     workspace_id: WorkspaceId
     environment_id: EnvironmentId
+    environment_kind: Literal["live", "test"]
     agent_principal_id: PrincipalId
     started_by: PrincipalId
     planner: str

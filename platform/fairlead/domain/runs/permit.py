@@ -13,7 +13,8 @@ from fairlead.domain.runs.advance import RunRules, Verdict, call_digest
 from fairlead.domain.runs.events import DeniedBy
 from fairlead.domain.runs.obligations import CallOrder
 from fairlead.domain.runs.states import Active, OpenCall, RunState
-from fairlead.domain.tenants import TenantState, principal_of
+from fairlead.domain.tenants.identity import principal_of
+from fairlead.domain.tenants.states import TenantState
 
 
 class Go(Struct, frozen=True, kw_only=True):
@@ -66,7 +67,7 @@ def _forbidden(run: Active, tenant: TenantState) -> Forbid | None:
         agent = principal_of(tenant, run.start.agent_principal_id)
     except (Denied, NotFound):
         return Forbid(by="permission", rule_id="agent.disabled", reason="the workflow's agent principal is disabled")
-    if may(agent, Permission.TOOL_CALL, run.start.workspace_id):
+    if may(agent, Permission.TOOL_CALL, run.start.workspace_id, run.start.environment_id):
         return None
     return Forbid(by="permission", rule_id="agent.tool_call", reason="the workflow's agent may not call tools")
 
@@ -75,7 +76,7 @@ def _judged(call: OpenCall, run: Active, rules: RunRules, now: Instant) -> Permi
     tool = rules.tool(call.request.tool)
     if tool is None or tool.schema_hash != call.request.schema_hash:
         return Forbid(by="policy", rule_id="tool.changed", reason="the tool is not the one that was judged")
-    said = rules.judge(call.request, run, now)
+    said = rules.judge(call, run, now)
     if said.verdict == "deny":
         return Forbid(by="policy", rule_id=said.rule_id, reason=said.reason)
     if said.verdict == "require_approval" and not _covered(call, said.policy_version, _count(said)):
@@ -93,4 +94,3 @@ def _covered(call: OpenCall, policy_version: str, count: int) -> bool:
         and len(set(call.approved_by)) >= count
         and call.approval.digest == call_digest(call.request, policy_version)
     )
-

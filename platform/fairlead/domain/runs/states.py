@@ -20,9 +20,11 @@ Outcome = Literal["completed", "failed", "impossible", "cancelled", "capped", "e
 
 
 class OpenCall(Struct, frozen=True, kw_only=True):
-    """A call that has no outcome yet."""
+    """A call that has no outcome yet. `calls_by_tool` is as it was when the call was requested, this one included, so
+    that judging it again later finds the same facts."""
 
     request: e.ToolCallRequested
+    calls_by_tool: dict[str, int]
     phase: Phase = "requested"
     attempt: int = 0
     policy_version: str = ""
@@ -130,11 +132,12 @@ def _choice(s: Active, event: e.ChoiceMade) -> Active:
 
 
 def _requested(s: Active, event: e.ToolCallRequested) -> Active:
+    calls_by_tool = s.calls_by_tool | {event.tool: s.calls_by_tool.get(event.tool, 0) + 1}
     return replace(
         s,
-        calls=s.calls | {event.call_id: OpenCall(request=event)},
+        calls=s.calls | {event.call_id: OpenCall(request=event, calls_by_tool=calls_by_tool)},
         open=s.open | {event.step: event.call_id},
-        calls_by_tool=s.calls_by_tool | {event.tool: s.calls_by_tool.get(event.tool, 0) + 1},
+        calls_by_tool=calls_by_tool,
         tool_calls_used=s.tool_calls_used + 1,
         steps_used=s.steps_used + 1,
         numbered=s.numbered + 1,
@@ -166,16 +169,12 @@ def _started(s: Active, event: e.ToolCallStarted) -> Active:
 
 
 def _approval_requested(s: Active, event: e.ToolCallApprovalRequested) -> Active:
-    call = replace(
-        s.calls[event.call_id], phase="awaiting_approval", approval=event, approved_by=(), fingerprint=""
-    )
+    call = replace(s.calls[event.call_id], phase="awaiting_approval", approval=event, approved_by=(), fingerprint="")
     return replace(_with_call(s, call), numbered=s.numbered + 1)
 
 
 def _approved(s: Active, event: e.ToolCallApproved) -> Active:
-    call = replace(
-        s.calls[event.call_id], phase="judged", approved_by=event.approved_by, fingerprint=event.fingerprint
-    )
+    call = replace(s.calls[event.call_id], phase="judged", approved_by=event.approved_by, fingerprint=event.fingerprint)
     return _with_call(s, call)
 
 
@@ -245,7 +244,9 @@ def _timed_out(s: Active, step: str) -> Active:
 def _signal_awaited(s: Active, event: e.SignalAwaited) -> Active:
     for early in s.early_signals:
         if early.name == event.name:
-            s = replace(s, early_signals=tuple(x for x in s.early_signals if x is not early), steps_used=s.steps_used + 1)
+            s = replace(
+                s, early_signals=tuple(x for x in s.early_signals if x is not early), steps_used=s.steps_used + 1
+            )
             return _settle_step(s, event.step, StepOutcome(status="completed", output=early.payload))
     return replace(
         s,

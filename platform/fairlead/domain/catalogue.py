@@ -1,0 +1,19 @@
+"""Every event there is, by kind of stream. A kind, a tag and an upcaster are never taken out again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead.domain.approvals import ApprovalEvent
+from fairlead.domain.codec import Upcast
+from fairlead.domain.envelope import Kind
+from fairlead.domain.runs.events import RunEvent
+from fairlead.domain.tenants.events import TenantEvent
+from fairlead.domain.workflows import WorkflowEvent
+
+EVENTS: Mapping[Kind, Any] = {
+    "tenant": TenantEvent,
+    "workflow": WorkflowEvent,
+    "run": RunEvent,
+    "approval": ApprovalEvent,
+}
+UPCASTERS: Mapping[str, Upcast] = {}

@@ -1,0 +1,68 @@
+"""One workflow version, compiled: its planner, its policy, its schemas and the tools it may use."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fairlead.domain.errors import Problem
+from fairlead.domain.expressions import Expressions
+from fairlead.domain.instant import Instant
+from fairlead.domain.planning.seam import Planner
+from fairlead.domain.planning.steps import StepsPlanner
+from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, compile_policy, judge
+from fairlead.domain.runs.states import Active, OpenCall
+from fairlead.domain.tools import ToolCatalogue, ToolFacts
+from fairlead.domain.workflow.document import Workflow
+from fairlead.domain.workflow.schemas import compile_schema, faults
+
+
+class WorkflowRules:
+    """Immutable once built: keep one per workflow version and share it among its runs."""
+
+    def __init__(self, workflow: Workflow, version: int, catalogue: ToolCatalogue, expressions: Expressions) -> None:
+        self.workflow = workflow
+        self.planner: Planner = StepsPlanner(workflow, expressions)
+        self.version = version
+        self._catalogue = catalogue
+        self._policy = compile_policy(workflow.policy, workflow.tools, workflow.forbidden, workflow.writes, expressions)
+        self._input = compile_schema(workflow.input)
+        self._output = compile_schema(workflow.output)
+
+    @property
+    def policy_version(self) -> str:
+        return self._policy.version
+
+    def tool(self, name: str) -> ToolFacts | None:
+        return self._catalogue.get(name)
+
+    def argument_problems(self, tool: str, arguments: object) -> Sequence[Problem]:
+        return self._catalogue.argument_problems(tool, arguments)
+
+    def input_problems(self, given: object) -> Sequence[Problem]:
+        return faults(self._input, given)
+
+    def output_problems(self, output: object) -> Sequence[Problem]:
+        return faults(self._output, output)
+
+    def answer_problems(self, schema: dict[str, Any], answer: object) -> Sequence[Problem]:
+        return faults(compile_schema(schema), answer)
+
+    def judge(self, call: OpenCall, state: Active, now: Instant) -> Judgement:
+        request, start = call.request, state.start
+        tool = self._catalogue.get(request.tool)
+        proposed = ProposedCall(
+            tool=request.tool,
+            effect=request.effect,
+            arguments=request.arguments,
+            writes=tool.writes if tool else (),
+            principal_id=start.agent_principal_id,
+            environment=start.environment_kind,
+            run=RunSoFar(
+                id=state.run_id,
+                input=start.input,
+                workflow=start.workflow_name,
+                version=start.workflow_version,
+                calls=call.calls_by_tool,
+            ),
+            now=now,
+        )
+        return judge(self._policy, proposed)

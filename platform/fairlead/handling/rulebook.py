@@ -1,0 +1,77 @@
+"""What decides about a run besides its history: the compiled version of its workflow.
+
+A version never changes, so a compiled one is kept for as long as it is used.
+"""
+
+from collections import OrderedDict
+
+from fairlead.domain.envelope import StreamRef
+from fairlead.domain.errors import NotFound
+from fairlead.domain.expressions import Expressions
+from fairlead.domain.ids import WorkflowId
+from fairlead.domain.runs import commands as c
+from fairlead.domain.runs.events import RunStarted
+from fairlead.domain.runs.rules import WorkflowRules
+from fairlead.domain.runs.states import Active, Ended, NotStarted, RunState, fold
+from fairlead.domain.tools import ToolCatalogue
+from fairlead.domain.workflow.reading import read
+from fairlead.domain.workflows import Version, versions
+from fairlead.ports import Log
+
+KEPT_VERSIONS = 500
+
+
+class NoSuchVersion(NotFound):
+    """The workflow does not exist, or has no such version."""
+
+    code = "workflow_version_not_found"
+
+
+class Rulebook:
+    def __init__(self, log: Log, catalogue: ToolCatalogue, expressions: Expressions) -> None:
+        self._log = log
+        self._catalogue = catalogue
+        self._expressions = expressions
+        self._kept: OrderedDict[tuple[StreamRef, int], WorkflowRules] = OrderedDict()
+
+    async def of_command(self, stream: StreamRef, state: RunState, command: c.RunCommand) -> WorkflowRules:
+        """The rules for a run that the command begins, or that is under way."""
+        match state, command:
+            case NotStarted(), c.StartRun(started=started):
+                return await self._of(stream, started)
+            case NotStarted(), c.ForkRun(inherited=inherited):
+                parent = fold(NotStarted(), inherited)
+                return await self._of(stream, parent.start if isinstance(parent, Active) else None)
+            case Active(start=start) | Ended(last=Active(start=start)), _:
+                return await self._of(stream, start)
+        return await self._of(stream, None)
+
+    async def of_run(self, stream: StreamRef, state: Active) -> WorkflowRules:
+        return await self._of(stream, state.start)
+
+    async def of_version(self, workflow: StreamRef, version: int) -> WorkflowRules:
+        """Raises NoSuchVersion."""
+        kept = self._kept.get((workflow, version))
+        if kept is None:
+            kept = self._compiled(await self.version(workflow, version))
+            self._kept[workflow, version] = kept
+            while len(self._kept) > KEPT_VERSIONS:
+                self._kept.popitem(last=False)
+        return kept
+
+    async def version(self, workflow: StreamRef, version: int | None) -> Version:
+        """One published version, the newest for None. Raises NoSuchVersion."""
+        for each in reversed(versions(await self._log.read(workflow))):
+            if version in (None, each.published.version):
+                return each
+        raise NoSuchVersion("no such workflow version")
+
+    async def _of(self, stream: StreamRef, start: RunStarted | None) -> WorkflowRules:
+        if start is None:
+            raise NotFound("no such run")
+        workflow = StreamRef(stream.tenant_id, "workflow", WorkflowId(start.workflow_id))
+        return await self.of_version(workflow, start.workflow_version)
+
+    def _compiled(self, version: Version) -> WorkflowRules:
+        published = version.published
+        return WorkflowRules(read(published.document), published.version, self._catalogue, self._expressions)

@@ -1,0 +1,154 @@
+"""Beginning a run: from what a caller asks for to a command that a run can decide on."""
+
+from datetime import timedelta
+from typing import Any
+
+from fairlead_tenants.access import Permission, Principal, may
+from fairlead_tenants.ids import EnvironmentId
+from msgspec import Struct
+
+from fairlead.domain.envelope import StreamRef
+from fairlead.domain.errors import Denied, Invalid, NotFound, Rejected
+from fairlead.domain.ids import RunId, WorkflowId
+from fairlead.domain.runs.commands import ForkRun, StartRun
+from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun
+from fairlead.domain.runs.events import RunEvent, RunLimits, RunStarted
+from fairlead.domain.runs.rules import WorkflowRules
+from fairlead.domain.runs.states import Active, NotStarted, fold
+from fairlead.domain.tenants.states import Tenant
+from fairlead.domain.workflow.document import Limits
+from fairlead.domain.workflows import Published, Version, WorkflowIsArchived
+from fairlead.handling.handler import Handler
+from fairlead.handling.rulebook import Rulebook
+from fairlead.ports import Clock, Log
+
+
+class EnvironmentNeeded(Rejected):
+    """The credential stands in no environment and the request names none, or one that is not there."""
+
+    code = "environment_needed"
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a caller wants run. `version` None is the newest; `environment_id` None is the credential's own."""
+
+    run_id: RunId
+    workflow_id: WorkflowId
+    input: Any
+    version: int | None = None
+    environment_id: EnvironmentId | None = None
+    labels: dict[str, str] = {}
+
+
+class Starter:
+    def __init__(self, log: Log, handler: Handler, rulebook: Rulebook, clock: Clock) -> None:
+        self._log = log
+        self._handler = handler
+        self._rulebook = rulebook
+        self._clock = clock
+
+    async def start(self, principal: Principal, asked: Asked) -> StartRun:
+        """Raises NotFound, Denied (`run:start`), Invalid for an input that breaks its schema, WorkflowIsArchived."""
+        workflow = StreamRef(principal.tenant_id, "workflow", asked.workflow_id)
+        tenant_head, workflow_head = await self._log.heads([_tenant(principal), workflow])
+        history = (await self._handler.load(workflow, workflow_head)).state
+        if not isinstance(history, Published):
+            raise NotFound("no such workflow")
+        version = await self._rulebook.version(workflow, asked.version or history.version)
+        tenant = (await self._handler.load(_tenant(principal), tenant_head)).state
+        environment_id = _environment(principal, asked, tenant)
+        _check_may_start(principal, version, environment_id)
+        if history.archived:
+            raise WorkflowIsArchived("the workflow is archived")
+        rules = await self._rulebook.of_version(workflow, version.published.version)
+        if problems := rules.input_problems(asked.input):
+            raise Invalid(problems, "the input does not fit the workflow")
+        return self._command(principal, asked, version, rules, tenant, environment_id)
+
+    def _command(
+        self,
+        principal: Principal,
+        asked: Asked,
+        version: Version,
+        rules: WorkflowRules,
+        tenant: Tenant,
+        environment_id: EnvironmentId,
+    ) -> StartRun:
+        now, published, limits = self._clock.now(), version.published, rules.workflow.limits
+        started = RunStarted(
+            run_id=asked.run_id,
+            workflow_id=asked.workflow_id,
+            workflow_name=published.name,
+            workflow_version=published.version,
+            workflow_hash=published.document_hash,
+            workspace_id=published.workspace_id,
+            environment_id=environment_id,
+            environment_kind=tenant.environments[environment_id].kind,
+            agent_principal_id=published.agent_principal_id,
+            started_by=principal.principal_id,
+            planner=rules.workflow.planner,
+            policy_version=rules.policy_version,
+            input=asked.input,
+            limits=run_limits(limits),
+            started_at=now,
+            deadline_at=now + timedelta(seconds=limits.deadline_s),
+            labels=asked.labels,
+        )
+        return StartRun(started=started, now=now)
+
+    async def fork(self, parent: StreamRef, parent_version: int, run_id: RunId, reason: str) -> ForkRun:
+        """A child that begins with the parent's first `parent_version` events. Raises NoSuchRun, ForkPointInvalid."""
+        inherited = await self.history(parent, parent_version)
+        begun = fold(NotStarted(), inherited)
+        if not isinstance(begun, Active):
+            raise ForkPointInvalid("the parent had ended by then: choose an earlier version")
+        now = self._clock.now()
+        lifetime = begun.start.deadline_at - begun.start.started_at
+        return ForkRun(
+            run_id=run_id,
+            parent_run_id=RunId(parent.id),
+            parent_version=parent_version,
+            inherited=inherited,
+            reason=reason,
+            deadline_at=now + lifetime,
+            now=now,
+        )
+
+    async def history(self, run: StreamRef, up_to_version: int) -> tuple[RunEvent, ...]:
+        """The first events of a run. Raises NoSuchRun, and ForkPointInvalid for a version it has not reached."""
+        facts = [event for recorded in await self._log.read(run) for event in recorded.commit.events]
+        if not facts:
+            raise NoSuchRun("no such run")
+        if not 1 <= up_to_version <= len(facts):
+            raise ForkPointInvalid(f"the run has versions 1 to {len(facts)}")
+        return tuple(facts[:up_to_version])
+
+
+def run_limits(limits: Limits) -> RunLimits:
+    return RunLimits(
+        tool_calls=limits.tool_calls,
+        model_calls=limits.model_calls,
+        steps=limits.steps,
+        tokens=limits.tokens,
+        cost_usd_micros=limits.cost_usd_micros,
+        on_limit=limits.on_limit,
+    )
+
+
+def _tenant(principal: Principal) -> StreamRef:
+    return StreamRef(principal.tenant_id, "tenant", principal.tenant_id)
+
+
+def _environment(principal: Principal, asked: Asked, tenant: Tenant) -> EnvironmentId:
+    environment_id = asked.environment_id or principal.environment_id
+    if environment_id is None or environment_id not in tenant.environments:
+        raise EnvironmentNeeded("name one of the tenant's environments")
+    return environment_id
+
+
+def _check_may_start(principal: Principal, version: Version, environment_id: EnvironmentId) -> None:
+    workspace_id = version.published.workspace_id
+    if not may(principal, Permission.WORKFLOW_READ, workspace_id):
+        raise NotFound("no such workflow")
+    if not may(principal, Permission.RUN_START, workspace_id, environment_id):
+        raise Denied(Permission.RUN_START)

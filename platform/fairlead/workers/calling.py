@@ -1,0 +1,176 @@
+"""One tool, one call, one classified result. Whatever a connector raises becomes an error class; nothing else escapes."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from fairlead_sdk.contract import Call, Effect, Idempotency, Tool
+from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
+
+from fairlead.domain.errors import Problem
+from fairlead.domain.runs.commands import CallErred, CallSucceeded
+from fairlead.domain.runs.events import ErrorClass
+from fairlead.domain.runs.states import OpenCall
+
+MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+_encode = msgspec.json.Encoder().encode
+_log = structlog.get_logger()
+
+Result = CallSucceeded | CallErred
+
+_CLASS_OF: dict[type[ToolError], ErrorClass] = {
+    TryLater: "transient",
+    Refused: "permanent",
+    BadArguments: "validation",
+    NeedsReconnect: "permission",
+}
+
+
+class OutputCheck(Protocol):
+    def argument_problems(self, tool: str, arguments: object) -> list[Problem]: ...
+    def output_problems(self, tool: str, output: object) -> list[Problem]: ...
+
+
+class Toolbox(Protocol):
+    """The installed tools. `settings_of` are the connector's own, from the installation."""
+
+    @property
+    def catalogue(self) -> OutputCheck: ...
+    def tool(self, name: str) -> Tool[Any, Any] | None: ...
+    def settings_of(self, name: str) -> Mapping[str, str]: ...
+
+
+class Caller:
+    def __init__(self, toolbox: Toolbox) -> None:
+        self._toolbox = toolbox
+
+    async def call(self, open_call: OpenCall, lost_answer: bool) -> Result:
+        """Make the call, or find out what became of it when an earlier worker left no answer."""
+        request = open_call.request
+        tool = self._toolbox.tool(request.tool)
+        if tool is None:
+            return CallErred(error_class="permanent", code="tool_missing", message=f"{request.tool} is not installed")
+        if problems := self._toolbox.catalogue.argument_problems(request.tool, request.arguments):
+            return CallErred(error_class="validation", code="bad_arguments", message=_listed(problems))
+        arguments = msgspec.convert(request.arguments, tool.input)
+        given = self._given(open_call)
+        if lost_answer and tool.idempotency is Idempotency.NONE:
+            return await self._read_back(tool, arguments, given, request.timeout_s, "the worker that began it is gone")
+        result = await self._make(tool, arguments, given, request.timeout_s)
+        if isinstance(result, CallErred) and result.error_class == "unknown_outcome":
+            return await self._read_back(tool, arguments, given, request.timeout_s, result.message)
+        return result
+
+    async def preview(self, open_call: OpenCall) -> dict[str, Any]:
+        """What a person should see before the call, without effect; {} where the tool has nothing to show.
+
+        Raises ToolError and TimeoutError.
+        """
+        request = open_call.request
+        tool = self._toolbox.tool(request.tool)
+        if tool is None or tool.preview is None:
+            return {}
+        arguments = msgspec.convert(request.arguments, tool.input)
+        async with asyncio.timeout(request.timeout_s):
+            return await tool.preview(arguments, self._given(open_call))
+
+    async def found(self, open_call: OpenCall) -> CallSucceeded | None:
+        """The effect, read back, if it can be told that it has happened already."""
+        request = open_call.request
+        tool = self._toolbox.tool(request.tool)
+        if tool is None or tool.verify is None:
+            return None
+        arguments = msgspec.convert(request.arguments, tool.input)
+        return await self._verified(tool, arguments, self._given(open_call), request.timeout_s)
+
+    def _given(self, open_call: OpenCall) -> Call:
+        request = open_call.request
+        return Call(
+            call_id=request.call_id,
+            attempt=open_call.attempt,
+            idempotency_key=request.call_id,
+            settings=self._toolbox.settings_of(request.tool),
+        )
+
+    async def _make(self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float) -> Result:
+        try:
+            async with asyncio.timeout(timeout_s):
+                output = await tool.run(arguments, given)
+        except ToolError as error:
+            return _classified(error, tool)
+        except TimeoutError:
+            return _unanswered(tool, "timeout", f"no answer within {timeout_s:g} s")
+        except Exception as error:  # a connector may raise anything; it must cost this call only
+            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=type(error).__name__)
+            return _unanswered(tool, "transient", f"the connector raised {type(error).__name__}")
+        return self._checked(tool, output)
+
+    async def _read_back(self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float, why: str) -> Result:
+        """Ask the counterpart whether the effect happened. Only a clear yes or no settles it."""
+        if tool.verify is None:
+            return CallErred(error_class="unknown_outcome", code="outcome_unknown", message=why)
+        try:
+            found = await self._verified(tool, arguments, given, timeout_s)
+        except (ToolError, TimeoutError) as error:
+            _log.warning("read_back_failed", tool=tool.name, call_id=given.call_id, error=type(error).__name__)
+            return CallErred(error_class="unknown_outcome", code="read_back_failed", message=why)
+        return found or await self._make(tool, arguments, given, timeout_s)
+
+    async def _verified(
+        self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float
+    ) -> CallSucceeded | None:
+        """None: it has not happened. Raises ToolError and TimeoutError: it cannot be told."""
+        assert tool.verify is not None, "the caller has looked"
+        try:
+            async with asyncio.timeout(timeout_s):
+                output = await tool.verify(arguments, given)
+        except (ToolError, TimeoutError):
+            raise
+        except Exception as error:  # a connector may raise anything; it must cost this call only
+            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=type(error).__name__)
+            raise OutcomeUnknown(f"read-back raised {type(error).__name__}") from error
+        if output is None:
+            return None
+        read = self._checked(tool, output)
+        if isinstance(read, CallErred):
+            raise OutcomeUnknown("what was read back does not fit the tool's output schema")
+        return CallSucceeded(output=read.output, settled="read_back")
+
+    def _checked(self, tool: Tool[Any, Any], output: object) -> Result:
+        try:
+            encoded = _encode(output)
+        except (TypeError, ValueError) as error:
+            return CallErred(error_class="validation", code="bad_output", message=f"not JSON: {type(error).__name__}")
+        if len(encoded) > MAX_OUTPUT_BYTES:
+            message = f"the output has {len(encoded)} bytes, the limit is {MAX_OUTPUT_BYTES}"
+            return CallErred(error_class="validation", code="output_too_large", message=message)
+        plain = msgspec.json.decode(encoded)
+        if problems := self._toolbox.catalogue.output_problems(tool.name, plain):
+            return CallErred(error_class="validation", code="bad_output", message=_listed(problems))
+        return CallSucceeded(output=plain)
+
+
+def repeatable(tool: Tool[Any, Any]) -> bool:
+    """Whether making the same call again is harmless."""
+    return tool.effect is Effect.READ or tool.idempotency is not Idempotency.NONE
+
+
+def _unanswered(tool: Tool[Any, Any], error_class: ErrorClass, message: str) -> CallErred:
+    """No answer: try again where that is harmless, else nobody knows what happened."""
+    if repeatable(tool):
+        return CallErred(error_class=error_class, code=error_class, message=message)
+    return CallErred(error_class="unknown_outcome", code="outcome_unknown", message=message)
+
+
+def _classified(error: ToolError, tool: Tool[Any, Any]) -> CallErred:
+    if isinstance(error, OutcomeUnknown):
+        return _unanswered(tool, "transient", str(error))
+    retry_after_s = error.retry_after_s if isinstance(error, TryLater) else None
+    error_class: ErrorClass = "rate_limited" if retry_after_s is not None else _CLASS_OF.get(type(error), "permanent")
+    return CallErred(error_class=error_class, code=error.code, message=str(error), retry_after_s=retry_after_s)
+
+
+def _listed(problems: list[Problem]) -> str:
+    return "; ".join(f"{problem.path or '/'}: {problem.message}" for problem in problems[:5])

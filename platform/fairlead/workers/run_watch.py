@@ -1,0 +1,91 @@
+"""Makes lost orders and alarms again. Both are hints; what a run is owed follows from its state, so none is lost for good.
+
+The read model names the runs under way that have not moved for a while. Each is looked at, sent all that it is owed,
+and looked at again: soon when it should be at work, late when it waits for somebody.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+from fairlead_tenants.ids import TenantId
+
+from fairlead.domain.envelope import SYSTEM, StreamRef
+from fairlead.domain.errors import FairleadError, Unavailable
+from fairlead.domain.ids import CommandId, RunId
+from fairlead.domain.instant import Instant
+from fairlead.domain.runs.commands import Alarm, FireAlarm
+from fairlead.domain.runs.obligations import awaiting, outstanding
+from fairlead.domain.runs.states import Active
+from fairlead.handling.dispatch import Dispatch
+from fairlead.handling.handler import Cause, Handler
+from fairlead.ports import Clock
+
+EVERY_S = 2.0
+SOON = timedelta(seconds=10)
+LATE = timedelta(minutes=10)
+GRACE = timedelta(seconds=5)  # an alarm is the timers' business first
+MAX_RUNS = 500
+_log = structlog.get_logger()
+
+
+class QuietRuns(Protocol):
+    async def due(self, now: Instant, limit: int) -> list[tuple[TenantId, RunId]]:
+        """Runs under way to look at, longest overdue first, of all tenants."""
+
+    async def look_again(self, runs: Sequence[tuple[TenantId, RunId, Instant]]) -> None:
+        """When to look at each next, unless it moves before."""
+
+
+class RunWatch:
+    def __init__(self, runs: QuietRuns, handler: Handler, dispatch: Dispatch, clock: Clock) -> None:
+        self._runs = runs
+        self._handler = handler
+        self._dispatch = dispatch
+        self._clock = clock
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Unavailable as unavailable:
+                _log.warning("watch_waits", reason=str(unavailable))
+            await asyncio.sleep(EVERY_S)
+
+    async def look(self) -> int:
+        """One round. How many runs were looked at."""
+        now = self._clock.now()
+        due = await self._runs.due(now, MAX_RUNS)
+        again = [(tenant_id, run_id, await self._mend(tenant_id, run_id, now)) for tenant_id, run_id in due]
+        await self._runs.look_again(again)
+        return len(due)
+
+    async def _mend(self, tenant_id: TenantId, run_id: RunId, now: Instant) -> Instant:
+        try:
+            return await self._send_what_is_owed(StreamRef(tenant_id, "run", run_id), now)
+        except Unavailable:
+            raise
+        except FairleadError as refused:
+            _log.warning("run_not_mended", tenant_id=tenant_id, run_id=run_id, reason=str(refused))
+            return now + LATE
+
+    async def _send_what_is_owed(self, run: StreamRef, now: Instant) -> Instant:
+        state = (await self._handler.load(run)).state
+        if not isinstance(state, Active):
+            return now + LATE  # the read model has not heard of the end yet
+        owed = outstanding(run.tenant_id, state)
+        alarms = [each for each in owed if isinstance(each, Alarm)]
+        for alarm in alarms:
+            if alarm.due_at <= now:
+                await self._handler.handle(run, FireAlarm(alarm=alarm, now=now), _cause(run, alarm))
+        await self._dispatch.send(run.tenant_id, RunId(run.id), owed)
+        if awaiting(state) == "work":
+            return now + SOON
+        return min([now + LATE, *(max(alarm.due_at, now) + GRACE for alarm in alarms)])
+
+
+def _cause(run: StreamRef, alarm: Alarm) -> Cause:
+    command_id = f"cmd_watch.{run.id}.{alarm.kind}.{alarm.key}.{alarm.due_at.timestamp()}"
+    return Cause(actor=SYSTEM, command_id=CommandId(command_id), correlation_id=run.id)
