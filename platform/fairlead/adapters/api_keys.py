@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from fairlead_tenants.access import EnvironmentKind
 from fairlead_tenants.ids import TenantId
 from fairlead_tenants.keys import (
-    MIN_PEPPER_BYTES,
     LETTERS_AND_DIGITS,
+    MIN_PEPPER_BYTES,
     SECRET_LENGTH,
     ParsedKey,
     key_hash,
