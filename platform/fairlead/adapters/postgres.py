@@ -17,7 +17,7 @@ Params = Mapping[str, Any]
 
 CONNECT_TIMEOUT_S = 3
 STATEMENT_TIMEOUT_S = 15  # a request's statement; a consumer's may take longer
-_KEEPALIVE: dict[str, Any] = {
+KEEPALIVE: dict[str, Any] = {
     "connect_timeout": CONNECT_TIMEOUT_S,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -88,7 +88,7 @@ class Database:
                 "autocommit": True,
                 "prepare_threshold": 2,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c idle_in_transaction_session_timeout=30s",
-                **_KEEPALIVE,
+                **KEEPALIVE,
             },
         )
 
@@ -121,7 +121,7 @@ class Database:
     async def session(self) -> AsyncIterator["Session"]:
         """A connection of one's own, outside the pool: for what must hold a lock as long as it lives."""
         with translated():
-            connection = await AsyncConnection.connect(self.url, autocommit=True, prepare_threshold=2, **_KEEPALIVE)
+            connection = await AsyncConnection.connect(self.url, autocommit=True, prepare_threshold=2, **KEEPALIVE)
         async with connection:
             yield Session(connection)
 

@@ -1,0 +1,84 @@
+"""Commits that a consumer could not deal with: kept with the reason, in the fence of their tenant, until replayed."""
+
+from fairlead_tenants.ids import TenantId
+from msgspec import Struct
+
+from fairlead.domain.envelope import Kind, StreamRef
+from fairlead.ports import AnyRecorded, SqlTx
+
+MAX_MESSAGE = 2_000
+
+_PARK = """
+INSERT INTO parked_commits (tenant_id, name, build, sequence, shard, kind, stream_id, error_class, message)
+VALUES (%(tenant)s, %(name)s, %(build)s, %(sequence)s, %(shard)s, %(kind)s, %(stream)s, %(error_class)s, %(message)s)
+    ON CONFLICT DO NOTHING
+"""
+_FORGET_OLDER_BUILDS = "DELETE FROM parked_commits WHERE name = %(name)s AND build < %(build)s - 1"
+_HELD = "SELECT DISTINCT kind, stream_id FROM parked_commits WHERE name = %(name)s AND build = %(build)s"
+_PARKED = """
+SELECT tenant_id, sequence, kind, stream_id, error_class, message
+  FROM parked_commits
+ WHERE name = %(name)s AND build = %(build)s
+ ORDER BY sequence
+ LIMIT %(limit)s
+"""
+_UNPARK = """
+DELETE FROM parked_commits WHERE name = %(name)s AND build = %(build)s AND sequence = %(sequence)s
+"""
+
+
+class Held(Exception):
+    """Why a commit waits that has no fault itself."""
+
+
+class Parked(Struct, frozen=True, kw_only=True):
+    tenant_id: TenantId
+    sequence: int
+    kind: Kind
+    stream_id: str
+    error_class: str
+    message: str
+
+    @property
+    def stream(self) -> StreamRef:
+        return StreamRef(self.tenant_id, self.kind, self.stream_id)
+
+
+class HeldStream(Struct, frozen=True, kw_only=True):
+    kind: Kind
+    stream_id: str
+
+
+async def park(tx: SqlTx, shard: int, name: str, build: int, recorded: AnyRecorded, error: Exception) -> None:
+    """`build` is 0 for a process manager. The build before this one may still be live, older ones are void."""
+    commit = recorded.commit
+    await tx.run(_FORGET_OLDER_BUILDS, {"name": name, "build": build})
+    await tx.run(
+        _PARK,
+        {
+            "tenant": commit.tenant_id,
+            "name": name,
+            "build": build,
+            "sequence": recorded.sequence,
+            "shard": shard,
+            "kind": commit.kind,
+            "stream": commit.stream_id,
+            "error_class": type(error).__name__,
+            "message": str(error).replace("\x00", "\N{REPLACEMENT CHARACTER}")[:MAX_MESSAGE],
+        },
+    )
+
+
+async def held_streams(tx: SqlTx, name: str, build: int) -> frozenset[tuple[Kind, str]]:
+    """Streams of the fenced tenant with a parked commit: what follows in them must wait too."""
+    found = await tx.rows(_HELD, {"name": name, "build": build}, HeldStream)
+    return frozenset((stream.kind, stream.stream_id) for stream in found)
+
+
+async def parked_of(tx: SqlTx, name: str, build: int, limit: int) -> list[Parked]:
+    """Of the fenced tenant, oldest first."""
+    return await tx.rows(_PARKED, {"name": name, "build": build, "limit": limit}, Parked)
+
+
+async def unpark(tx: SqlTx, name: str, build: int, sequence: int) -> None:
+    await tx.run(_UNPARK, {"name": name, "build": build, "sequence": sequence})

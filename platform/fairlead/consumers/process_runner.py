@@ -1,0 +1,134 @@
+"""Runs process managers: a commit comes in, commands go out. Redelivery is harmless, for each command's id follows from
+its cause. A reaction that keeps failing is parked, so that one commit never stops a partition."""
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import structlog
+from fairlead_tenants.ids import TenantId
+
+from fairlead.consumers.parking import park, parked_of, unpark
+from fairlead.consumers.replay import MAX_REPLAYED_AT_ONCE, recorded_of
+from fairlead.domain.envelope import SYSTEM, Kind, StreamRef, position
+from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
+from fairlead.domain.ids import CommandId
+from fairlead.handling.handler import Cause
+from fairlead.ports import AnyRecorded, Delivery, Log, SqlSessions
+
+MAX_BATCH = 100
+MAX_ATTEMPTS = 4
+FIRST_PAUSE_S = 0.1
+REDELIVER_AFTER_S = 1.0
+NO_BUILD = 0  # process managers are never rebuilt
+
+_log = structlog.get_logger()
+
+Handle = Callable[[StreamRef, Any, Cause], Awaitable[Any]]
+
+
+class ProcessManager(Protocol):
+    """A module. `NAME` is its consumer group and part of its command ids: it never changes."""
+
+    NAME: str
+    KINDS: tuple[Kind, ...]
+
+    def react(self, recorded: AnyRecorded) -> Sequence[tuple[StreamRef, Any]]:
+        """Which commands follow. Pure: the same commit always gives the same commands in the same order."""
+
+
+class ProcessRunner:
+    def __init__(self, log: Log, sessions: SqlSessions, handle: Handle, manager: ProcessManager) -> None:
+        self._log = log
+        self._sessions = sessions
+        self._handle = handle
+        self._manager = manager
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def run(self) -> None:
+        """Until cancelled. Partitions are worked on side by side, each in order."""
+        while True:
+            try:
+                async with (
+                    self._log.share(self._manager.NAME, self._manager.KINDS, MAX_BATCH) as shares,
+                    asyncio.TaskGroup() as group,
+                ):
+                    async for delivery in shares:
+                        group.create_task(self._deal_with(delivery))
+            except* Unavailable as unavailable:
+                _log.warning("process_manager_waits", name=self._manager.NAME, reason=str(unavailable.exceptions[0]))
+            await asyncio.sleep(REDELIVER_AFTER_S)
+
+    async def replay(self, tenant_id: TenantId) -> int:
+        """React again to the tenant's parked commits; how many. Ask again until it is 0. Raises the first error."""
+        async with self._sessions.session() as session:
+            async with session.transaction() as tx:
+                await tx.fence(tenant_id)
+                parked = await parked_of(tx, self._manager.NAME, NO_BUILD, MAX_REPLAYED_AT_ONCE)
+            for each in parked:
+                await self._react(await recorded_of(self._log, each))
+                async with session.transaction() as tx:
+                    await tx.fence(tenant_id)
+                    await unpark(tx, self._manager.NAME, NO_BUILD, each.sequence)
+        return len(parked)
+
+    async def _deal_with(self, delivery: Delivery) -> None:
+        async with self._turns[delivery.partition]:
+            try:
+                for recorded in delivery.recorded:
+                    await self._react_or_park(recorded)
+            except Unavailable:
+                await delivery.nack(REDELIVER_AFTER_S)
+            else:
+                await delivery.ack()
+
+    async def _react_or_park(self, recorded: AnyRecorded) -> None:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return await self._react(recorded)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  # a reaction may fail in any way, and must not stop the others
+                if attempt == MAX_ATTEMPTS:
+                    return await self._park(recorded, error)
+                await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
+        return None
+
+    async def _react(self, recorded: AnyRecorded) -> None:
+        commit = recorded.commit
+        for number, (stream, command) in enumerate(self._manager.react(recorded)):
+            cause = Cause(
+                actor=SYSTEM,
+                command_id=command_id(self._manager.NAME, commit.commit_id, number),
+                causation_id=position(recorded.sequence, len(commit.events) - 1),
+                correlation_id=commit.correlation_id,
+                trace_parent=commit.trace_parent,
+            )
+            try:
+                await self._handle(stream, command, cause)
+            except (Unavailable, StreamMoved):
+                raise
+            except FairleadError as refused:  # the world has moved on since the cause: an answer, not a fault
+                _log.info("command_refused", name=self._manager.NAME, sequence=recorded.sequence, code=refused.code)
+
+    async def _park(self, recorded: AnyRecorded, error: Exception) -> None:
+        commit = recorded.commit
+        _log.error(
+            "commit_parked",
+            name=self._manager.NAME,
+            tenant_id=commit.tenant_id,
+            stream_id=commit.stream_id,
+            sequence=recorded.sequence,
+            error=type(error).__name__,
+        )
+        async with self._sessions.session() as session, session.transaction() as tx:
+            await tx.fence(commit.tenant_id)
+            await park(tx, 0, self._manager.NAME, NO_BUILD, recorded, error)
+
+
+def command_id(manager: str, cause: CommandId, number: int) -> CommandId:
+    """Made from the causing commit's id, not its place: a log that was restored may number its commits anew."""
+    digest = hashlib.sha256(f"{manager}/{cause}/{number}".encode()).hexdigest()
+    return CommandId(f"cmd_{digest[:32]}")

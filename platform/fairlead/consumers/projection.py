@@ -1,0 +1,170 @@
+"""What a projection is, and how a batch of commits becomes its rows: position and rows in one transaction."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fairlead.consumers.parking import Held, held_streams, park
+from fairlead.domain.envelope import Kind
+from fairlead.ports import AnyRecorded, FoldTx, SqlSession, SqlTx
+
+_ENSURE = """
+INSERT INTO projection_positions (shard, name)
+SELECT %(shard)s, unnest(%(names)s::text[])
+    ON CONFLICT DO NOTHING
+"""
+_STANDINGS = """
+SELECT shard, name, build, sequence, parked
+  FROM projection_positions
+ WHERE shard = %(shard)s AND name = ANY (%(names)s)
+"""
+_ADVANCE = """
+UPDATE projection_positions AS p
+   SET sequence = greatest(p.sequence, %(to)s), folded_at = clock_timestamp()
+  FROM unnest(%(names)s::text[], %(builds)s::integer[], %(sequences)s::bigint[], %(parked)s::integer[])
+       AS known (name, build, sequence, parked)
+ WHERE p.shard = %(shard)s AND p.name = known.name
+   AND (p.build, p.sequence, p.parked) = (known.build, known.sequence, known.parked)
+RETURNING p.name
+"""
+_COUNT_PARKED = """
+UPDATE projection_positions SET parked = parked + %(more)s WHERE shard = %(shard)s AND name = %(name)s
+"""
+_TELL = "SELECT pg_notify('fairlead_positions', %(payload)s)"
+
+
+class Projection(Protocol):
+    """A module. `NAME` is its checkpoint and never changes, or history is folded again. `TABLES` are its alone."""
+
+    NAME: str
+    KINDS: tuple[Kind, ...]
+    TABLES: tuple[str, ...]
+
+    async def project(self, batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
+        """Fold commits of one tenant, oldest first; `tx` is fenced to it and commits together with the position.
+
+        Statements may be pipelined, so a projection writes and does not read. Each row names the last version folded
+        into it and each write is conditional on it. Any exception but Unavailable parks what cannot be folded.
+        """
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """How far a projection is. `parked` of its commits wait for a person."""
+
+    shard: int
+    name: str
+    build: int
+    sequence: int
+    parked: int
+
+
+class Member:
+    """A projection and where it stands, as this process knows it."""
+
+    def __init__(self, projection: Projection, standing: Standing) -> None:
+        self.projection = projection
+        self.standing = standing
+
+
+class Superseded(Exception):
+    """A position was moved by somebody else: another process, a rebuild put in place, or a replay of parked work."""
+
+
+async def members_of(session: SqlSession, projections: Sequence[Projection], shard: int) -> list[Member]:
+    """Reads where each projection stands; one that is new stands before everything."""
+    by_name = {projection.NAME: projection for projection in projections}
+    params = {"shard": shard, "names": list(by_name)}
+    async with session.transaction() as tx:
+        await tx.run(_ENSURE, params)
+        standings = await tx.rows(_STANDINGS, params, Standing)
+    return [Member(by_name[standing.name], standing) for standing in standings]
+
+
+async def fold(session: SqlSession, members: Sequence[Member], batch: Sequence[AnyRecorded]) -> None:
+    """Raises Superseded, Unavailable, or what a projection raises; in each case nothing has changed."""
+    async with session.transaction() as tx:
+        moved = await fold_in(tx, members, batch)
+    for member, standing in zip(members, moved, strict=True):
+        member.standing = standing
+
+
+async def fold_in(tx: FoldTx, members: Sequence[Member], batch: Sequence[AnyRecorded]) -> list[Standing]:
+    """Where the members stand once `tx` is committed. The positions are locked first: a stale process stops there."""
+    to = batch[-1].sequence
+    await advance(tx, members, to)
+    parked = [0] * len(members)
+    async with tx.pipeline():
+        for tenant_id, commits in by_tenant(batch):
+            await tx.fence(tenant_id)
+            for index, member in enumerate(members):
+                parked[index] += await _fold_tenant(tx, member, commits)
+        await tell(tx, members, to)
+    return [
+        replace(member.standing, sequence=max(to, member.standing.sequence), parked=member.standing.parked + more)
+        for member, more in zip(members, parked, strict=True)
+    ]
+
+
+async def park_one(session: SqlSession, member: Member, recorded: AnyRecorded, error: Exception) -> None:
+    """Step over a commit that cannot be folded and keep it for later."""
+    async with session.transaction() as tx:
+        await advance(tx, [member], recorded.sequence)
+        await tx.fence(recorded.commit.tenant_id)
+        await _park(tx, member.standing, recorded, error)
+        await tell(tx, [member], recorded.sequence)
+    standing = member.standing
+    member.standing = replace(standing, sequence=recorded.sequence, parked=standing.parked + 1)
+
+
+async def advance(tx: SqlTx, members: Sequence[Member], to: int) -> None:
+    """Raises Superseded unless every member stands where this process believes."""
+    standings = [member.standing for member in members]
+    moved: list[dict[str, str]] = await tx.rows(
+        _ADVANCE,
+        {
+            "to": to,
+            "shard": standings[0].shard,
+            "names": [standing.name for standing in standings],
+            "builds": [standing.build for standing in standings],
+            "sequences": [standing.sequence for standing in standings],
+            "parked": [standing.parked for standing in standings],
+        },
+        dict,
+    )
+    if len(moved) != len(members):
+        raise Superseded
+
+
+async def tell(tx: SqlTx, members: Sequence[Member], sequence: int) -> None:
+    """Wakes whoever waits to read what they wrote, when `tx` commits."""
+    names = ",".join(member.standing.name for member in members if member.standing.sequence < sequence)
+    await tx.run(_TELL, {"payload": f"{members[0].standing.shard} {sequence} {names}"})
+
+
+def by_tenant(batch: Iterable[AnyRecorded]) -> Iterable[tuple[str, list[AnyRecorded]]]:
+    """A stream belongs to one tenant, so its order is kept."""
+    found: dict[str, list[AnyRecorded]] = {}
+    for recorded in batch:
+        found.setdefault(recorded.commit.tenant_id, []).append(recorded)
+    return found.items()
+
+
+async def _fold_tenant(tx: SqlTx, member: Member, commits: Sequence[AnyRecorded]) -> int:
+    """How many commits were parked because an earlier one of their stream is."""
+    projection, standing = member.projection, member.standing
+    mine = [r for r in commits if r.sequence > standing.sequence and r.commit.kind in projection.KINDS]
+    held = await held_streams(tx, standing.name, standing.build) if standing.parked and mine else frozenset()
+    behind = [r for r in mine if (r.commit.kind, r.commit.stream_id) in held]
+    for recorded in behind:
+        await _park(tx, standing, recorded, Held("an earlier commit of this stream is parked"))
+    ready = [r for r in mine if (r.commit.kind, r.commit.stream_id) not in held] if behind else mine
+    if ready:
+        await projection.project(ready, tx)
+    return len(behind)
+
+
+async def _park(tx: SqlTx, standing: Standing, recorded: AnyRecorded, error: Exception) -> None:
+    await park(tx, standing.shard, standing.name, standing.build, recorded, error)
+    await tx.run(_COUNT_PARKED, {"shard": standing.shard, "name": standing.name, "more": 1})

@@ -1,0 +1,118 @@
+"""Keeps the read models of one shard up to date: follows the log once and hands each batch to every projection.
+
+One process does it at a time and the next one takes over when its session with the database ends. A commit that cannot
+be folded is parked with its error, together with what follows in its stream; everything else goes on.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from fairlead.consumers.projection import Member, Projection, Superseded, fold, members_of, park_one
+from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.errors import Unavailable
+from fairlead.ports import AnyRecorded, Log, SqlSession, SqlSessions
+
+MAX_BATCH = 500
+MAX_CATCH_UP_BATCH = 5_000
+NEAR = 5_000  # commits: a projection further behind than this catches up by itself and holds nobody up
+LOCK_POLL_S = 0.5
+MIN_PAUSE_S = 0.2
+MAX_PAUSE_S = 5.0
+
+_log = structlog.get_logger()
+
+
+class ProjectionRunner:
+    def __init__(self, log: Log, sessions: SqlSessions, projections: Sequence[Projection], *, shard: int = 0) -> None:
+        self._log = log
+        self._sessions = sessions
+        self._projections = projections
+        self._shard = shard
+
+    async def run(self) -> None:
+        """Until cancelled. What cannot be reached is waited for."""
+        pause_s = MIN_PAUSE_S
+        while True:
+            try:
+                await self._take_over()
+                pause_s = MIN_PAUSE_S
+            except Superseded:
+                _log.info("projections_superseded", shard=self._shard)
+            except Unavailable as unavailable:
+                _log.warning("projections_wait", shard=self._shard, reason=str(unavailable), pause_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+
+    async def _take_over(self) -> None:
+        """Returns once projections that were far behind have come near, so that they are led together again."""
+        async with self._sessions.session() as session:
+            while not await session.try_lock(f"projections/{self._shard}"):  # noqa: ASYNC110  # held by another process
+                await asyncio.sleep(LOCK_POLL_S)
+            members = await members_of(session, self._projections, self._shard)
+            front = max(member.standing.sequence for member in members)
+            near = [member for member in members if member.standing.sequence >= front - NEAR]
+            far = [member for member in members if member not in near]
+            _log.info("projections_led", shard=self._shard, sequence=front, far_behind=len(far))
+            await _until_one_returns([self._lead(session, near)] + ([self._catch_up(far)] if far else []))
+
+    async def _lead(self, session: SqlSession, members: Sequence[Member]) -> None:
+        after = min(member.standing.sequence for member in members)
+        async with self._log.follow(LogSequence(after), max_batch=MAX_BATCH) as batches:
+            async for batch in batches:
+                if batch:
+                    await fold_or_park(session, members, batch)
+
+    async def _catch_up(self, members: Sequence[Member]) -> None:
+        after = min(member.standing.sequence for member in members)
+        async with (
+            self._sessions.session() as session,
+            self._log.follow(LogSequence(after), max_batch=MAX_CATCH_UP_BATCH) as batches,
+        ):
+            async for batch in batches:
+                if not batch or batch[-1].sequence >= await self._log.last_sequence() - NEAR:
+                    return
+                await fold_or_park(session, members, batch)
+
+
+async def fold_or_park(session: SqlSession, members: Sequence[Member], batch: Sequence[AnyRecorded]) -> None:
+    """Fold the batch for all; where that fails, for each alone; where that fails, commit by commit."""
+    try:
+        await fold(session, members, batch)
+    except (Unavailable, Superseded):
+        raise
+    except Exception as error:  # noqa: BLE001  # a projection may fail in any way, and must not stop the others
+        if len(members) > 1:
+            for member in members:
+                await fold_or_park(session, [member], batch)
+        elif len(batch) > 1:
+            for recorded in batch:
+                await fold_or_park(session, members, [recorded])
+        else:
+            await _park(session, members[0], batch[0], error)
+
+
+async def _park(session: SqlSession, member: Member, recorded: AnyRecorded, error: Exception) -> None:
+    _log.error(
+        "commit_parked",
+        projection=member.standing.name,
+        tenant_id=recorded.commit.tenant_id,
+        stream_id=recorded.commit.stream_id,
+        sequence=recorded.sequence,
+        error=type(error).__name__,
+    )
+    await park_one(session, member, recorded, error)
+
+
+async def _until_one_returns(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
