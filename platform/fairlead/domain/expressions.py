@@ -32,6 +32,3 @@ class Expression(Protocol):
 class Expressions(Protocol):
     def compile(self, source: str, variables: Iterable[str]) -> Expression:
         """Variables are dynamically typed, top-level names. Raises ExpressionInvalid, which names the fault and its place."""
-
-    def prepare(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The same variables, converted once for several expressions. Raises ExpressionFailed for what is not JSON."""

@@ -1,4 +1,4 @@
-"""The judge: may this call be made, and if not, who can say otherwise. Pure; the same call always gets the same answer."""
+"""The judge: may this call be made, and if not, who can say otherwise. The same call always gets the same answer."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -16,8 +16,8 @@ from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import ApprovalsNeeded, PolicyDocument, Rule, Verdict
 
 CONDITION_VARIABLES = ("args", "tool", "effect", "run", "principal", "env", "now")
-"""What `when` may speak of. `now` is RFC 3339 text: compare `timestamp(now)`. `run` has id, input, workflow, version and
-calls, which counts the calls of each tool so far, this one included."""
+"""What `when` may speak of. `run` has id, input, workflow, version and calls: the number so far by tool, with this one.
+`now` is RFC 3339 text: compare `timestamp(now)`."""
 
 _STRICTEST_FIRST: tuple[Verdict, ...] = ("deny", "require_approval", "allow")
 _VERSION_CHARS = 16
@@ -70,7 +70,6 @@ class Policy(Struct, frozen=True, kw_only=True):
     forbidden: frozenset[str]
     writes: frozenset[str]
     rules: dict[tuple[str, Effect], tuple[BoundRule, ...]]
-    expressions: Expressions
 
 
 def compile_policy(
@@ -92,7 +91,6 @@ def compile_policy(
             for tool in allowed
             for effect in Effect
         },
-        expressions=expressions,
     )
 
 
@@ -114,12 +112,11 @@ def judge(policy: Policy, call: ProposedCall) -> Judgement:
 
 def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) -> Judgement | None:
     """Stops at the first rule that applies: what comes after it could not make the verdict stricter."""
-    variables: Mapping[str, Any] | None = None
+    variables: dict[str, Any] = {}
     for bound in rules:
         if bound.condition is not None:
+            variables = variables or _variables(call)
             try:
-                if variables is None:
-                    variables = policy.expressions.prepare(_variables(call))
                 if not bound.condition.holds(variables):
                     continue
             except ExpressionFailed as failure:
