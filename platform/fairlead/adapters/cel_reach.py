@@ -39,7 +39,7 @@ def _add(reach: Reach, names: list[str]) -> None:
 def pick(reach: Reach, value: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the value that is within reach. Fields that are not there stay away, for `has()` and for errors."""
     return {
-        name: found if below is None or type(found := value[name]) is not dict else pick(below, found)
+        name: pick(below, value[name]) if below is not None and type(value[name]) is dict else value[name]
         for name, below in reach.items()
         if name in value
     }

@@ -31,4 +31,4 @@ class Expression(Protocol):
 
 class Expressions(Protocol):
     def compile(self, source: str, variables: Iterable[str]) -> Expression:
-        """Variables are dynamically typed, top-level names. Raises ExpressionInvalid, which names the fault and its place."""
+        """Variables are dynamically typed, top-level names. Raises ExpressionInvalid: what is wrong and where."""
