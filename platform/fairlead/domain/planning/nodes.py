@@ -167,12 +167,12 @@ def await_instant(path: str, text: Any) -> AwaitTime:
     """`text` is a date and time with an offset, RFC 3339; anything else ends the run."""
     try:
         due_at = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        due_at = None
-    if due_at is None or due_at.tzinfo is None:
-        message = f"what step {path} waits until is not a date and time with an offset"
-        raise RunEnds(Fail(code="not_a_time", message=message, step=path))
-    return AwaitTime(step=path, due_at=due_at.astimezone(UTC))
+        if due_at.tzinfo is not None:
+            return AwaitTime(step=path, due_at=due_at.astimezone(UTC))
+    except (TypeError, ValueError, OverflowError):
+        pass  # the same end as for a time without an offset
+    message = f"what step {path} waits until is not a date and time with an offset"
+    raise RunEnds(Fail(code="not_a_time", message=message, step=path))
 
 
 def _completed(walk: Walk, step_id: str, output: Any) -> Any:

@@ -78,12 +78,12 @@ def _variables(used: Reads, items: frozenset[str]) -> Variables:
 
 
 def evaluated(walk: Walk, path: str, value: Callable[[Walk], Any]) -> Any:
-    """The value, or the end of the run. The message names the step and no value."""
+    """The value, or the end of the run. The message names the step, says what went wrong, and quotes no value."""
     try:
         return value(walk)
-    except ExpressionFailed:
+    except ExpressionFailed as failure:
         where = f"step {path}" if path else "the result"
-        message = f"an expression of {where} could not be evaluated"
+        message = f"an expression of {where} could not be evaluated: {failure}"
         raise RunEnds(Fail(code="expression_failed", message=message, step=path)) from None
 
 

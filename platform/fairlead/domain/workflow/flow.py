@@ -79,7 +79,7 @@ class _Flow:
 
     def _block(self, block: Any, place: Place, scope: _Scope) -> Checked:
         """Which steps can be read after the block."""
-        if scope.depth > MAX_NESTING:
+        if scope.depth > MAX_NESTING and isinstance(block, list) and block:
             yield _problem(place, "too_deep", f"steps nest deeper than {MAX_NESTING} levels")
             return scope.steps
         ended = False
