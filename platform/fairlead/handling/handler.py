@@ -97,7 +97,7 @@ class Handler:
         return handled
 
     async def load(self, stream: StreamRef, head: LogSequence | None = None) -> Loaded:
-        """The stream as of now. A caller that has just asked for the stream's `head` spares the read when nothing is new."""
+        """The stream as of now. Whoever has just asked for its `head` spares the read when nothing is new."""
         kept = self._kept.get(stream)
         if kept is not None and head is not None and kept.sequence >= head:
             return kept

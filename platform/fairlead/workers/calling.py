@@ -1,4 +1,4 @@
-"""One tool, one call, one classified result. Whatever a connector raises becomes an error class; nothing else escapes."""
+"""One tool, one call, one classified result. Whatever a connector raises becomes an error class."""
 
 import asyncio
 from collections.abc import Mapping
@@ -102,7 +102,7 @@ class Caller:
             return _classified(error, tool)
         except TimeoutError:
             return _unanswered(tool, "timeout", f"no answer within {timeout_s:g} s")
-        except Exception as error:  # a connector may raise anything; it must cost this call only
+        except Exception as error:  # noqa: BLE001  # a connector may raise anything; it must cost this call only
             _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=type(error).__name__)
             return _unanswered(tool, "transient", f"the connector raised {type(error).__name__}")
         return self._checked(tool, output)

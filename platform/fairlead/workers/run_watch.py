@@ -1,4 +1,4 @@
-"""Makes lost orders and alarms again. Both are hints; what a run is owed follows from its state, so none is lost for good.
+"""Makes lost orders and alarms again. Both are hints: what a run is owed follows from its state.
 
 The read model names the runs under way that have not moved for a while. Each is looked at, sent all that it is owed,
 and looked at again: soon when it should be at work, late when it waits for somebody.

@@ -153,7 +153,7 @@ def _at_limit(decision: seam.Decision, run: Unfolding) -> bool:
         question = e.QuestionAsked(
             question_id=QuestionId(child_id("qst", state.run_id, state.numbered + 1)),
             purpose="limit",
-            question=f"The run has used its {reached.allowed} {reached.limit.replace('_', ' ')}. How many more may it use?",
+            question=f"All {reached.allowed} {reached.limit.replace('_', ' ')} are used. How many more may it use?",
             schema=LIMIT_ANSWER,
         )
         run.add(reached, question)

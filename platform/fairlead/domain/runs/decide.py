@@ -253,28 +253,30 @@ def _ask_again(call: OpenCall, run: Unfolding, rules: RunRules, now: Instant) ->
 
 
 def _fire(command: c.FireAlarm, run: Unfolding) -> None:
-    alarm, state = command.alarm, run.state
-    if not isinstance(state, Active) or command.now < alarm.due_at:
-        return
+    state = run.state
+    if isinstance(state, Active) and command.now >= command.alarm.due_at:
+        run.add(*_rung(command.alarm, state, command.now))
+
+
+def _rung(alarm: c.Alarm, state: Active, now: Instant) -> list[e.RunEvent]:
     match alarm.kind:
         case "retry":
-            call = state.calls.get(CallId(alarm.key))
-            if call is not None and call.phase == "backing_off" and call.retry_at == alarm.due_at:
-                run.add(e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1))
+            return _retried(state.calls.get(CallId(alarm.key)), alarm.due_at)
         case "question":
-            if asked := state.questions.get(QuestionId(alarm.key)):
-                run.add(e.QuestionExpired(question_id=asked.question_id))
+            asked = state.questions.get(QuestionId(alarm.key))
+            return [e.QuestionExpired(question_id=asked.question_id)] if asked else []
         case "signal":
-            if alarm.key in state.signals_awaited:
-                run.add(e.SignalTimedOut(step=alarm.key))
+            return [e.SignalTimedOut(step=alarm.key)] if alarm.key in state.signals_awaited else []
         case "time":
-            if alarm.key in state.times_awaited:
-                run.add(e.TimeElapsed(step=alarm.key))
+            return [e.TimeElapsed(step=alarm.key)] if alarm.key in state.times_awaited else []
         case "deadline":
-            if command.now >= state.deadline_at:
-                run.add(e.RunExpired(deadline_at=state.deadline_at))
-        case _:
-            assert_never(alarm.kind)
+            return [e.RunExpired(deadline_at=state.deadline_at)] if now >= state.deadline_at else []
+
+
+def _retried(call: OpenCall | None, due_at: Instant) -> list[e.RunEvent]:
+    if call is None or call.phase != "backing_off" or call.retry_at != due_at:
+        return []
+    return [e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1)]
 
 
 # --- people and outside events ---------------------------------------------------------------------------------------
@@ -292,22 +294,24 @@ def _intervene(
             return
         raise RunNotActive(state.last.run_id, state.outcome)
     match command:
-        case c.PauseRun(reason=reason):
-            if state.paused is None:
-                run.add(e.RunPaused(reason=reason))
-        case c.ResumeRun(reason=reason):
-            if state.paused is not None:
-                run.add(e.RunResumed(reason=reason))
-        case c.CancelRun(reason=reason):
-            run.add(e.RunCancelled(reason=reason))
         case c.SendSignal():
             _receive(command, run)
         case c.AnswerQuestion():
             _answer(command, run, rules)
         case c.RepairStep():
             _repair(command, run)
-        case _:
-            assert_never(command)
+        case c.PauseRun() | c.ResumeRun() | c.CancelRun():
+            run.add(*_steered(command, state))
+
+
+def _steered(command: c.PauseRun | c.ResumeRun | c.CancelRun, state: Active) -> list[e.RunEvent]:
+    match command:
+        case c.PauseRun(reason=reason):
+            return [e.RunPaused(reason=reason)] if state.paused is None else []
+        case c.ResumeRun(reason=reason):
+            return [e.RunResumed(reason=reason)] if state.paused is not None else []
+        case c.CancelRun(reason=reason):
+            return [e.RunCancelled(reason=reason)]
 
 
 def _receive(command: c.SendSignal, run: Unfolding) -> None:

@@ -61,7 +61,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
     limits: RunLimits
     started_at: Instant
     deadline_at: Instant
-    labels: dict[str, str] = {}
+    labels: dict[str, str]
 
 
 class RunForked(Event, frozen=True, kw_only=True, tag="run.forked.v1"):

@@ -121,20 +121,23 @@ def outstanding(tenant_id: TenantId, state: RunState) -> list[Owed]:
         return list(_withdrawals(tenant_id, state))
     if not isinstance(state, Active):
         return []
-    owed: list[Owed] = [Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at)]
+    owed: list[Owed] = [Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at), *_waits(state)]
     for call in state.calls.values():
         owed.extend(_owed_to_call(tenant_id, state.run_id, call))
-    for asked in state.questions.values():
-        if asked.deadline_at is not None:
-            owed.append(Alarm(kind="question", key=asked.question_id, due_at=asked.deadline_at))
-    for awaited in state.signals_awaited.values():
-        if awaited.deadline_at is not None:
-            owed.append(Alarm(kind="signal", key=awaited.step, due_at=awaited.deadline_at))
-    for time in state.times_awaited.values():
-        owed.append(Alarm(kind="time", key=time.step, due_at=time.due_at))
     if state.paused is not None:
         return [each for each in owed if isinstance(each, Alarm)]
     return owed
+
+
+def _waits(state: Active) -> Iterator[Alarm]:
+    for asked in state.questions.values():
+        if asked.deadline_at is not None:
+            yield Alarm(kind="question", key=asked.question_id, due_at=asked.deadline_at)
+    for awaited in state.signals_awaited.values():
+        if awaited.deadline_at is not None:
+            yield Alarm(kind="signal", key=awaited.step, due_at=awaited.deadline_at)
+    for time in state.times_awaited.values():
+        yield Alarm(kind="time", key=time.step, due_at=time.due_at)
 
 
 def awaiting(state: Active) -> Awaiting:

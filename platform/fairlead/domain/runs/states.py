@@ -1,4 +1,7 @@
-"""What is remembered of a run, and how each fact changes it. No rules here: whether it may happen was decide's question."""
+"""What is remembered of a run, and how each fact changes it.
+
+No rules here: whether something may happen was decide's question.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, cast
