@@ -127,4 +127,3 @@ def tool(
         )
 
     return build
-

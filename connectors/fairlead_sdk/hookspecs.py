@@ -15,4 +15,4 @@ Register = Callable[[Connector], None]
 
 @hookspec
 def register_connectors(register: Register) -> None:
-    """Call `register(connector)` once per connector. No event loop yet: build, open nothing."""
+    """Call `register(connector)` once; its name is the entry point's. No event loop yet: build, open nothing."""

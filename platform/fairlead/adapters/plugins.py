@@ -1,0 +1,133 @@
+"""Installed connectors: found by entry point, allowed by name, checked, and each one's faults kept to itself."""
+
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import PurePath
+from typing import Any
+
+import pluggy
+import structlog
+from fairlead_sdk import hookspecs
+from fairlead_sdk.checks import faults_of
+from fairlead_sdk.contract import Connector, Manifest, Tool
+from msgspec import Struct
+
+from fairlead.domain.tools import ToolCatalogue, ToolFacts, facts_of
+
+_MAX_REASON = 1_000
+_log = structlog.get_logger()
+
+Settings = Mapping[str, Mapping[str, str]]
+
+
+class BrokenConnector(Struct, frozen=True):
+    """A connector that was allowed and cannot be used. `reason` quotes nothing but its own declarations."""
+
+    name: str
+    reason: str
+
+
+class Unusable(Exception):
+    """Why one plugin is left out. Never leaves this module."""
+
+
+class Connectors:
+    """What is installed. Built once per process."""
+
+    def __init__(
+        self, connectors: Sequence[Connector], broken: Sequence[BrokenConnector] = (), settings: Settings | None = None
+    ) -> None:
+        """`settings` are by connector; each gets only the keys that its manifest names."""
+        self.connectors = tuple(connectors)
+        self.broken = tuple(broken)
+        manifests = [connector.manifest for connector in connectors]
+        self.versions = {manifest.name: manifest.version for manifest in manifests}
+        self.catalogue = ToolCatalogue(fact for manifest in manifests for fact in _facts(manifest))
+        self._tools = {tool.name: tool for manifest in manifests for tool in manifest.tools}
+        self._settings = {manifest.name: _own(manifest, settings or {}) for manifest in manifests}
+
+    def tool(self, name: str) -> Tool[Any, Any] | None:
+        return self._tools.get(name)
+
+    def settings_of(self, name: str) -> Mapping[str, str]:
+        """Of the connector that the tool belongs to."""
+        return self._settings.get(name.partition(".")[0], {})
+
+
+def load_connectors(
+    allowed: Sequence[str], settings: Settings | None = None, installed: Iterable[EntryPoint] | None = None
+) -> Connectors:
+    """Load the plugins with these entry point names and no other. One that fails is listed as broken."""
+    found = list(entry_points(group=hookspecs.ENTRY_POINT_GROUP) if installed is None else installed)
+    usable: list[Connector] = []
+    broken: list[BrokenConnector] = []
+    for name in dict.fromkeys(allowed):
+        try:
+            usable += _load(name, [entry for entry in found if entry.name == name])
+        except Unusable as fault:
+            broken.append(BrokenConnector(name, str(fault)[:_MAX_REASON]))
+            _log.error("connector_broken", connector=name, reason=str(fault))
+    return Connectors(usable, broken, settings)
+
+
+def _load(name: str, entries: Sequence[EntryPoint]) -> list[Connector]:
+    if not entries:
+        raise Unusable("not installed")
+    if len({entry.value for entry in entries}) > 1:
+        raise Unusable("more than one installed package offers this name")
+    try:
+        connectors = _registered(name, entries[0])
+        manifests = [connector.manifest for connector in connectors]
+        reasons = [reason for manifest in manifests for reason in _reasons(name, manifest)]
+    except pluggy.PluginValidationError:
+        raise Unusable("it implements a hook that does not exist, or with other parameters") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything, and the others must load
+        raise Unusable(f"loading it raised {type(error).__name__} {_place(error)}") from None
+    if len(manifests) != 1:
+        reasons.append(f"it registers {len(manifests)} connectors, not one")
+    if reasons:
+        raise Unusable("; ".join(reasons))
+    return connectors
+
+
+def _registered(name: str, entry: EntryPoint) -> list[Connector]:
+    """A manager of its own for each plugin: a broken hook stays its own affair."""
+    manager = pluggy.PluginManager("fairlead")
+    manager.add_hookspecs(hookspecs)
+    manager.register(entry.load(), name=name)
+    manager.check_pending()
+    connectors: list[Connector] = []
+    manager.hook.register_connectors(register=connectors.append)
+    return connectors
+
+
+def _reasons(name: str, manifest: Manifest) -> list[str]:
+    """Why a manifest is refused. A plugin cannot speak in another's name."""
+    if manifest.name != name:
+        return [f"it registers {manifest.name!r}, which is not its name"]
+    reasons = [str(fault) for fault in faults_of(manifest)]
+    return reasons or _unusable_schemas(manifest)
+
+
+def _unusable_schemas(manifest: Manifest) -> list[str]:
+    try:
+        ToolCatalogue(_facts(manifest))
+    except ValueError as error:
+        return [f"a schema cannot be used: {str(error).partition(chr(10))[0]}"]
+    return []
+
+
+def _place(error: BaseException) -> str:
+    """Where, but not what it said: a message may quote a secret."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"in line {last.lineno} of {PurePath(last.filename).name}"
+
+
+def _facts(manifest: Manifest) -> Iterable[ToolFacts]:
+    return (facts_of(manifest, tool) for tool in manifest.tools)
+
+
+def _own(manifest: Manifest, settings: Settings) -> dict[str, str]:
+    given = settings.get(manifest.name, {})
+    return {key: given[key] for key in manifest.settings if key in given}
