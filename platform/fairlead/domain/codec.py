@@ -46,8 +46,9 @@ class Codec:
 
     def __init__(self, catalogue: Mapping[Kind, Any], upcasters: Mapping[str, Upcast] | None = None) -> None:
         self._encode = msgspec.json.Encoder(order="deterministic").encode
+        generic: Any = Commit  # the unions are data here, which no annotation can say
         self._decoders: dict[str, msgspec.json.Decoder[Commit[Any]]] = {
-            kind: msgspec.json.Decoder(Commit.__class_getitem__(events)) for kind, events in catalogue.items()
+            kind: msgspec.json.Decoder(generic[events]) for kind, events in catalogue.items()
         }
         self._tags = {kind: frozenset(tags_of(events)) for kind, events in catalogue.items()}
         self._upcasters = dict(upcasters or {})

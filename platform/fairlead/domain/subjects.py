@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 from fairlead_tenants.ids import TenantId
 
@@ -18,18 +19,38 @@ def token(text: str) -> str:
     return text
 
 
-def events_of(stream: StreamRef) -> str:
-    return f"fl.ev.{stream.partition}.{token(stream.tenant_id)}.{stream.kind}.{token(stream.id)}"
+def header_value(text: str) -> str:
+    """The text itself, which must be one printable line."""
+    assert text.isascii(), "headers are ASCII"
+    assert text.isprintable(), "headers are one line"
+    return text
 
 
-def events_of_kinds(kinds: Sequence[Kind], partition: int | None = None) -> list[str]:
+def events_root(shard: int) -> str:
+    """Shards are streams of their own, so their subjects may not overlap."""
+    return f"fl.ev{shard}" if shard else "fl.ev"
+
+
+def events_of(stream: StreamRef, shard: int = 0) -> str:
+    return f"{events_root(shard)}.{stream.partition}.{token(stream.tenant_id)}.{stream.kind}.{token(stream.id)}"
+
+
+def events_of_kinds(kinds: Sequence[Kind], partition: int | None = None, shard: int = 0) -> list[str]:
     """Filters for commits of these kinds, of all kinds when none is named."""
-    place = "*" if partition is None else str(partition)
-    return [f"fl.ev.{place}.*.{kind}.*" for kind in kinds] or [f"fl.ev.{place}.>"]
+    place = f"{events_root(shard)}.{'*' if partition is None else partition}"
+    return [f"{place}.*.{kind}.*" for kind in kinds] or [f"{place}.>"]
 
 
-def kind_in(subject: str) -> str:
-    return subject.split(".", 5)[4]
+class Place(NamedTuple):
+    """What a subject of events says of the commits under it."""
+
+    tenant_id: TenantId
+    kind: Kind
+
+
+def place_of(subject: str) -> Place:
+    _, _, _, tenant_id, kind, _ = subject.split(".")
+    return Place(TenantId(tenant_id), cast(Kind, kind))
 
 
 def blob_part(tenant_id: TenantId, digest: str, part: int) -> str:

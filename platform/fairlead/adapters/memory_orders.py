@@ -1,0 +1,97 @@
+"""Orders handed out under a lease, in memory: what jobs and timers of unit tests have in common."""
+
+import asyncio
+from collections import deque
+from typing import Self
+
+from fairlead.ports import Order
+
+
+class MemoryLane:
+    def __init__(self, lease_s: float) -> None:
+        self.lease_s = lease_s
+        self.takers: set[MemoryTaking] = set()
+        self._waiting: deque[MemoryOrder] = deque()
+
+    def add(self, order: "MemoryOrder") -> None:
+        self._waiting.append(order)
+        self.wake()
+
+    def remove(self, order: "MemoryOrder") -> None:
+        if order in self._waiting:
+            self._waiting.remove(order)
+
+    def pop(self) -> "MemoryOrder | None":
+        return self._waiting.popleft() if self._waiting else None
+
+    def wake(self) -> None:
+        for taker in self.takers:
+            taker.news.set()
+
+
+class MemoryOrder:
+    def __init__(self, lane: MemoryLane, body: bytes) -> None:
+        self.body = body
+        self.deliveries = 0
+        self._lane = lane
+        self._taker: MemoryTaking | None = None
+        self._lease: asyncio.TimerHandle | None = None
+
+    async def done(self) -> None:
+        self._release()
+
+    async def extend(self) -> None:
+        if self._lease is not None and self._taker is not None:
+            self._lease.cancel()
+            self._start_lease()
+
+    async def later(self, delay_s: float) -> None:
+        self._release()
+        asyncio.get_running_loop().call_later(delay_s, self._lane.add, self)
+
+    def handed_to(self, taker: "MemoryTaking") -> None:
+        self.deliveries += 1
+        self._taker = taker
+        self._start_lease()
+
+    def _start_lease(self) -> None:
+        self._lease = asyncio.get_running_loop().call_later(self._lane.lease_s, self._come_back)
+
+    def _come_back(self) -> None:
+        self._release()
+        self._lane.add(self)
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            self._lease.cancel()
+        if self._taker is not None:
+            self._taker.in_flight.discard(self)
+            self._taker.news.set()
+        self._taker = self._lease = None
+
+
+class MemoryTaking:
+    def __init__(self, lane: MemoryLane, max_in_flight: int) -> None:
+        self.in_flight: set[MemoryOrder] = set()
+        self.news = asyncio.Event()
+        self._lane = lane
+        self._max_in_flight = max_in_flight
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Order:
+        while True:
+            self.news.clear()
+            if len(self.in_flight) < self._max_in_flight and (order := self._lane.pop()) is not None:
+                self.in_flight.add(order)
+                order.handed_to(self)
+                return order
+            await self.news.wait()
+
+    def __enter__(self) -> Self:
+        self._lane.takers.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lane.takers.discard(self)

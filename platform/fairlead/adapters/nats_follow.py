@@ -1,0 +1,123 @@
+"""Every commit in order, from a position that the caller keeps: an ordered consumer that is made anew after any gap."""
+
+import asyncio
+from contextlib import suppress
+from typing import Self
+
+from fairlead.adapters.nats_bodies import CommitBodies, Found
+from fairlead.adapters.nats_connection import ApiRefused, NatsConnection, NoAnswer
+from fairlead.adapters.nats_pull import GAP, Puller
+from fairlead.ports import AnyRecorded
+
+WINDOW = 1000  # messages under way or waiting here; bounds memory to this many claim check sizes
+EXPIRES_S = 30.0
+UNUSED_S = 60  # after which the engine drops a consumer nobody asks
+RETRY_S = 0.5
+
+
+class Following:
+    def __init__(
+        self,
+        connection: NatsConnection,
+        bodies: CommitBodies,
+        stream: str,
+        filters: list[str],
+        after: int,
+        max_batch: int,
+    ) -> None:
+        self._connection = connection
+        self._bodies = bodies
+        self._stream = stream
+        self._filters = filters
+        self._position = after
+        self._max_batch = max_batch
+        self._window = max(WINDOW, 2 * max_batch)
+        self._puller: Puller | None = None
+        self._consumer = ""
+        self._consumer_sequence = 0
+        self._in_hand: list[Found] = []
+        self._behind = True  # more is known to come, or it is not known that nothing is
+        self._told = False  # the caller knows that it has caught up
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[AnyRecorded]:
+        while True:
+            puller = await self._healthy()
+            if not self._behind and not self._told and not puller.messages:
+                self._told = True
+                return []
+            self._refill(puller)
+            if not self._in_hand:
+                self._in_hand = self._cut(puller)
+            if self._in_hand:
+                return await self._unpacked()
+            await puller.wait()
+
+    async def _unpacked(self) -> list[AnyRecorded]:
+        # Blobs may be out of reach, or the caller may give up waiting: the batch stays in hand until it is given away.
+        while True:
+            try:
+                recorded = await self._bodies.unpack(self._in_hand)
+            except NoAnswer:
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._in_hand, self._told = [], False
+                return recorded
+
+    async def close(self) -> None:
+        if self._puller is not None:
+            self._puller.close()
+            await self._drop()
+
+    async def _healthy(self) -> Puller:
+        while self._puller is None or (self._puller.trouble is not None and not self._puller.messages):
+            try:
+                self._puller = await self._consume()
+            except (NoAnswer, ApiRefused):
+                await asyncio.sleep(RETRY_S)
+                await self._connection.connected()
+        return self._puller
+
+    async def _consume(self) -> Puller:
+        await self.close()
+        self._puller = None
+        configuration = {
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._position + 1,
+            "filter_subjects": self._filters,
+            "ack_policy": "none",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": UNUSED_S * 10**9,
+        }
+        made = await self._connection.api(
+            f"CONSUMER.CREATE.{self._stream}", {"stream_name": self._stream, "config": configuration}
+        )
+        self._consumer, self._consumer_sequence = made["name"], 0
+        self._behind = made["num_pending"] > 0
+        return Puller(self._connection, self._stream, self._consumer)
+
+    async def _drop(self) -> None:
+        with suppress(NoAnswer, ApiRefused):  # it goes by itself when nobody asks it
+            await self._connection.api(f"CONSUMER.DELETE.{self._stream}.{self._consumer}", timeout_s=1.0)
+
+    def _refill(self, puller: Puller) -> None:
+        under_way = puller.asked + len(puller.messages)
+        if puller.trouble is None and under_way <= self._window // 2:
+            puller.ask(self._window - under_way, EXPIRES_S)
+
+    def _cut(self, puller: Puller) -> list[Found]:
+        """What has arrived, in order, up to a gap."""
+        batch: list[Found] = []
+        while puller.messages and len(batch) < self._max_batch:
+            message = puller.messages.popleft()
+            if message.consumer_sequence != self._consumer_sequence + 1:
+                puller.messages.clear()
+                puller.fail(GAP)
+                break
+            self._consumer_sequence += 1
+            self._position, self._behind = message.sequence, message.pending > 0
+            batch.append(Found(message.sequence, message.subject, message.body))
+        return batch

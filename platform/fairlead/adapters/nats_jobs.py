@@ -1,0 +1,47 @@
+"""Orders on JetStream: a work queue in memory, made again whenever a restart has emptied it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_orders import Lane, Taking
+from fairlead.adapters.nats_streams import JOBS, ensure_jobs
+from fairlead.domain.subjects import header_value, job, jobs_of_lane
+from fairlead.ports import Order
+
+LEASE_S = 30.0
+
+
+class NatsJobs:
+    def __init__(self, connection: NatsConnection, lease_s: float = LEASE_S, replicas: int = 1) -> None:
+        self._connection = connection
+        self._lease_s = lease_s
+        self._replicas = replicas
+        connection.on_reconnect.append(self._prepare)
+
+    async def publish(self, lane: str, tenant_id: str, order_id: str, body: bytes) -> None:
+        """Raises Unavailable only where it is known at once that nobody is there to take the order."""
+        headers = f"NATS/1.0\r\nNats-Msg-Id: {header_value(order_id)}\r\n\r\n".encode()
+        await self._connection.room()
+        self._connection.send(job(lane, tenant_id), body, headers)
+
+    @asynccontextmanager
+    async def take(self, lane: str, max_in_flight: int) -> AsyncIterator[AsyncIterator[Order]]:
+        taking = Taking(
+            self._connection,
+            Lane(
+                stream=JOBS,
+                consumer=f"lane-{lane}",
+                subjects=jobs_of_lane(lane),
+                lease_s=self._lease_s,
+                prepare=self._prepare,
+            ),
+            max_in_flight,
+        )
+        try:
+            yield taking
+        finally:
+            taking.close()
+
+    async def _prepare(self) -> None:
+        await ensure_jobs(self._connection, self._replicas)

@@ -1,0 +1,138 @@
+"""The log on JetStream: a commit is a message, a stream of ours is a subject of theirs."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from fairlead.adapters.nats_blobs import NatsBlobs
+from fairlead.adapters.nats_bodies import CommitBodies, Found
+from fairlead.adapters.nats_connection import WRONG_LAST_SEQUENCE, ApiRefused, NatsConnection, Reply
+from fairlead.adapters.nats_follow import Following
+from fairlead.adapters.nats_share import Group, Sharing
+from fairlead.adapters.nats_streams import events_stream
+from fairlead.domain.codec import SCHEMA_VERSION, Codec
+from fairlead.domain.envelope import Kind, StreamRef
+from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.errors import StreamMoved
+from fairlead.domain.subjects import events_of, events_of_kinds, header_value
+from fairlead.ports import AnyCommit, AnyRecorded, Batches, Shares
+
+FAILOVER_S = 3.0
+READ_PAGE = 500  # commits in one answer
+HEADS_PAGE = 1000  # streams in one question; the engine takes up to 1,024
+
+
+class NatsLog:
+    """`failover_s` is how long a silent process keeps what it shares before another takes over."""
+
+    def __init__(
+        self, connection: NatsConnection, codec: Codec, shard: int = 0, failover_s: float = FAILOVER_S
+    ) -> None:
+        self._connection = connection
+        self._shard = shard
+        self._stream = events_stream(shard)
+        self._bodies = CommitBodies(codec, NatsBlobs(connection))
+        self._failover_s = failover_s
+
+    async def append(self, commit: AnyCommit, expected: LogSequence) -> LogSequence:
+        subject = events_of(commit.stream, self._shard)
+        body = await self._bodies.pack(commit)
+        headers = _headers(commit, expected)
+        try:
+            stored = await self._connection.patiently(lambda: self._connection.publish(subject, body, headers))
+        except ApiRefused as refusal:
+            if refusal.number not in WRONG_LAST_SEQUENCE:
+                raise
+        else:
+            if stored.duplicate:
+                earlier = await self._one({"seq": stored.seq})
+                assert _is(earlier, commit, subject), "a command id is used for one stream only"
+            return LogSequence(stored.seq)
+        # Somebody was first. When that was this very commit, sent again because its answer was lost, it directly
+        # follows `expected`, for it was stored on that condition.
+        first = await self._one({"seq": expected + 1, "next_by_subj": subject})
+        if _is(first, commit, subject):
+            return _sequence(first)
+        raise StreamMoved(f"{commit.kind} {commit.stream_id} is not at {expected} any more")
+
+    async def read(self, stream: StreamRef, after: LogSequence = LogSequence(0)) -> list[AnyRecorded]:
+        subject, found, more = events_of(stream, self._shard), list[Found](), True
+        while more:
+            start = (found[-1].sequence if found else after) + 1
+            replies, end = await self._many({"seq": start, "next_by_subj": subject, "batch": READ_PAGE})
+            found += [Found(_sequence(reply), subject, reply.data) for reply in replies]
+            more = end.header("Nats-Num-Pending") not in (None, "0")
+        return await self._bodies.unpack(found)
+
+    async def heads(self, streams: Sequence[StreamRef]) -> list[LogSequence]:
+        subjects = [events_of(stream, self._shard) for stream in streams]
+        heads: dict[str | None, LogSequence] = {}
+        for start in range(0, len(subjects), HEADS_PAGE):
+            replies, _ = await self._many({"multi_last": subjects[start : start + HEADS_PAGE]})
+            heads.update((reply.header("Nats-Subject"), _sequence(reply)) for reply in replies)
+        return [heads.get(subject, LogSequence(0)) for subject in subjects]
+
+    async def last_sequence(self) -> LogSequence:
+        info = await self._connection.patiently(lambda: self._connection.api(f"STREAM.INFO.{self._stream}"))
+        return LogSequence(info["state"]["last_seq"])
+
+    @asynccontextmanager
+    async def follow(
+        self, after: LogSequence, kinds: Sequence[Kind] = (), max_batch: int = 500
+    ) -> AsyncIterator[Batches]:
+        filters = events_of_kinds(kinds, shard=self._shard)
+        following = Following(self._connection, self._bodies, self._stream, filters, after, max_batch)
+        try:
+            yield following
+        finally:
+            await following.close()
+
+    @asynccontextmanager
+    async def share(self, group: str, kinds: Sequence[Kind] = (), max_batch: int = 100) -> AsyncIterator[Shares]:
+        sharing = Sharing(
+            Group(
+                connection=self._connection,
+                bodies=self._bodies,
+                stream=self._stream,
+                shard=self._shard,
+                name=group,
+                kinds=tuple(kinds),
+                max_batch=max_batch,
+                failover_s=self._failover_s,
+            )
+        )
+        try:
+            yield sharing
+        finally:
+            await sharing.close()
+
+    async def _one(self, question: dict[str, Any]) -> Reply:
+        """A message, or a reply with a status when there is none."""
+        body = msgspec.json.encode(question)
+        return await self._connection.patiently(
+            lambda: self._connection.request(f"$JS.API.DIRECT.GET.{self._stream}", body)
+        )
+
+    async def _many(self, question: dict[str, Any]) -> tuple[list[Reply], Reply]:
+        body = msgspec.json.encode(question)
+        return await self._connection.patiently(
+            lambda: self._connection.request_many(f"$JS.API.DIRECT.GET.{self._stream}", body)
+        )
+
+
+def _headers(commit: AnyCommit, expected: int) -> bytes:
+    trace = f"traceparent: {header_value(commit.trace_parent)}\r\n" if commit.trace_parent else ""
+    return (
+        f"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: {expected}\r\n"
+        f"Nats-Msg-Id: {header_value(commit.commit_id)}\r\nFairlead-Schema: {SCHEMA_VERSION}\r\n{trace}\r\n"
+    ).encode()
+
+
+def _is(reply: Reply, commit: AnyCommit, subject: str) -> bool:
+    return reply.header("Nats-Subject") == subject and reply.header("Nats-Msg-Id") == commit.commit_id
+
+
+def _sequence(reply: Reply) -> LogSequence:
+    return LogSequence(int(reply.header("Nats-Sequence") or 0))

@@ -1,0 +1,96 @@
+"""The streams on nats-server, as they must be. Asking again changes nothing that is right already."""
+
+from typing import Any
+
+from fairlead.adapters.nats_connection import ApiRefused, NatsConnection
+from fairlead.domain.subjects import events_root
+
+BLOBS = "BLOBS"
+JOBS = "JOBS"
+TIMERS = "TIMERS"
+
+JOBS_MAX_BYTES = 128 * 1024 * 1024  # in memory; a full lane refuses orders, which are made again from the facts
+EVENTS_DEDUPE_S = 30
+JOBS_DEDUPE_S = 120
+_EXISTS_OTHERWISE = 10058
+
+
+def events_stream(shard: int) -> str:
+    return f"EVENTS_{shard}"
+
+
+async def ensure_streams(connection: NatsConnection, shards: int = 1, replicas: int = 1) -> None:
+    """Create what is missing and correct what may be corrected.
+
+    Raises ApiRefused when a stream exists that cannot become what it must be, Unavailable when nobody answers.
+    """
+    configurations = [_events(shard, replicas) for shard in range(shards)] + [_blobs(replicas), _timers(replicas)]
+    for configuration in configurations:
+        await _ensure(connection, configuration)
+    await ensure_jobs(connection, replicas)
+
+
+async def ensure_jobs(connection: NatsConnection, replicas: int = 1) -> None:
+    """JOBS is in memory and gone after a restart of a single server: whoever uses it makes it again."""
+    await _ensure(connection, _jobs(replicas))
+
+
+async def _ensure(connection: NatsConnection, configuration: dict[str, Any]) -> None:
+    name = configuration["name"]
+    try:
+        await connection.patiently(lambda: connection.api(f"STREAM.CREATE.{name}", configuration))
+    except ApiRefused as refusal:
+        if refusal.number != _EXISTS_OTHERWISE:
+            raise
+        await connection.patiently(lambda: connection.api(f"STREAM.UPDATE.{name}", configuration))
+
+
+def _stream(name: str, subject: str, replicas: int, **rest: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "subjects": [subject],
+        "storage": "file",
+        "num_replicas": replicas,
+        "discard": "new",
+        "allow_direct": True,
+        **rest,
+    }
+
+
+def _kept_for_ever(name: str, subject: str, replicas: int, dedupe_s: int) -> dict[str, Any]:
+    return _stream(name, subject, replicas, deny_delete=True, deny_purge=True, duplicate_window=dedupe_s * 10**9)
+
+
+def _events(shard: int, replicas: int) -> dict[str, Any]:
+    return _kept_for_ever(events_stream(shard), f"{events_root(shard)}.>", replicas, EVENTS_DEDUPE_S)
+
+
+def _blobs(replicas: int) -> dict[str, Any]:
+    return _kept_for_ever(BLOBS, "fl.bl.>", replicas, dedupe_s=1)
+
+
+def _jobs(replicas: int) -> dict[str, Any]:
+    return _stream(
+        JOBS,
+        "fl.job.>",
+        replicas,
+        storage="memory",
+        retention="workqueue",
+        max_bytes=JOBS_MAX_BYTES,
+        duplicate_window=JOBS_DEDUPE_S * 10**9,
+    )
+
+
+def _timers(replicas: int) -> dict[str, Any]:
+    # One message for each subject: setting a timer again replaces it, both while it waits and once it is due.
+    # As a work queue it forgets a due timer when that is acknowledged.
+    return _stream(
+        TIMERS,
+        "fl.tm.>",
+        replicas,
+        retention="workqueue",
+        discard="old",
+        max_msgs_per_subject=1,
+        allow_msg_schedules=True,
+        duplicate_window=10**9,
+    )
