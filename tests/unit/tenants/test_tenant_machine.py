@@ -33,12 +33,14 @@ PLACES: list[tuple[WorkspaceId | None, EnvironmentId | None]] = (
 )
 GRANTS = [Grant(role, *place) for role in Role for place in PLACES]
 PEOPLE = [OWNER, *(PrincipalId(f"prn_p{number}") for number in range(3))]
+ADMINISTRATOR = PEOPLE[1]
 BOTS = [PrincipalId(f"prn_b{number}") for number in range(2)]
 
-grants = st.sampled_from(GRANTS)
+grants = st.sampled_from([Grant(role) for role in Role]) | st.sampled_from(GRANTS)
 anyone = st.sampled_from(PEOPLE + BOTS)
-scopes = st.none() | st.frozensets(st.sampled_from(list(Permission)), max_size=4)
-whom = st.tuples(anyone, st.booleans())
+narrow = frozenset({Permission.KEY_MANAGE, Permission.PRINCIPAL_MANAGE, Permission.RUN_READ})
+scopes = st.none() | st.just(narrow) | st.frozensets(st.sampled_from(list(Permission)), max_size=4)
+whom = st.tuples(st.sampled_from([OWNER, ADMINISTRATOR]) | anyone, st.booleans())
 
 
 def powers(principal: Principal) -> set[tuple[Permission, object, object]]:
@@ -61,7 +63,7 @@ class Tenancy(RuleBasedStateMachine):
             self.ask(AddPerson(principal_id=person, email=mail, display_name=mail, by=by, now=self.now))
         for bot in BOTS:
             self.ask(CreateServiceAccount(principal_id=bot, name=bot, by=by, now=self.now))
-        for principal_id, grant in first:
+        for principal_id, grant in [(ADMINISTRATOR, Grant(Role.ADMIN)), (BOTS[0], Grant(Role.OPERATOR)), *first]:
             self.ask(GrantRole(principal_id=principal_id, grant=grant, by=by, now=self.now))
 
     @property
@@ -109,7 +111,11 @@ class Tenancy(RuleBasedStateMachine):
         return ApiKeyId(f"key_{self.count}")
 
     def picked(self, pick: int) -> ApiKeyId:
-        return ApiKeyId(list(self.ends)[pick % len(self.ends)].removeprefix("hash of "))
+        return ApiKeyId(list(self.ends)[-1 - pick % min(3, len(self.ends))].removeprefix("hash of "))
+
+    def holder(self, key_id: ApiKeyId) -> PrincipalId:
+        held = self.state.holders_by_key
+        return held[key_id][0].principal_id if key_id in held else OWNER
 
     @rule(who=whom, principal_id=anyone, grant=grants)
     def grant_role(self, who: tuple[PrincipalId, bool], principal_id: PrincipalId, grant: Grant) -> None:
@@ -143,14 +149,14 @@ class Tenancy(RuleBasedStateMachine):
     def enable(self, who: tuple[PrincipalId, bool], principal_id: PrincipalId) -> None:
         self.ask(EnablePrincipal(principal_id=principal_id, by=self.acting(who), now=self.now))
 
-    @rule(who=whom, principal_id=anyone, scopes=scopes, live=st.booleans(), hours=st.integers(-1, 24 * 366))
+    @rule(who=whom, principal_id=anyone, scopes=scopes, live=st.booleans(), days=st.integers(0, 400))
     def issue_key(
         self,
         who: tuple[PrincipalId, bool],
         principal_id: PrincipalId,
         scopes: frozenset[Permission] | None,
         live: bool,
-        hours: int,
+        days: int,
     ) -> None:
         acting, key_id = self.acting(who), self.fresh()
         giver = self.held_by(acting)
@@ -161,7 +167,7 @@ class Tenancy(RuleBasedStateMachine):
             hash=f"hash of {key_id}",
             last_four="0000",
             environment_id=LIVE if live else TEST,
-            expires_at=self.now + timedelta(hours=hours),
+            expires_at=self.now + timedelta(days=days),
             scopes=scopes,
             by=acting,
             now=self.now,
@@ -191,19 +197,24 @@ class Tenancy(RuleBasedStateMachine):
         )
         assert powers(issued) <= powers(unbound), "no key does more than its maker"
 
+    @rule(who=anyone, scopes=scopes, live=st.booleans(), days=st.integers(1, 30))
+    def issue_own_key(self, who: PrincipalId, scopes: frozenset[Permission] | None, live: bool, days: int) -> None:
+        self.issue_key((who, False), who, scopes, live, days)
+
     @precondition(lambda self: self.ends)
-    @rule(who=whom, pick=st.integers(0, 1000), hours=st.integers(0, 24 * 8))
-    def rotate_key(self, who: tuple[PrincipalId, bool], pick: int, hours: int) -> None:
-        key_id = self.fresh()
+    @rule(who=whom, pick=st.integers(0, 1000), own=st.booleans(), hours=st.integers(0, 24 * 7))
+    def rotate_key(self, who: tuple[PrincipalId, bool], pick: int, own: bool, hours: int) -> None:
+        key_id, old_id = self.fresh(), self.picked(pick)
+        acting = signed_in(self.holder(old_id)) if own else self.acting(who)
         self.ask(
             RotateKey(
-                key_id=self.picked(pick),
+                key_id=old_id,
                 new_key_id=key_id,
                 hash=f"hash of {key_id}",
                 last_four="0000",
                 expires_at=self.now + timedelta(days=30),
                 overlap_until=self.now + timedelta(hours=hours),
-                by=self.acting(who),
+                by=acting,
                 now=self.now,
             )
         )
@@ -213,7 +224,7 @@ class Tenancy(RuleBasedStateMachine):
     def revoke_key(self, who: tuple[PrincipalId, bool], pick: int) -> None:
         self.ask(RevokeKey(key_id=self.picked(pick), reason="r", by=self.acting(who), now=self.now))
 
-    @rule(hours=st.integers(1, 24 * 40))
+    @rule(hours=st.integers(1, 24 * 7))
     def time_passes(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
 
@@ -248,5 +259,5 @@ class Tenancy(RuleBasedStateMachine):
                 assert not may(principal_of(self.state, bot), Permission.APPROVAL_DECIDE, DEFAULT, LIVE)
 
 
-Tenancy.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+Tenancy.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestTenancy = Tenancy.TestCase
