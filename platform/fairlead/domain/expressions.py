@@ -16,7 +16,10 @@ class ExpressionInvalid(FairleadError):
 
 
 class ExpressionFailed(FairleadError):
-    """Evaluation ended in an error, an unknown, or a value of the wrong kind. Never treated as false."""
+    """Evaluation ended in an error, an unknown, or a value of the wrong kind. Never treated as false.
+
+    The message quotes no value.
+    """
 
     code = "expression_failed"
 

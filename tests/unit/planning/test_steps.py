@@ -218,6 +218,31 @@ class TestEach:
         assert isinstance(decision, Fail)
         assert (decision.code, decision.step) == ("not_a_list", "e")
 
+    @pytest.mark.parametrize(("more", "fails"), [(0, False), (1, False), (2, True)])
+    def test_a_run_comes_to_so_many_steps_of_any_kind(self, more: int, fails: bool) -> None:
+        def checks(prefix: str, number: int) -> list[Plain]:
+            return [{"id": f"{prefix}{n}", "if": "${false}", "then": []} for n in range(number)]
+
+        large = each("large", *checks("a", 49), max_items=1_000)
+        small = each("small", *checks("b", 1), max_items=1_000)
+        plans = Plans(large, small, *checks("c", more))
+        choices: Plain = {"large": [0] * 1_000, "small": [0] * 997}
+        choices |= {f"a{n}[{item}]": "else" for n in range(49) for item in range(1_000)}
+        choices |= {f"b0[{item}]": "else" for item in range(997)}
+        last = plans.plan(choices=choices)[-1]
+        assert isinstance(last, Fail) is fails
+        if fails:
+            assert last.code == "too_many_steps"
+
+    def test_eaches_within_eaches_cannot_multiply_without_end(self) -> None:
+        leaf: Plain = {"id": "leaf", "if": "${true}", "then": []}
+        step = leaf
+        for level in range(5):
+            step = each(f"e{level}", step, **{"in": "${input.items}", "as": f"i{level}", "max_items": 1_000})
+        (decision,) = Plans(step).plan(data={"items": [1] * 1_000})
+        assert isinstance(decision, Fail)
+        assert decision.code == "too_many_steps"
+
     def test_paths_say_which_item_of_which_each(self) -> None:
         inner = each("inner", reading("a", "${[row, cell]}"), **{"in": "${row}", "as": "cell"})
         plans = Plans(each("outer", inner, **{"as": "row"}, concurrency=2))

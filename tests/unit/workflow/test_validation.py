@@ -73,6 +73,12 @@ def test_problems_repeat_no_value_of_the_document() -> None:
     assert not [problem for problem in caught.value.problems if secret in problem.message + problem.path]
 
 
+def test_so_many_problems_are_enough() -> None:
+    with pytest.raises(Invalid) as caught:
+        validate(document(**{f"extra{n}": 1 for n in range(1_000)}), TOOLS, EXPRESSIONS)
+    assert len(caught.value.problems) == 200
+
+
 @pytest.mark.parametrize("data", [None, 1, "text", [], [document()]])
 def test_what_is_not_an_object_is_refused(data: Any) -> None:
     assert problems(data) == {("", "wrong_type")}
@@ -320,6 +326,11 @@ class TestSteps:
         for level in range(depth - 1):
             step = {"id": f"level{level}", "if": "${true}", "then": [step]}
         assert {code for _, code in of(step)} == (set() if accepted else {"too_deep"})
+
+    @pytest.mark.parametrize(("count", "accepted"), [(999, True), (1_000, True), (1_001, False)])
+    def test_the_number_of_expressions_is_bounded(self, count: int, accepted: bool) -> None:
+        found = of(call("a", **{"with": {"x": ["${1}"] * (count - 1)}}), result={"y": "${2}"})
+        assert found == (set() if accepted else {("", "too_many_expressions")})
 
     @pytest.mark.parametrize(("count", "accepted"), [(199, True), (200, True), (201, False)])
     def test_the_number_of_steps_is_bounded_at_all_depths_together(self, count: int, accepted: bool) -> None:

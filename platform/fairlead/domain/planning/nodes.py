@@ -16,7 +16,7 @@ Decide = Callable[[Walk, str], Decision]
 
 class Node(Protocol):
     def walk(self, walk: Walk) -> Any:
-        """The output, or WAITING. Raises StepFailed, RunEnds, RunCompletes."""
+        """The output, or WAITING. Raises StepFailed, RunEnds, RunCompletes, TooManySteps."""
 
 
 class Sequence:
@@ -28,6 +28,7 @@ class Sequence:
     def walk(self, walk: Walk) -> Any:
         output: Any = None
         for node in self._nodes:
+            walk.count()
             output = node.walk(walk)
             if output is WAITING:
                 return WAITING

@@ -18,8 +18,9 @@ from fairlead.domain.planning.seam import (
     PlanView,
 )
 from fairlead.domain.planning.values import Compiler, evaluated
-from fairlead.domain.planning.walk import RunCompletes, RunEnds, StepFailed, Walk
+from fairlead.domain.planning.walk import RunCompletes, RunEnds, StepFailed, TooManySteps, Walk
 from fairlead.domain.workflow.document import (
+    MAX_RUN_STEPS,
     AskStep,
     CallStep,
     EachStep,
@@ -53,6 +54,8 @@ class StepsPlanner:
             return walk.ended(_failure(failed))
         except RunEnds as end:
             return walk.ended(end.ending)
+        except TooManySteps:
+            return [Fail(code="too_many_steps", message=f"the run comes to more than {MAX_RUN_STEPS} steps")]
 
     def _decided(self, walk: Walk) -> list[Decision]:
         try:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fairlead.domain.planning.seam import Choice, Choose, Decision, Ending, PlanView, StepOutcome
+from fairlead.domain.workflow.document import MAX_RUN_STEPS
 
 NOT_RUN = StepOutcome(status="skipped")
 """How a step reads that was passed over: in a branch not taken, or before an early end."""
@@ -14,7 +15,7 @@ class Walk:
     One table of outcomes serves all items: each item clears the ids of its steps before it walks them.
     """
 
-    __slots__ = ("_view", "choices", "decisions", "items", "known", "open", "outcomes", "suffix")
+    __slots__ = ("_view", "choices", "decisions", "items", "known", "open", "outcomes", "suffix", "walked")
 
     def __init__(self, view: PlanView) -> None:
         self._view = view
@@ -25,6 +26,7 @@ class Walk:
         self.known: dict[str, StepOutcome] = {}
         self.items: dict[str, Any] = {}
         self.suffix = ""
+        self.walked = 0
 
     @property
     def input(self) -> Any:
@@ -51,6 +53,12 @@ class Walk:
         }
         return {"status": outcome.status, "output": outcome.output, "error": error}
 
+    def count(self) -> None:
+        """One more step of any kind. Limits count what the world is asked to do; this bounds branches and items too."""
+        self.walked += 1
+        if self.walked > MAX_RUN_STEPS:
+            raise TooManySteps
+
     def choose(self, path: str, choice: Choice) -> None:
         self.decisions.append(Choose(step=path, choice=choice))
 
@@ -69,6 +77,10 @@ class RunEnds(Exception):
 
 class RunCompletes(Exception):
     """The run is done early: its result is due."""
+
+
+class TooManySteps(Exception):
+    """The run has no end worth waiting for, and more choices on the way than are worth recording."""
 
 
 class StepFailed(Exception):

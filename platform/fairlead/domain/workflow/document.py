@@ -13,6 +13,8 @@ from fairlead.domain.policy.document import PolicyDocument, RoleName, ToolName
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_STEPS = 200
+MAX_EXPRESSIONS = 1_000
+MAX_RUN_STEPS = 50_000
 MAX_NESTING = 10
 MAX_ITEMS = 1_000
 MAX_CONCURRENCY = 50
@@ -156,7 +158,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     tool_calls: Annotated[int, Meta(ge=0, le=10_000)] = 15
     model_calls: Annotated[int, Meta(ge=0, le=10_000)] = 15
-    steps: Annotated[int, Meta(ge=1, le=100_000)] = 200
+    steps: Annotated[int, Meta(ge=1, le=MAX_RUN_STEPS)] = 200
     tokens: Annotated[int, Meta(ge=0, le=100_000_000)] = 200_000
     cost_usd_micros: Annotated[int, Meta(ge=0, le=10_000_000_000)] = 1_000_000
     deadline_s: Seconds = 86_400

@@ -15,7 +15,7 @@ from fairlead.domain.errors import Problem
 from fairlead.domain.expressions import ExpressionInvalid, Expressions
 from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.arguments import argument_problems
-from fairlead.domain.workflow.document import MAX_NESTING, MAX_STEPS, Retry
+from fairlead.domain.workflow.document import MAX_EXPRESSIONS, MAX_NESTING, MAX_STEPS, Retry
 from fairlead.domain.workflow.plain import pointer
 from fairlead.domain.workflow.reading import Place, kind_of, steps_in, walk_steps
 from fairlead.domain.workflow.references import RESERVED_WORDS, ROOTS, Embedded, expression_of, reads, sentence_parts
@@ -29,16 +29,18 @@ Checked = Generator[Problem, None, frozenset[str]]
 def flow_problems(
     document: Mapping[str, Any], tools: Mapping[str, ToolFacts], expressions: Expressions
 ) -> Iterator[Problem]:
-    """Anything of the wrong type is left to the shape check."""
-    yield from _identity_problems(document)
+    """Anything of the wrong type is left to the shape check. With too many steps nothing else is looked at."""
+    steps = list(walk_steps(document.get("steps"), ("steps",)))
+    if len(steps) > MAX_STEPS:
+        yield _problem(("steps",), "too_many_steps", f"{len(steps)} steps, at most {MAX_STEPS} are allowed")
+        return
+    yield from _identity_problems(steps)
     yield from _Flow(document, tools, expressions).check()
 
 
-def _identity_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+def _identity_problems(steps: list[tuple[Place, dict[str, Any]]]) -> Iterator[Problem]:
     first: dict[str, str] = {}
-    count = 0
-    for place, step in walk_steps(document.get("steps"), ("steps",)):
-        count += 1
+    for place, step in steps:
         if not isinstance(step_id := step.get("id"), str):
             continue
         if step_id in first:
@@ -46,8 +48,6 @@ def _identity_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
         if step_id in RESERVED_WORDS:
             yield _problem((*place, "id"), "reserved_word", f"{step_id} means something else in expressions")
         first.setdefault(step_id, pointer(place))
-    if count > MAX_STEPS:
-        yield _problem(("steps",), "too_many_steps", f"{count} steps, at most {MAX_STEPS} are allowed")
 
 
 class _Scope(Struct, frozen=True):
@@ -70,12 +70,16 @@ class _Flow:
         self._tools = tools
         self._expressions = expressions
         self._allowed = {name for _, name in texts(document.get("tools"))}
+        self._sources = 0
         walked = walk_steps(document.get("steps"), ("steps",))
         self._ids = {step["id"] for _, step in walked if isinstance(step.get("id"), str)}
 
     def check(self) -> Iterator[Problem]:
         seen = yield from self._block(self._document.get("steps"), ("steps",), _Scope())
         yield from self._values(self._document.get("result"), ("result",), _Scope(steps=seen))
+        if self._sources > MAX_EXPRESSIONS:
+            message = f"{self._sources} expressions, at most {MAX_EXPRESSIONS} are allowed"
+            yield _problem((), "too_many_expressions", message)
 
     def _block(self, block: Any, place: Place, scope: _Scope) -> Checked:
         """Which steps can be read after the block."""
@@ -186,6 +190,9 @@ class _Flow:
             yield from self._source(source, place, scope)
 
     def _source(self, source: str, place: Place, scope: _Scope) -> Iterator[Problem]:
+        self._sources += 1
+        if self._sources > MAX_EXPRESSIONS:
+            return
         try:
             used = reads(source)
             self._expressions.compile(source, sorted(scope.names))

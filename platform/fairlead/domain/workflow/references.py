@@ -56,7 +56,9 @@ def expression_of(value: Any) -> str | None:
 
 
 def sentence_parts(text: str) -> list[str | Embedded]:
-    """Text and expressions in turn. Raises ExpressionInvalid when a `${` is never closed."""
+    """Text and expressions in turn. Raises ExpressionInvalid when a `${` is never closed or the text is too long."""
+    if len(text) > MAX_EXPRESSION_CHARS:
+        raise ExpressionInvalid(f"a sentence with expressions has at most {MAX_EXPRESSION_CHARS} characters")
     parts: list[str | Embedded] = []
     at = 0
     while (start := text.find("${", at)) >= 0:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fairlead.domain.errors import Problem
 from fairlead.domain.expressions import ExpressionInvalid, Expressions
+from fairlead.domain.policy.document import MAX_RULES
 from fairlead.domain.policy.judge import CONDITION_VARIABLES
 from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.plain import pointer
@@ -49,7 +50,9 @@ def _policy_problems(document: Document, expressions: Expressions) -> Iterator[P
     policy = document.get("policy")
     rules = policy.get("rules") if isinstance(policy, dict) else None
     listed = (
-        [(index, rule) for index, rule in enumerate(rules) if isinstance(rule, dict)] if isinstance(rules, list) else []
+        [(index, rule) for index, rule in enumerate(rules[:MAX_RULES]) if isinstance(rule, dict)]
+        if isinstance(rules, list)
+        else []
     )
     allowed = {name for _, name in texts(document.get("tools"))}
     ids = [(index, rule["id"]) for index, rule in listed if isinstance(rule.get("id"), str)]

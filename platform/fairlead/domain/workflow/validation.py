@@ -13,11 +13,13 @@ from fairlead.domain.workflow.reading import read
 from fairlead.domain.workflow.shape import shape_problems
 from fairlead.domain.workflow.surface import surface_problems
 
+MAX_PROBLEMS = 200
+
 
 def validate(
     document: Any, tools: Mapping[str, ToolFacts], expressions: Expressions, tool_cap: int = DEFAULT_TOOL_CAP
 ) -> Workflow:
-    """The workflow that plain data describes. Raises Invalid with every problem found, each with its path.
+    """The workflow that plain data describes. Raises Invalid with every problem, each with its path, up to MAX_PROBLEMS.
 
     Data that is not plain, or too large or deep, is refused before anything else looks at it. Problems never repeat
     a value of the document, only names.
@@ -34,4 +36,4 @@ def validate(
 def _refuse(problems: list[Problem]) -> None:
     if problems:
         distinct = {(problem.path, problem.code): problem for problem in problems}
-        raise Invalid(tuple(distinct.values()), "the workflow document is not valid")
+        raise Invalid(tuple(distinct.values())[:MAX_PROBLEMS], "the workflow document is not valid")
