@@ -19,7 +19,7 @@ MAX_PROBLEMS = 200
 def validate(
     document: Any, tools: Mapping[str, ToolFacts], expressions: Expressions, tool_cap: int = DEFAULT_TOOL_CAP
 ) -> Workflow:
-    """The workflow that plain data describes. Raises Invalid with every problem, each with its path, up to MAX_PROBLEMS.
+    """The workflow that plain data describes. Raises Invalid with every problem and its path, up to MAX_PROBLEMS.
 
     Data that is not plain, or too large or deep, is refused before anything else looks at it. Problems never repeat
     a value of the document, only names.
