@@ -40,6 +40,7 @@ def compare(document: Document, order: Order) -> Comparison:
     total = sum(difference.amount_minor for difference in differences)
     absolute = sum(abs(difference.amount_minor) for difference in differences)
     return Comparison(
+        order_number=order.number,
         invoiced_minor=document.totals.tax_exclusive_minor,
         expected_minor=_in_range(expected),
         total_variance_minor=_in_range(total),

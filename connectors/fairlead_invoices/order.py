@@ -73,6 +73,7 @@ class Comparison(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     A concern is what no amount expresses; whoever decides by amount alone must see that there is none.
     """
 
+    order_number: Identifier
     invoiced_minor: Minor
     expected_minor: Minor
     total_variance_minor: Minor

@@ -129,7 +129,7 @@ class RecordRejection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     document: Sha256
     reason_code: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
-    reason: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    reason: Annotated[str, Meta(min_length=1, max_length=4_000)]
     seller_id: Identifier | None = None
     number: Identifier | None = None
     staged_id: StagedId | None = None
