@@ -80,6 +80,8 @@ class Embedded:
             return
         try:
             await asyncio.gather(*(process.stop() for process in self._processes))
+            if self._processes:
+                self._postgres.leave()
         finally:
             os.close(self._lock)
             self._lock = None

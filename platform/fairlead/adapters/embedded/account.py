@@ -90,10 +90,8 @@ def _allow_search(directory: Path, mode: int, uid: int) -> None:
         (_GROUP, _NO_ID): mode >> 3 & 7,
         (_OTHER, _NO_ID): mode & 7,
     }
-    if entries.get((_USER, uid), 0) & _SEARCH:
-        return
     entries[_USER, uid] = entries.get((_USER, uid), 0) | _SEARCH
-    # The mask bounds what named users and groups get; it must not hold back what the others had.
+    # The mask bounds what named users and groups get. An existing one may be too narrow: chmod writes it.
     bounded = [granted for (tag, _), granted in entries.items() if tag in (_GROUP, _NAMED_GROUP)]
     entries[_MASK, _NO_ID] = entries.get((_MASK, _NO_ID), max(bounded)) | _SEARCH
     packed = (_ENTRY.pack(tag, granted, owner) for (tag, owner), granted in sorted(entries.items()))

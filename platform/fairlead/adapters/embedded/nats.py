@@ -106,6 +106,7 @@ class EmbeddedNats:
                     return f'"server_name":"{self._server_name}"'.encode() in await reader.readline()
                 finally:
                     writer.close()
+                    await writer.wait_closed()
         except (OSError, TimeoutError):
             return False
 

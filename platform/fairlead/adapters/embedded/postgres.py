@@ -94,6 +94,11 @@ class EmbeddedPostgres:
         for stale in (self._data / "postmaster.pid", self._sockets / _SOCKET, self._sockets / f"{_SOCKET}.lock"):
             stale.unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """A directory for sockets outside the data directory does not stay behind."""
+        if self._sockets.parent != self._data.parent:
+            self._sockets.rmdir()
+
     async def ready(self) -> bool:
         """The server's own word, the last line of its pid file."""
         try:
