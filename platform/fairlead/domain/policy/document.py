@@ -42,7 +42,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class PolicyDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Deny wins over require_approval, which wins over allow; among equals the rule that comes first is named.
 
-    What no rule speaks of: reads are allowed, writes need one reviewer, destructive calls are denied.
+    A condition that cannot be evaluated denies, so ask `has()` before an optional field. What no rule speaks of: reads
+    are allowed, writes need one reviewer, destructive calls are denied.
     """
 
     rules: Annotated[tuple[Rule, ...], Meta(max_length=MAX_RULES)] = ()

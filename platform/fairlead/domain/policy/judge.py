@@ -97,7 +97,7 @@ def compile_policy(
 def judge(policy: Policy, call: ProposedCall) -> Judgement:
     """The workflow's lists first, then the rules, then what holds where no rule speaks.
 
-    A condition that cannot be evaluated denies: an error must never open a door.
+    A condition that cannot be evaluated denies, whatever its rule's verdict: an error must never open a door.
     """
     rules = policy.rules.get((call.tool, call.effect))
     if call.tool in policy.forbidden:
@@ -111,8 +111,9 @@ def judge(policy: Policy, call: ProposedCall) -> Judgement:
 
 
 def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) -> Judgement | None:
-    """Stops at the first rule that applies: what comes after it could not make the verdict stricter."""
+    """The strictest rule that matches. The laxer ones are still asked, so that none of them fails unnoticed."""
     variables: dict[str, Any] = {}
+    winner: Rule | None = None
     for bound in rules:
         if bound.condition is not None:
             variables = variables or _variables(call)
@@ -121,8 +122,10 @@ def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) 
                     continue
             except ExpressionFailed as failure:
                 return _deny(policy, bound.rule.id, f"condition could not be evaluated: {failure}")
-        return _judgement(policy, bound.rule)
-    return None
+        winner = winner or bound.rule
+        if winner.verdict == "deny":
+            break
+    return None if winner is None else _judgement(policy, winner)
 
 
 def _judgement(policy: Policy, rule: Rule) -> Judgement:
