@@ -12,24 +12,38 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    live pg_class := c FROM pg_class c WHERE c.oid = format('public.%I', name)::regclass;
-    held record;
+    live    regclass := format('public.%I', name);
+    options text     := (SELECT array_to_string(c.reloptions, ', ') FROM pg_class c WHERE c.oid = live);
+    held    record;
 BEGIN
     EXECUTE format('DROP TABLE IF EXISTS rebuild.%I', name);
     EXECUTE format('CREATE TABLE rebuild.%1$I (LIKE public.%1$I INCLUDING ALL)', name);
-    IF live.reloptions IS NOT NULL THEN
-        EXECUTE format('ALTER TABLE rebuild.%I SET (%s)', name, array_to_string(live.reloptions, ', '));
+    IF options IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE rebuild.%I SET (%s)', name, options);
     END IF;
     EXECUTE format('ALTER TABLE rebuild.%I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('ALTER TABLE rebuild.%I FORCE ROW LEVEL SECURITY', name);
-    EXECUTE format(
-        'CREATE POLICY tenant_fence ON rebuild.%I USING (tenant_id = (SELECT public.app_tenant()))', name);
     FOR held IN
-        SELECT a.grantee::regrole::text AS grantee, a.privilege_type
-          FROM aclexplode(live.relacl) a
-         WHERE a.grantee <> live.relowner
+        SELECT p.polname AS name, pg_get_expr(p.polqual, p.polrelid) AS condition,
+               CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'w' THEN 'UPDATE' ELSE 'ALL' END AS command,
+               CASE WHEN p.polroles = '{0}' THEN 'PUBLIC' ELSE (
+                   SELECT string_agg(role::regrole::text, ', ') FROM unnest(p.polroles) AS role) END AS roles
+          FROM pg_policy p
+         WHERE p.polrelid = live
     LOOP
-        EXECUTE format('GRANT %s ON rebuild.%I TO %s', held.privilege_type, name, held.grantee);
+        EXECUTE format('CREATE POLICY %I ON rebuild.%I FOR %s TO %s USING (%s)',
+                       held.name, name, held.command, held.roles, held.condition);
+    END LOOP;
+    FOR held IN
+        SELECT a.grantee::regrole::text AS role, a.privilege_type AS privilege
+          FROM pg_class c, aclexplode(c.relacl) AS a
+         WHERE c.oid = live AND a.grantee <> c.relowner
+         UNION ALL
+        SELECT a.grantee::regrole::text, format('%s (%I)', a.privilege_type, t.attname)
+          FROM pg_attribute t, aclexplode(t.attacl) AS a
+         WHERE t.attrelid = live
+    LOOP
+        EXECUTE format('GRANT %s ON rebuild.%I TO %s', held.privilege, name, held.role);
     END LOOP;
 END
 $$;

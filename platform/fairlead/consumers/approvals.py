@@ -1,0 +1,87 @@
+"""Approvals: what people are asked, with the evidence, and what they answered."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from fairlead.consumers.rows import as_json, printable
+from fairlead.domain import approvals as a
+from fairlead.domain.envelope import Kind
+from fairlead.domain.instant import Instant
+from fairlead.ports import AnyCommit, AnyRecorded, SqlTx
+
+NAME = "approvals"
+KINDS: tuple[Kind, ...] = ("approval",)
+TABLES = ("approvals",)
+
+_REQUESTED = """
+INSERT INTO approvals (
+    tenant_id, approval_id, run_id, call_id, workspace_id, workflow_name, tool, arguments, rule_id, reason, evidence,
+    fingerprint, digest, count, roles, requested_by, requested_at, deadline_at, requested_sequence, stream_version)
+SELECT %(tenant)s, %(approval_id)s, r.run_id, r.call_id, r.workspace_id, r.workflow_name, r.tool,
+       coalesce(r.arguments, 'null'), r.rule_id, r.reason, coalesce(r.evidence, 'null'), r.fingerprint, r.digest,
+       r.count, r.roles, r.requested_by, %(at)s, r.deadline_at, %(sequence)s, %(version)s
+  FROM json_to_recordset(%(rows)s) AS r (
+       run_id text, call_id text, workspace_id text, workflow_name text, tool text, arguments json, rule_id text,
+       reason text, evidence json, fingerprint text, digest text, count integer, roles text[], requested_by text[],
+       deadline_at timestamptz)
+    ON CONFLICT DO NOTHING
+"""
+_ANSWERED = """
+UPDATE approvals SET answers = answers || %(answers)s::jsonb, stream_version = %(version)s
+ WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
+"""
+_SETTLED = """
+UPDATE approvals
+   SET status = %(status)s, settled_at = %(at)s, settled_reason = %(reason)s, stream_version = %(version)s
+ WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
+"""
+_DENIED = """
+UPDATE approvals
+   SET status = 'denied', settled_at = %(at)s, settled_reason = %(reason)s, stream_version = %(version)s,
+       answers = answers || %(answers)s::jsonb
+ WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
+"""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """An element of `answers`."""
+
+    principal_id: str
+    approves: bool
+    comment: str
+    at: Instant
+
+
+async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
+    for recorded in batch:
+        commit = recorded.commit
+        for version, event in enumerate(commit.events, start=commit.first_version):
+            statement, said = _said(event, commit)
+            place = {
+                "tenant": commit.tenant_id,
+                "approval_id": commit.stream_id,
+                "at": commit.at,
+                "sequence": recorded.sequence,
+                "version": version,
+            }
+            await tx.run(statement, place | said)
+
+
+def _said(event: a.ApprovalEvent, commit: AnyCommit) -> tuple[str, dict[str, Any]]:
+    match event:
+        case a.ApprovalRequested():
+            return _REQUESTED, {"rows": as_json([event])}
+        case a.ApprovalSigned(signed_by=signer, comment=comment):
+            signature = Answer(principal_id=signer, approves=True, comment=comment, at=commit.at)
+            return _ANSWERED, {"answers": as_json([signature])}
+        case a.ApprovalDenied(denied_by=denier, comment=comment):
+            denial = Answer(principal_id=denier, approves=False, comment=comment, at=commit.at)
+            return _DENIED, {"answers": as_json([denial]), "reason": printable(comment)}
+        case a.ApprovalGranted():
+            return _SETTLED, {"status": "granted", "reason": None}
+        case a.ApprovalExpired():
+            return _SETTLED, {"status": "expired", "reason": None}
+        case a.ApprovalWithdrawn(reason=reason):
+            return _SETTLED, {"status": "withdrawn", "reason": printable(reason)}

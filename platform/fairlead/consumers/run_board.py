@@ -1,0 +1,207 @@
+"""Runs, their calls and what they wait for: lists, filters and the status of each run.
+
+The status says the same as `domain.runs.status.status_of`, worked out from rows instead of from the whole history.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from fairlead.consumers.rows import as_json
+from fairlead.consumers.run_waits import WAIT_EVENTS, write_waits
+from fairlead.consumers.tool_calls import CALL_EVENTS, write_calls
+from fairlead.domain.envelope import Actor, Kind
+from fairlead.domain.instant import Instant
+from fairlead.domain.runs import events as e
+from fairlead.ports import AnyRecorded, SqlTx
+
+NAME = "run_board"
+KINDS: tuple[Kind, ...] = ("run",)
+TABLES = ("run_board", "tool_calls", "run_waits")
+
+_STARTED = """
+INSERT INTO run_board (
+    tenant_id, run_id, workspace_id, environment_id, workflow_id, workflow_name, workflow_version, workflow_hash,
+    policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version,
+    started_at, deadline_at, started_sequence, updated_at, last_sequence, stream_version)
+SELECT %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.workflow_id, r.workflow_name, r.workflow_version,
+       r.workflow_hash, r.policy_version, r.planner, r.agent_principal_id, r.started_by_kind, r.started_by, r.labels,
+       r.parent_run_id, r.parent_version, r.started_at, r.deadline_at, r.sequence, r.started_at, r.sequence, 0
+  FROM json_to_recordset(%(rows)s) AS r (
+       run_id text, workspace_id text, environment_id text, workflow_id text, workflow_name text,
+       workflow_version integer, workflow_hash text, policy_version text, planner text, agent_principal_id text,
+       started_by_kind text, started_by text, labels jsonb, parent_run_id text, parent_version bigint,
+       started_at timestamptz, deadline_at timestamptz, sequence bigint)
+    ON CONFLICT DO NOTHING
+"""
+# What a run waits for is the busiest of its open calls and waits, as `domain.runs.obligations.awaiting` has it.
+_CHANGED = """
+UPDATE run_board AS b
+   SET outcome        = coalesce(b.outcome, r.outcome),
+       reason_code    = CASE WHEN b.outcome IS NULL THEN coalesce(r.reason_code, b.reason_code) ELSE b.reason_code END,
+       reason         = CASE WHEN b.outcome IS NULL THEN coalesce(r.reason, b.reason) ELSE b.reason END,
+       ended_at       = coalesce(b.ended_at, r.ended_at),
+       paused_reason  = CASE WHEN r.pausing THEN r.paused_reason ELSE b.paused_reason END,
+       tool_calls     = b.tool_calls + r.tool_calls,
+       awaiting       = CASE WHEN r.waits_changed THEN (
+           SELECT coalesce((ARRAY['work', 'approval', 'person', 'signal', 'time'])[min(w.rank)], 'nothing')
+             FROM (SELECT CASE c.status
+                          WHEN 'requested' THEN 1 WHEN 'judged' THEN 1 WHEN 'dispatched' THEN 1 WHEN 'started' THEN 1
+                          WHEN 'awaiting_approval' THEN 2
+                          WHEN 'backing_off' THEN 5 END AS rank
+                     FROM tool_calls AS c
+                    WHERE c.tenant_id = %(tenant)s AND c.run_id = r.run_id
+                    UNION ALL
+                   SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 4 WHEN 'time' THEN 5 END
+                     FROM run_waits AS o
+                    WHERE o.tenant_id = %(tenant)s AND o.run_id = r.run_id AND o.open) AS w
+           ) ELSE b.awaiting END,
+       updated_at     = r.at,
+       last_sequence  = r.sequence,
+       stream_version = r.last_version
+  FROM json_to_recordset(%(rows)s) AS r (
+       run_id text, first_version bigint, last_version bigint, at timestamptz, sequence bigint, tool_calls integer,
+       waits_changed boolean, pausing boolean, paused_reason text, outcome text, reason_code text, reason text,
+       ended_at timestamptz)
+ WHERE b.tenant_id = %(tenant)s AND b.run_id = r.run_id AND b.stream_version < r.first_version
+"""
+
+
+class _Started(Struct, frozen=True, kw_only=True):
+    run_id: str
+    workspace_id: str
+    environment_id: str
+    workflow_id: str
+    workflow_name: str
+    workflow_version: int
+    workflow_hash: str
+    policy_version: str
+    planner: str
+    agent_principal_id: str
+    started_by_kind: str
+    started_by: str
+    labels: dict[str, str]
+    parent_run_id: str | None
+    parent_version: int | None
+    started_at: Instant
+    deadline_at: Instant
+    sequence: int
+
+
+class _Changed(Struct, kw_only=True):
+    """What a batch says of one run."""
+
+    run_id: str
+    first_version: int
+    last_version: int
+    at: Instant
+    sequence: int
+    tool_calls: int = 0
+    waits_changed: bool = False
+    pausing: bool = False
+    paused_reason: str | None = None
+    outcome: str | None = None
+    reason_code: str | None = None
+    reason: str | None = None
+    ended_at: Instant | None = None
+
+
+async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
+    tenant_id = batch[0].commit.tenant_id
+    await write_calls(tenant_id, batch, tx)
+    await write_waits(tenant_id, batch, tx)
+    started: list[_Started] = []
+    changed: dict[str, _Changed] = {}
+    for recorded in batch:
+        _fold(changed, started, recorded)
+    if started:
+        await tx.run(_STARTED, {"tenant": tenant_id, "rows": as_json(started)})
+    await tx.run(_CHANGED, {"tenant": tenant_id, "rows": as_json(list(changed.values()))})
+
+
+def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRecorded) -> None:
+    commit = recorded.commit
+    row = changed.get(commit.stream_id)
+    if row is None:
+        row = changed[commit.stream_id] = _Changed(
+            run_id=commit.stream_id,
+            first_version=commit.first_version,
+            last_version=commit.last_version,
+            at=commit.at,
+            sequence=recorded.sequence,
+        )
+    row.last_version, row.at, row.sequence = commit.last_version, commit.at, recorded.sequence
+    for event in commit.events:
+        kind = type(event)
+        if kind in CALL_EVENTS or kind in WAIT_EVENTS:
+            row.waits_changed = True
+            row.tool_calls += kind is e.ToolCallRequested
+        elif kind in _ENDINGS:
+            row.outcome, row.reason_code, row.reason = _ending(event)
+            row.ended_at = commit.at
+        elif kind is e.RunPaused or kind is e.RunResumed:
+            row.pausing, row.paused_reason = True, event.reason if kind is e.RunPaused else None
+        elif kind is e.RunStarted or kind is e.RunForked:
+            started.append(_start(event, commit.actor, recorded.sequence))
+            row.tool_calls += _inherited_calls(event)
+
+
+def _start(event: e.RunStarted | e.RunForked, actor: Actor, sequence: int) -> _Started:
+    origin = _origin(event)
+    return _Started(
+        run_id=event.run_id,
+        workspace_id=origin.workspace_id,
+        environment_id=origin.environment_id,
+        workflow_id=origin.workflow_id,
+        workflow_name=origin.workflow_name,
+        workflow_version=origin.workflow_version,
+        workflow_hash=origin.workflow_hash,
+        policy_version=origin.policy_version,
+        planner=origin.planner,
+        agent_principal_id=origin.agent_principal_id,
+        started_by_kind=actor.kind,
+        started_by=actor.id,
+        labels=origin.labels,
+        parent_run_id=event.parent_run_id if isinstance(event, e.RunForked) else None,
+        parent_version=event.parent_version if isinstance(event, e.RunForked) else None,
+        started_at=event.started_at,
+        deadline_at=event.deadline_at,
+        sequence=sequence,
+    )
+
+
+def _origin(event: e.RunStarted | e.RunForked) -> e.RunStarted:
+    """A fork begins with its parent's beginning, which may be a fork itself."""
+    while isinstance(event, e.RunForked):
+        first = event.inherited[0]
+        assert isinstance(first, e.RunStarted | e.RunForked), "a history begins with a start or a fork"
+        event = first
+    return event
+
+
+def _inherited_calls(event: e.RunEvent) -> int:
+    """Calls that the parent made count against the child's limits too."""
+    if isinstance(event, e.RunForked):
+        return sum(_inherited_calls(inherited) for inherited in event.inherited)
+    return int(isinstance(event, e.ToolCallRequested))
+
+
+def _ending(event: Any) -> tuple[str, str, str | None]:
+    """Outcome, public reason code, and what was said of it."""
+    match event:
+        case e.RunFailed():
+            return "failed", event.code, event.message
+        case e.RunImpossible():
+            return "impossible", "impossible", event.reason
+        case e.RunCancelled():
+            return "cancelled", "cancelled", event.reason
+        case e.RunCapped():
+            return "capped", f"limit_{event.limit}", f"{event.used} of {event.allowed} used"
+        case e.RunExpired():
+            return "expired", "deadline", None
+        case _:
+            return "completed", "completed", None
+
+
+_ENDINGS = frozenset({e.RunCompleted, e.RunFailed, e.RunImpossible, e.RunCancelled, e.RunCapped, e.RunExpired})

@@ -1,0 +1,43 @@
+"""Every commit of a run and of its approvals, as the log has it: timelines and exports."""
+
+from collections.abc import Sequence
+
+from fairlead.domain.envelope import Kind
+from fairlead.ports import AnyCommit, AnyRecorded, SqlTx
+
+NAME = "run_commits"
+KINDS: tuple[Kind, ...] = ("run", "approval")
+TABLES = ("run_commits",)
+
+_INSERT = """
+INSERT INTO run_commits (tenant_id, run_id, sequence, kind, stream_id, first_version, event_count, at, body)
+SELECT %(tenant)s, *
+  FROM unnest(%(run_ids)s::text[], %(sequences)s::bigint[], %(kinds)s::text[], %(stream_ids)s::text[],
+              %(first_versions)s::bigint[], %(event_counts)s::integer[], %(times)s::timestamptz[], %(bodies)s::text[])
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
+    commits = [recorded.commit for recorded in batch]
+    await tx.run(
+        _INSERT,
+        {
+            "tenant": commits[0].tenant_id,
+            "run_ids": [run_of(commit) for commit in commits],
+            "sequences": [recorded.sequence for recorded in batch],
+            "kinds": [commit.kind for commit in commits],
+            "stream_ids": [commit.stream_id for commit in commits],
+            "first_versions": [commit.first_version for commit in commits],
+            "event_counts": [len(commit.events) for commit in commits],
+            "times": [commit.at for commit in commits],
+            "bodies": [recorded.body.decode() for recorded in batch],
+        },
+    )
+
+
+def run_of(commit: AnyCommit) -> str:
+    """An approval's id is its run's with a number: see `child_id`."""
+    if commit.kind == "run":
+        return commit.stream_id
+    return "run_" + commit.stream_id.partition("_")[2].rpartition("-")[0]

@@ -1,0 +1,183 @@
+"""The calls of runs, one row each: part of the projection run_board."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from fairlead.consumers.rows import as_json
+from fairlead.domain.instant import Instant
+from fairlead.domain.runs import events as e
+from fairlead.ports import AnyRecorded, SqlTx
+
+_REQUESTED = """
+INSERT INTO tool_calls (
+    tenant_id, call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status, verdict,
+    rule_id, policy_version, approval_id, attempt, output, output_sha256, error_class, error_code, error_message,
+    latency_us, worker, requested_at, updated_at, requested_sequence, stream_version)
+SELECT %(tenant)s, r.call_id, r.run_id, r.step, r.tool, r.tool_version, r.schema_hash, r.effect, r.idempotency,
+       coalesce(r.arguments, 'null'), r.status, r.verdict, r.rule_id, r.policy_version, r.approval_id,
+       coalesce(r.attempt, 0), r.output, r.output_sha256, r.error_class, r.error_code, r.error_message, r.latency_us,
+       r.worker, r.requested_at, r.updated_at, r.requested_sequence, r.last_version
+  FROM json_to_recordset(%(rows)s) AS r (
+       call_id text, run_id text, step text, tool text, tool_version text, schema_hash text, effect text,
+       idempotency text, arguments json, status text, verdict text, rule_id text, policy_version text,
+       approval_id text, attempt integer, output json, output_sha256 text, error_class text, error_code text,
+       error_message text, latency_us bigint, worker text, requested_at timestamptz, updated_at timestamptz,
+       requested_sequence bigint, last_version bigint)
+    ON CONFLICT DO NOTHING
+"""
+_CHANGED = """
+UPDATE tool_calls AS c
+   SET status         = coalesce(r.status, c.status),
+       verdict        = coalesce(r.verdict, c.verdict),
+       rule_id        = coalesce(r.rule_id, c.rule_id),
+       policy_version = coalesce(r.policy_version, c.policy_version),
+       approval_id    = coalesce(r.approval_id, c.approval_id),
+       attempt        = coalesce(r.attempt, c.attempt),
+       output         = coalesce(r.output, c.output),
+       output_sha256  = coalesce(r.output_sha256, c.output_sha256),
+       error_class    = coalesce(r.error_class, c.error_class),
+       error_code     = coalesce(r.error_code, c.error_code),
+       error_message  = coalesce(r.error_message, c.error_message),
+       latency_us     = coalesce(r.latency_us, c.latency_us),
+       worker         = coalesce(r.worker, c.worker),
+       updated_at     = r.updated_at,
+       stream_version = r.last_version
+  FROM json_to_recordset(%(rows)s) AS r (
+       call_id text, status text, verdict text, rule_id text, policy_version text, approval_id text, attempt integer,
+       output json, output_sha256 text, error_class text, error_code text, error_message text, latency_us bigint,
+       worker text, updated_at timestamptz, first_version bigint, last_version bigint)
+ WHERE c.tenant_id = %(tenant)s AND c.call_id = r.call_id AND c.stream_version < r.first_version
+"""
+
+
+class CallRow(Struct, kw_only=True, omit_defaults=True):
+    """What a batch says of one call; what it does not say stays as it was."""
+
+    call_id: str
+    run_id: str
+    updated_at: Instant
+    first_version: int
+    last_version: int
+    step: str | None = None
+    tool: str | None = None
+    tool_version: str | None = None
+    schema_hash: str | None = None
+    effect: str | None = None
+    idempotency: str | None = None
+    arguments: Any = None
+    status: str | None = None
+    verdict: str | None = None
+    rule_id: str | None = None
+    policy_version: str | None = None
+    approval_id: str | None = None
+    attempt: int | None = None
+    output: Any = None
+    output_sha256: str | None = None
+    error_class: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    latency_us: int | None = None
+    worker: str | None = None
+    requested_at: Instant | None = None
+    requested_sequence: int | None = None
+
+
+async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
+    rows: dict[str, CallRow] = {}
+    for recorded in batch:
+        for version, event in enumerate(recorded.commit.events, start=recorded.commit.first_version):
+            if (says := _SAYS.get(type(event))) is not None:
+                row = _row(rows, recorded, version, event.call_id)
+                for column, value in says(event).items():
+                    setattr(row, column, value)
+    requested = [row for row in rows.values() if row.tool is not None]
+    changed = [row for row in rows.values() if row.tool is None]
+    for statement, written in ((_REQUESTED, requested), (_CHANGED, changed)):
+        if written:
+            await tx.run(statement, {"tenant": tenant_id, "rows": as_json(written)})
+
+
+def _row(rows: dict[str, CallRow], recorded: AnyRecorded, version: int, call_id: str) -> CallRow:
+    at = recorded.commit.at
+    if (row := rows.get(call_id)) is None:
+        row = rows[call_id] = CallRow(
+            call_id=call_id,
+            run_id=recorded.commit.stream_id,
+            requested_at=at,
+            requested_sequence=recorded.sequence,
+            updated_at=at,
+            first_version=version,
+            last_version=version,
+        )
+    row.updated_at, row.last_version = at, version
+    return row
+
+
+def _requested(event: e.ToolCallRequested) -> dict[str, Any]:
+    return {
+        "status": "requested",
+        "step": event.step,
+        "tool": event.tool,
+        "tool_version": event.tool_version,
+        "schema_hash": event.schema_hash,
+        "effect": event.effect,
+        "idempotency": event.idempotency,
+        "arguments": event.arguments,
+    }
+
+
+def _judged(event: e.ToolCallJudged) -> dict[str, Any]:
+    judged = {"verdict": event.verdict, "rule_id": event.rule_id, "policy_version": event.policy_version}
+    return {"status": "judged", **judged}
+
+
+def _completed(event: e.ToolCallCompleted) -> dict[str, Any]:
+    return {
+        "status": "completed",
+        "attempt": event.attempt,
+        "output": event.output,
+        "output_sha256": event.output_sha256,
+        "latency_us": event.latency_us,
+        "worker": event.worker,
+    }
+
+
+def _failed(event: e.ToolCallFailed) -> dict[str, Any]:
+    return {
+        "status": "failed" if event.retry_at is None else "backing_off",
+        "attempt": event.attempt,
+        "error_class": event.error_class,
+        "error_code": event.code,
+        "error_message": event.message,
+        "latency_us": event.latency_us,
+        "worker": event.worker,
+    }
+
+
+def _unknown(event: e.ToolCallOutcomeUnknown) -> dict[str, Any]:
+    error = {"error_class": "unknown_outcome", "error_message": event.message}
+    return {"status": "unknown", "attempt": event.attempt, **error}
+
+
+def _denied(event: e.ToolCallDenied) -> dict[str, Any]:
+    error = {"error_class": "policy", "error_code": f"denied_by_{event.by}", "error_message": event.reason}
+    return {"status": "denied", "rule_id": event.rule_id, **error}
+
+
+_SAYS: dict[type, Callable[[Any], dict[str, Any]]] = {  # what each fact says of its call, by column
+    e.ToolCallRequested: _requested,
+    e.ToolCallJudged: _judged,
+    e.ToolCallDispatched: lambda event: {"status": "dispatched", "attempt": event.attempt},
+    e.ToolCallStarted: lambda event: {"status": "started", "attempt": event.attempt, "worker": event.worker},
+    e.ToolCallCompleted: _completed,
+    e.ToolCallFailed: _failed,
+    e.ToolCallOutcomeUnknown: _unknown,
+    e.ToolCallDenied: _denied,
+    e.ToolCallReleased: lambda event: {"status": "released", "error_message": event.reason},
+    e.ToolCallApprovalRequested: lambda event: {"status": "awaiting_approval", "approval_id": event.approval_id},
+    e.ToolCallApproved: lambda _: {"status": "judged"},
+    e.ToolCallApprovalVoided: lambda _: {"status": "judged"},
+}
+CALL_EVENTS = frozenset(_SAYS)
