@@ -92,7 +92,7 @@ class JetStreamFactory(InfrastructureFactory[JetStreamTrackingRecorder]):
         with self._lock:
             if self._connection is None:
                 self._connection = Connection(self._settings)
-                self._engine = Engine(self._connection.client)
+                self._engine = Engine(self._connection.nats)
             if purpose not in self._logs:
                 self._logs[purpose] = CommitLog(self._engine, self._place(purpose), UuidIds())
             return self._connection, self._logs[purpose]

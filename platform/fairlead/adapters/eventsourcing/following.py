@@ -1,100 +1,79 @@
-"""Reading a log as it grows: an unacknowledged pull consumer, made anew whenever a message is missing."""
-
-import msgspec
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, Header
-from nats.js.errors import NotFoundError
+"""Reading a log as it grows: an ordered consumer that is made anew after any gap."""
 
 from fairlead.adapters.eventsourcing.encoding import Stored, decode_commit
 from fairlead.adapters.eventsourcing.log import CommitLog
+from fairlead.adapters.nats_connection import ApiRefused, NoAnswer
+from fairlead.adapters.nats_pull import GAP, Puller
 
-PULL_MESSAGES = 256
-PULL_EXPIRES_S = 60
-HEARTBEAT_S = 5
-IDLE_CONSUMER_S = 300  # the engine removes a consumer that nobody pulls from
-_NANOSECONDS = 1_000_000_000
+WINDOW = 500  # messages under way or waiting here
+EXPIRES_S = 30.0
+UNUSED_S = 300  # after which the engine drops a consumer nobody asks
 
 
 class Follower:
-    """Hands over every commit from `start` on, once and in order. One caller at a time."""
+    """Hands over every commit from sequence `start` on, once and in order. One caller at a time."""
 
     def __init__(self, log: CommitLog, start: int) -> None:
-        self._engine = log.engine
-        self._place = log.place
+        self._connection = log.engine.connection
+        self._stream = log.place.name
         self._next = start
-        self._inbox: Subscription | None = None
-        self._consumer: ConsumerInfo | None = None
-        self._owed = 0  # messages of the current pull that the engine has yet to send
+        self._consumer = ""
+        self._puller: Puller | None = None
 
     async def page(self) -> list[Stored]:
-        """Waits until there is something new. Raises what the client raises when the engine stays away."""
+        """Waits until there is something new. Raises ApiRefused when the stream is gone."""
         while True:
-            inbox = self._inbox or await self._open()
-            if self._owed == 0:
-                await self._pull(inbox)
-            try:
-                messages = [await inbox.next_msg(timeout=2 * HEARTBEAT_S)]
-                while inbox.pending_msgs:
-                    messages.append(await inbox.next_msg())
-            except NatsTimeoutError:  # not even a heartbeat
-                await self.close()
-                continue
-            if page := await self._accepted(messages):
+            puller = self._puller or await self._consume()
+            if page := self._taken(puller):
                 return page
+            if puller.trouble is not None:
+                await self.close()
+            else:
+                self._refill(puller)
+                await puller.wait()
 
     async def close(self) -> None:
-        inbox, consumer = self._inbox, self._consumer
-        self._inbox = self._consumer = None
-        self._owed = 0
-        if inbox is not None:
-            await inbox.unsubscribe()
-        if consumer is not None:
+        if self._puller is not None:
+            puller, self._puller = self._puller, None
+            await puller.close()
             try:
-                await self._engine.jetstream.delete_consumer(self._place.name, consumer.name)
-            except (NotFoundError, NatsTimeoutError):
-                return  # gone already, or the engine removes it when it has been idle
+                await self._connection.api(f"CONSUMER.DELETE.{self._stream}.{self._consumer}", timeout_s=1.0)
+            except (NoAnswer, ApiRefused):
+                return  # it goes by itself when nobody asks it
 
-    async def _open(self) -> Subscription:
-        self._consumer = await self._engine.jetstream.add_consumer(
-            self._place.name,
-            ConsumerConfig(
-                ack_policy=AckPolicy.NONE,
-                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=self._next,
-                inactive_threshold=IDLE_CONSUMER_S,
-                mem_storage=True,
-                num_replicas=1,
-            ),
-        )
-        self._inbox = await self._engine.client.subscribe(self._engine.client.new_inbox())
-        return self._inbox
-
-    async def _pull(self, inbox: Subscription) -> None:
-        assert self._consumer is not None
-        request = {
-            "batch": PULL_MESSAGES,
-            "expires": PULL_EXPIRES_S * _NANOSECONDS,
-            "idle_heartbeat": HEARTBEAT_S * _NANOSECONDS,
+    async def _consume(self) -> Puller:
+        configuration = {
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._next,
+            "ack_policy": "none",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": UNUSED_S * 10**9,
         }
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._place.name}.{self._consumer.name}"
-        await self._engine.client.publish(subject, msgspec.json.encode(request), reply=inbox.subject)
-        self._owed = PULL_MESSAGES
+        made = await self._connection.patiently(
+            lambda: self._connection.api(
+                f"CONSUMER.CREATE.{self._stream}", {"stream_name": self._stream, "config": configuration}
+            )
+        )
+        self._consumer = made["name"]
+        puller = Puller(self._connection, self._stream, self._consumer)
+        await puller.open()
+        self._puller = puller
+        return puller
 
-    async def _accepted(self, messages: list[Msg]) -> list[Stored]:
+    def _refill(self, puller: Puller) -> None:
+        if puller.asked <= WINDOW // 2:
+            puller.ask(WINDOW - puller.asked, EXPIRES_S)
+
+    def _taken(self, puller: Puller) -> list[Stored]:
+        """What has arrived, up to a gap: sequences of this stream have none of their own."""
         page: list[Stored] = []
-        for message in messages:
-            match (message.headers or {}).get(Header.STATUS):
-                case None if message.metadata.sequence.stream == self._next:
-                    page.append(decode_commit(self._next, message.subject, message.data))
-                    self._next += 1
-                    self._owed -= 1
-                case "100":  # a heartbeat
-                    continue
-                case "408":  # the pull has run its time
-                    self._owed = 0
-                case _:  # a gap after a broken connection, or the consumer is gone
-                    await self.close()
-                    break
+        while puller.messages:
+            message = puller.messages.popleft()
+            if message.sequence != self._next:
+                puller.messages.clear()
+                puller.fail(GAP)
+                break
+            page.append(decode_commit(message.sequence, message.subject, message.body))
+            self._next += 1
         return page

@@ -148,7 +148,7 @@ class CommitLog:
 
     async def _stored(self, commit_id: str, attempt: Draft, head: Head) -> bool:
         """A lost answer is looked up: what was stored can only be right behind the head it was expected behind."""
-        if await self.engine.store(commit_id, head.sequence, attempt.messages) is None:
+        if not await self.engine.store(commit_id, head.sequence, attempt.messages):
             behind = await self.engine.message(self.place, seq=head.sequence + 1)
             if behind is None or behind.body.commit_id != commit_id:
                 return False
