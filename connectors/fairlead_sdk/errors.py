@@ -30,4 +30,4 @@ class NeedsReconnect(ToolError):
 
 
 class OutcomeUnknown(ToolError):
-    """The request went out and no answer came. The platform asks again under the same key, reads back or asks people."""
+    """The request went out, no answer came. The platform asks again under the same key, reads back or asks people."""
