@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from fairlead_tenants.access import Grant, Permission, Principal, Role, may
-from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId
+from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId
 from msgspec.structs import replace
 
 from fairlead.domain.errors import Denied, Invalid
@@ -316,6 +316,12 @@ def test_a_credential_revoked_after_the_request_came_in_decides_nothing() -> Non
     assert refreshed(tenant.state, by_key, T0) == by_key
     with pytest.raises(CredentialRevoked):
         tenant.after(revoke("k1")).when(issue(OWNER, "k2", by=by_key))
+
+
+def test_a_principal_of_another_tenant_is_nobody_here() -> None:
+    stranger = replace(BY_OWNER, tenant_id=TenantId("tnt_other"))
+    with pytest.raises(CredentialUnknown):
+        harbour().when(issue(OWNER, by=stranger))
 
 
 def test_a_key_that_ended_long_ago_is_forgotten_when_the_next_one_is_made() -> None:

@@ -259,5 +259,5 @@ class Tenancy(RuleBasedStateMachine):
                 assert not may(principal_of(self.state, bot), Permission.APPROVAL_DECIDE, DEFAULT, LIVE)
 
 
-Tenancy.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Tenancy.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestTenancy = Tenancy.TestCase

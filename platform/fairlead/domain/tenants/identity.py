@@ -58,6 +58,8 @@ def principal_of(state: TenantState, principal_id: PrincipalId) -> Principal:
 
 def refreshed(state: TenantState, principal: Principal, now: datetime) -> Principal:
     """The same principal by the same credential, with what it holds now. Raises like `authenticate`."""
+    if isinstance(state, Tenant) and principal.tenant_id != state.tenant_id:
+        raise CredentialUnknown("no such principal")
     if principal.key_id is None:
         return principal_of(state, principal.principal_id)
     if isinstance(state, Absent) or principal.key_id not in state.holders_by_key:
