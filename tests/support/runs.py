@@ -13,8 +13,9 @@ from fairlead.domain.runs.decide import decide
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState, fold, initial
 from fairlead.domain.tools import ToolCatalogue
+from fairlead.domain.workflow.validation import validate
 from tests.support.clock import T0
-from tests.support.documents import EXPRESSIONS, TOOLS, Plain, document, tool, validate
+from tests.support.documents import EXPRESSIONS, TOOLS, Plain, document, tool
 
 R = RunId("run_1")
 WRITE = "test.stage"
