@@ -1,5 +1,6 @@
 """Single values of a document: texts, dates, numbers and amounts, each refused when it is not what it should be."""
 
+import re
 from collections.abc import Callable
 from datetime import date
 from typing import TypeVar
@@ -13,6 +14,7 @@ from fairlead_invoices.tree import Node, malformed
 T = TypeVar("T")
 MAX_IDENTIFIER = 200
 MAX_LABEL = 500
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def identifier(node: Node, path: str) -> str:
@@ -60,7 +62,7 @@ def decimal(node: Node, path: str, default: str | None = None) -> str:
 
 def iso_date(text: str, path: str) -> str:
     """`2017-11-13`, and nothing else that a date library would take."""
-    if len(text) != len("YYYY-MM-DD") or text[4] != "-":
+    if not _DATE.fullmatch(text):
         raise malformed(f"{path} is not a date")
     return _converted(date.fromisoformat, text, path).isoformat()
 
