@@ -38,8 +38,9 @@ def _add(reach: Reach, names: list[str]) -> None:
 
 def pick(reach: Reach, value: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the value that is within reach. Fields that are not there stay away, for `has()` and for errors."""
-    return {
-        name: pick(below, value[name]) if below is not None and type(value[name]) is dict else value[name]
-        for name, below in reach.items()
-        if name in value
-    }
+    picked: dict[str, Any] = {}
+    for name, below in reach.items():
+        if name in value:
+            found = value[name]
+            picked[name] = found if below is None or type(found) is not dict else pick(below, found)
+    return picked
