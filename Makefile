@@ -6,7 +6,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Send twelve invoices through a governed workflow, end to end
 	$(BIN)/fairlead demo
@@ -28,6 +28,9 @@ check: $(READY) ## Lint, types, import arrows, dependencies, unit tests
 bench: $(READY) ## Measure throughput, latency, lag, rebuild and export
 	$(BIN)/python -m benchmarks
 
+reference: $(READY) ## Write the generated pages under docs/reference/
+	$(BIN)/python -m fairlead.settings_reference > docs/reference/configuration.md
+
 lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
 	requirements/lock
 
@@ -38,4 +41,4 @@ $(READY): pyproject.toml requirements/dev.txt requirements/install
 	requirements/install
 	@touch $@
 
-.PHONY: help demo dev test check bench lock clean
+.PHONY: help demo dev test check bench reference lock clean

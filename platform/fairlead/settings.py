@@ -1,0 +1,159 @@
+"""The environment, read once and checked whole.
+
+`FAIRLEAD_<FIELD>` is the field below of that name. Only `app.py` and `__main__.py` read these. A name that starts like
+ours and is none is refused: a misspelt engine address would otherwise quietly start engines of our own.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Set
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fairlead.domain.errors import Invalid, Problem
+
+PREFIX = "FAIRLEAD_"
+# Read by others: connectors read their own settings, the command line its server and key, and an application built
+# with the eventsourcing library its log.
+OTHERS = ("FAIRLEAD_CONNECTOR_", "FAIRLEAD_URL", "FAIRLEAD_API_", "FAIRLEAD_CLI_", "FAIRLEAD_EVENTSOURCING_")
+
+_DATABASE = r"^postgres(ql)?://"
+_NATS = r"^(nats|tls)://"
+_NAME = r"^[a-z][a-z0-9_]*$"
+
+DatabaseUrl = Annotated[str, Meta(pattern=_DATABASE)]
+NatsUrl = Annotated[str, Meta(pattern=_NATS)]
+Names = tuple[Annotated[str, Meta(pattern=_NAME)], ...]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    database_url: Annotated[
+        DatabaseUrl | None, Meta(description="PostgreSQL as the role `fairlead_app`, for requests. Unset: embedded.")
+    ] = None
+    database_engine_url: Annotated[
+        DatabaseUrl | None, Meta(description="The same database as the role `fairlead_engine`, for consumers.")
+    ] = None
+    database_owner_url: Annotated[
+        DatabaseUrl | None,
+        Meta(description="The same database as the role `fairlead_owner`; only `migrate` and `rebuild` need it."),
+    ] = None
+    nats_url: Annotated[
+        NatsUrl | None, Meta(description="Servers of one NATS cluster, separated by commas. Unset: embedded.")
+    ] = None
+    nats_credentials_file: Annotated[
+        Path | None, Meta(description="NATS credentials (`.creds`), where they are not in the URL.")
+    ] = None
+    nats_ca_file: Annotated[Path | None, Meta(description="Certificates that vouch for the NATS servers.")] = None
+    nats_cert_file: Annotated[Path | None, Meta(description="Our own certificate for NATS.")] = None
+    nats_key_file: Annotated[Path | None, Meta(description="The key of that certificate.")] = None
+    nats_replicas: Annotated[int, Meta(ge=1, le=5, description="Copies of each stream; 3 in a cluster.")] = 1
+    data_dir: Annotated[Path, Meta(description="Where embedded engines keep their data.")] = Path(".fairlead")
+    host: Annotated[str, Meta(min_length=1, description="Address that the API listens on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port that the API listens on; 0 takes any free one.")] = 8400
+    connectors: Annotated[
+        Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
+    ] = ("invoices", "basics")
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least severe lines that are written.")
+    ] = "info"
+    backlog_limit: Annotated[
+        int, Meta(ge=1, description="Commits that may wait for the engine; past it new runs are answered 429.")
+    ] = 10_000
+    database_connections: Annotated[
+        int, Meta(ge=1, le=200, description="Most connections to PostgreSQL of one process and role.")
+    ] = 10
+    worker_lanes: Annotated[Names, Meta(description="Lanes of jobs that a worker takes, separated by commas.")] = (
+        "tool",
+    )
+    worker_concurrency: Annotated[
+        int, Meta(ge=1, le=1000, description="Jobs of one lane that a worker has in hand at once.")
+    ] = 64
+    shutdown_timeout_s: Annotated[
+        int, Meta(ge=1, le=600, description="Seconds that open requests and jobs are given to end.")
+    ] = 20
+
+    @property
+    def embedded(self) -> bool:
+        """No engines are named, so we bring our own."""
+        return self.nats_url is None
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_shown(name, getattr(self, name))}" for name in self.__struct_fields__)
+        return f"Settings({', '.join(shown)})"
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Raises Invalid with everything that is wrong, each problem at the name of its variable; never with a value."""
+    problems = list(_unknown(environment))
+    given: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        text = environment.get(variable(field.name))
+        if text is None or text == "":  # an empty variable is an unset one
+            continue
+        try:
+            given[field.name] = msgspec.convert(
+                _parts(field.name, text), _TYPES[field.name], strict=False, dec_hook=_path
+            )
+        except msgspec.ValidationError as error:
+            problems.append(Problem(path=variable(field.name), message=str(error)))
+    settings = Settings(**given)
+    problems += _together(settings, {problem.path for problem in problems})
+    problems += _files(settings)
+    if problems:
+        raise Invalid(problems, "the environment is not valid")
+    return settings
+
+
+def variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+_TYPES = get_type_hints(Settings, include_extras=True)
+_LISTS = ("connectors", "worker_lanes")
+_SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url")
+_FILES = ("nats_credentials_file", "nats_ca_file", "nats_cert_file", "nats_key_file")
+
+
+def _parts(field: str, text: str) -> str | list[str]:
+    return [part.strip() for part in text.split(",")] if field in _LISTS else text
+
+
+def _path(wanted: type, text: Any) -> Any:
+    assert wanted is Path, "the only type here that msgspec does not know"
+    return Path(text)
+
+
+def _shown(field: str, value: Any) -> str:
+    return "'…'" if field in _SECRET and value is not None else repr(value)
+
+
+def _unknown(environment: Mapping[str, str]) -> Iterator[Problem]:
+    known = [variable(name) for name in Settings.__struct_fields__]
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(OTHERS):
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; {close[0]} was meant, perhaps" if close else ""
+            yield Problem(path=name, message=f"no setting has this name{hint}", code="unknown_setting")
+
+
+def _together(settings: Settings, wrong: Set[str]) -> Iterator[Problem]:
+    """External engines are named completely or not at all."""
+    engines = ("database_url", "database_engine_url", "nats_url")
+    missing = [name for name in engines if getattr(settings, name) is None]
+    named = len(missing) < len(engines) or settings.database_owner_url is not None
+    if named:
+        for name in (name for name in missing if variable(name) not in wrong):
+            message = "is needed as soon as one engine is named; unset them all for embedded engines"
+            yield Problem(path=variable(name), message=message, code="missing")
+    if (settings.nats_cert_file is None) != (settings.nats_key_file is None):
+        path = variable("nats_key_file" if settings.nats_key_file is None else "nats_cert_file")
+        yield Problem(path=path, message="a certificate and its key come together", code="missing")
+
+
+def _files(settings: Settings) -> Iterator[Problem]:
+    for name in _FILES:
+        file: Path | None = getattr(settings, name)
+        if file is not None and not file.is_file():
+            yield Problem(path=variable(name), message="there is no such file", code="missing_file")
