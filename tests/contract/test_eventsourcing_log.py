@@ -219,8 +219,9 @@ def test_limits_are_refused_before_anything_is_sent(here: JetStreamFactory) -> N
     with pytest.raises(DataError):
         recorder.insert_events([stored(B, 1), stored(A, 1, text)])
     recorder.insert_events([stored(A, 1, text[:-1000])])
-    with pytest.raises(DataError):
-        recorder.insert_events([stored("x" * 1000, 1)])
+    for name in ("x" * 1000, "\ud800"):
+        with pytest.raises(DataError):
+            recorder.insert_events([stored(name, 1)])
     with pytest.raises(NotSupportedError):
         recorder.insert_events([stored(UUID(int=n), 1) for n in range(10, MAX_BATCH_MESSAGES + 11)])
     assert recorder.insert_events([stored(UUID(int=n), 1) for n in range(10, MAX_BATCH_MESSAGES + 10)]) == list(

@@ -94,7 +94,11 @@ def originator_token(originator_id: UUID | str) -> str:
 
 def escaped(text: str) -> str:
     """Text as part of one subject token: what the engine gives a meaning to is percent-encoded. Raises DataError."""
-    token = quote(text, safe="").replace(".", "%2E")
+    try:
+        token = quote(text, safe="").replace(".", "%2E")
+    except UnicodeEncodeError as error:
+        msg = "a name may not hold half a character"
+        raise DataError(msg) from error
     if len(token) > MAX_NAME_BYTES:
         msg = f"a name may take {MAX_NAME_BYTES} bytes when escaped, this one takes {len(token)}"
         raise DataError(msg)

@@ -5,7 +5,7 @@ from fairlead.adapters.eventsourcing.log import CommitLog
 from fairlead.adapters.nats_connection import ApiRefused, NoAnswer
 from fairlead.adapters.nats_pull import GAP, Puller
 
-WINDOW = 500  # messages under way or waiting here
+WINDOW = 200  # messages under way or waiting here; bounds memory to this many of the largest message
 EXPIRES_S = 30.0
 UNUSED_S = 300  # after which the engine drops a consumer nobody asks
 
@@ -21,7 +21,10 @@ class Follower:
         self._puller: Puller | None = None
 
     async def page(self) -> list[Stored]:
-        """Waits until there is something new. Raises ApiRefused when the stream is gone."""
+        """Waits until there is something new.
+
+        Raises Unavailable when the engine stays away, ApiRefused when the stream is gone; may be called again.
+        """
         while True:
             puller = self._puller or await self._consume()
             if page := self._taken(puller):

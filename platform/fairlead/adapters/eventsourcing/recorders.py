@@ -149,7 +149,9 @@ class JetStreamSubscription(Subscription[JetStreamApplicationRecorder]):
         with self._lock:
             if self._has_been_stopped:
                 return []
-            self._waiting = waiting = self._connection.submit(self._page())
+            if self._waiting is None:  # else an interrupted call left a wait behind, and what it brings is not lost
+                self._waiting = self._connection.submit(self._page())
+            waiting = self._waiting
         return self._result(waiting)
 
     def _result(self, waiting: Future[list[Stored]]) -> list[Stored]:
@@ -160,6 +162,9 @@ class JetStreamSubscription(Subscription[JetStreamApplicationRecorder]):
             if self._has_been_stopped:
                 return []
             raise
+        finally:
+            if waiting.done():
+                self._waiting = None
 
     async def _end(self) -> None:
         if self._follower is not None:
