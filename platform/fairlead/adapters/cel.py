@@ -36,7 +36,6 @@ class CelExpressions:
     """The Expressions of production and of tests. Compiled sources are kept, so compiling again costs a look-up."""
 
     def __init__(self) -> None:
-        self._blank = cel.NewEnv()
         self._environment = lru_cache(ENVIRONMENTS_KEPT)(_environment)
         self._compiled = lru_cache(COMPILED_KEPT)(self._build)
 
@@ -51,15 +50,14 @@ class CelExpressions:
             program = self._environment(variables).compile(source)
         except _REFUSALS as refusal:
             raise ExpressionInvalid(_faults(str(refusal), variables)) from None
-        return CelExpression(program, self._blank, source, reach_of(source, variables))
+        return CelExpression(program, source, reach_of(source, variables))
 
 
 class CelExpression:
     """One compiled source."""
 
-    def __init__(self, program: Any, environment: Any, source: str, reach: Reach) -> None:
+    def __init__(self, program: Any, source: str, reach: Reach) -> None:
         self._program = program
-        self._environment = environment
         self._source = source
         self._reach = reach
         self._growth = Growth(source)
@@ -87,7 +85,7 @@ class CelExpression:
         if self._growth.unbounded:
             self._growth.check(extent_of(within_reach))
         try:
-            return self._program.eval(self._environment.Activation(within_reach))
+            return self._program.eval(data=within_reach)
         except _REFUSALS as refusal:
             raise ExpressionFailed(_said(str(refusal), self._source)) from None
 
