@@ -5,7 +5,7 @@ ours and is none is refused: a misspelt engine address would otherwise quietly s
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -50,6 +50,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     nats_key_file: Annotated[Path | None, Meta(description="The key of that certificate.")] = None
     nats_replicas: Annotated[int, Meta(ge=1, le=5, description="Copies of each stream; 3 in a cluster.")] = 1
     data_dir: Annotated[Path, Meta(description="Where embedded engines keep their data.")] = Path(".fairlead")
+    pepper_file: Annotated[
+        Path | None,
+        Meta(description="Secret that API keys are hashed with, at least 32 bytes. Unset: made in the data directory."),
+    ] = None
     host: Annotated[str, Meta(min_length=1, description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port that the API listens on; 0 takes any free one.")] = 8400
     connectors: Annotated[
@@ -113,7 +117,7 @@ def variable(field: str) -> str:
 _TYPES = get_type_hints(Settings, include_extras=True)
 _LISTS = ("connectors", "worker_lanes")
 _SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url")
-_FILES = ("nats_credentials_file", "nats_ca_file", "nats_cert_file", "nats_key_file")
+_FILES = ("nats_credentials_file", "nats_ca_file", "nats_cert_file", "nats_key_file", "pepper_file")
 
 
 def _parts(field: str, text: str) -> str | list[str]:
@@ -138,7 +142,7 @@ def _unknown(environment: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(path=name, message=f"no setting has this name{hint}", code="unknown_setting")
 
 
-def _together(settings: Settings, wrong: Set[str]) -> Iterator[Problem]:
+def _together(settings: Settings, wrong: set[str]) -> Iterator[Problem]:
     """External engines are named completely or not at all."""
     engines = ("database_url", "database_engine_url", "nats_url")
     missing = [name for name in engines if getattr(settings, name) is None]

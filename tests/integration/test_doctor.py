@@ -1,0 +1,155 @@
+"""The doctor sees what a careless operator would not, and says how to mend it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from fairlead.adapters.doctor import Finding, examine
+from fairlead.adapters.doctor.finding import clock_finding, now
+from fairlead.adapters.doctor.nats import examine_nats
+from fairlead.adapters.doctor.postgres import examine_postgres
+from fairlead.adapters.embedded.nats import _program
+from fairlead.adapters.engines import Embedded
+from tests.support.database import DatabaseUrls
+
+NOWHERE = "postgresql://fairlead_app:hush@127.0.0.1:1/fairlead"
+
+
+def by_name(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+@contextmanager
+def altered(database: DatabaseUrls, change: str, undo: str) -> Iterator[None]:
+    with psycopg.connect(database.admin, autocommit=True) as admin:
+        admin.execute(change.encode())
+        try:
+            yield
+        finally:
+            admin.execute(undo.encode())
+
+
+# Lets ordinary accounts see how it syncs, and leaves that at every two minutes.
+FRANK = """
+accounts {
+  A { jetstream: enabled, users: [{ user: a, password: a }],
+      imports: [{ service: { account: SYS, subject: "$SYS.REQ.SERVER.PING.JSZ" } }] }
+  SYS { exports: [{ service: "$SYS.REQ.SERVER.PING.JSZ", response_type: stream }] }
+}
+system_account: SYS
+no_auth_user: a
+"""
+
+
+@asynccontextmanager
+async def careless_server(folder: Path, config: str = "") -> AsyncIterator[str]:
+    """nats-server as it comes: small messages, a sync every two minutes, no view for ordinary accounts."""
+    (folder / "nats.conf").write_text(config)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = await asyncio.create_subprocess_exec(
+        str(_program()),
+        *(
+            "--config",
+            str(folder / "nats.conf"),
+            "--addr",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--jetstream",
+            "--store_dir",
+            str(folder),
+        ),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert server.stderr
+    try:
+        while b"Server is ready" not in await server.stderr.readline():
+            assert server.returncode is None
+        yield f"nats://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        await server.communicate()
+
+
+async def test_our_own_engines_are_in_good_order(engines: Embedded, database: DatabaseUrls, tmp_path: Path) -> None:
+    findings = await examine(
+        database_app=database.app, database_engine=database.engine, nats=engines.urls.nats, data_dir=tmp_path
+    )
+    assert [finding for finding in findings if finding.status != "ok"] == []
+    assert "every write is synced" in str([f.detail for f in findings if f.name.startswith("durability of nats")])
+
+
+async def test_engines_that_do_not_answer_are_named_without_their_passwords(tmp_path: Path) -> None:
+    findings = await examine(
+        database_app=NOWHERE, database_engine=NOWHERE, nats="nats://fairlead:hush@127.0.0.1:1", data_dir=tmp_path
+    )
+    failed = {finding.name for finding in findings if finding.status == "fail"}
+    assert failed == {"PostgreSQL for requests", "PostgreSQL for consumers", "nats-server"}
+    assert all(finding.mend for finding in findings if finding.status != "ok")
+    assert "hush" not in str(findings)
+
+
+async def test_a_role_that_passes_row_security_fails(database: DatabaseUrls) -> None:
+    with altered(database, "ALTER ROLE fairlead_app BYPASSRLS", "ALTER ROLE fairlead_app NOBYPASSRLS"):
+        found = by_name(await examine_postgres(database.app, database.engine))
+    assert found["role fairlead_app"].status == "fail"
+    assert found["role fairlead_engine"].status == "ok"
+
+
+async def test_a_role_that_owns_a_table_fails(database: DatabaseUrls) -> None:
+    with altered(
+        database,
+        "CREATE TABLE mine (); ALTER TABLE mine OWNER TO fairlead_app",
+        "DROP TABLE mine",
+    ):
+        found = by_name(await examine_postgres(database.app, database.engine))
+    assert (found["role fairlead_app"].status, found["role fairlead_app"].detail) == ("fail", "owns mine")
+
+
+@pytest.mark.parametrize("fence", ["", "ALTER TABLE open_plan ENABLE ROW LEVEL SECURITY"])
+async def test_a_tenant_table_without_a_forced_fence_fails(database: DatabaseUrls, fence: str) -> None:
+    with altered(database, f"CREATE TABLE open_plan (tenant_id text); {fence}", "DROP TABLE open_plan"):
+        found = by_name(await examine_postgres(database.app, database.engine))
+    assert found["row security"].status == "fail"
+    assert "open_plan" in found["row security"].detail
+
+
+async def test_a_session_that_does_not_wait_for_the_disk_is_warned_of(database: DatabaseUrls) -> None:
+    with altered(
+        database,
+        "ALTER ROLE fairlead_app SET synchronous_commit = off",
+        "ALTER ROLE fairlead_app RESET synchronous_commit",
+    ):
+        found = by_name(await examine_postgres(database.app, database.engine))
+    assert found["synchronous_commit of PostgreSQL"].status == "warn"
+
+
+async def test_a_server_whose_settings_cannot_be_seen_is_warned_of(tmp_path: Path) -> None:
+    async with careless_server(tmp_path) as url:
+        found = by_name(await examine_nats(url))
+    assert found["durability of nats-server"].status == "warn"
+    assert "sync_interval: always" in found["durability of nats-server"].mend
+    assert found["max_payload of nats-server"].status == "fail"
+
+
+async def test_a_server_that_says_it_does_not_sync_every_write_fails(tmp_path: Path) -> None:
+    async with careless_server(tmp_path, FRANK) as url:
+        findings = await examine_nats(url)
+    (durability,) = [finding for finding in findings if finding.name.startswith("durability")]
+    assert durability.status == "fail"
+    assert "sync_interval: always" in durability.mend
+
+
+@pytest.mark.parametrize(("skew_s", "status"), [(0.4, "ok"), (0.6, "warn"), (4.9, "warn"), (5.1, "fail")])
+def test_clocks_that_are_apart_are_noticed(skew_s: float, status: str) -> None:
+    asked_at = now()
+    finding = clock_finding("PostgreSQL", asked_at + timedelta(seconds=skew_s), asked_at, asked_at)
+    assert finding.status == status
