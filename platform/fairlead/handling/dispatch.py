@@ -19,7 +19,7 @@ from fairlead.domain.runs.commands import Alarm
 from fairlead.domain.runs.obligations import Order, Owed, after, order_id
 from fairlead.ports import Jobs, Timers
 
-TOOL_LANE = "tools"
+TOOL_LANE = "tool"
 _log = structlog.get_logger()
 
 

@@ -1,0 +1,199 @@
+"""Composition root: the only file that builds adapters and hands them out.
+
+`core` is what every role needs; `engine`, `worker` and `api` are the roles, each a coroutine that runs until cancelled.
+"""
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from msgspec import Struct
+
+from fairlead.adapters.cel import CelExpressions
+from fairlead.adapters.clock import SystemClock
+from fairlead.adapters.ids import UuidIds
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_jobs import NatsJobs
+from fairlead.adapters.nats_log import NatsLog
+from fairlead.adapters.nats_streams import ensure_streams
+from fairlead.adapters.nats_timers import NatsTimers
+from fairlead.adapters.plugins import Connectors, load_connectors
+from fairlead.adapters.postgres import Database
+from fairlead.adapters.quiet_runs import PostgresQuietRuns
+from fairlead.consumers import (
+    access_directory,
+    approvals,
+    executor,
+    open_work,
+    run_board,
+    run_commits,
+    workflow_versions,
+)
+from fairlead.consumers.process_runner import ProcessRunner
+from fairlead.consumers.projection import Projection
+from fairlead.consumers.projection_runner import ProjectionRunner
+from fairlead.domain import approvals as approval
+from fairlead.domain import workflows as workflow
+from fairlead.domain.catalogue import EVENTS, UPCASTERS
+from fairlead.domain.codec import Codec
+from fairlead.domain.envelope import Kind
+from fairlead.domain.expressions import Expressions
+from fairlead.domain.runs import decide as run_decisions
+from fairlead.domain.runs import states as run_states
+from fairlead.domain.tenants import decide as tenant_decisions
+from fairlead.domain.tenants import states as tenant_states
+from fairlead.handling.dispatch import Dispatch
+from fairlead.handling.handler import Decider, Handler
+from fairlead.handling.rulebook import Rulebook
+from fairlead.handling.starting import Starter
+from fairlead.ports import Clock, Ids, Jobs, Log, Timers
+from fairlead.settings import Settings
+from fairlead.workers.alarm_worker import AlarmWorker
+from fairlead.workers.calling import Caller
+from fairlead.workers.run_watch import RunWatch
+from fairlead.workers.tool_worker import ToolWorker
+
+PROJECTIONS: tuple[Projection, ...] = (
+    access_directory,
+    workflow_versions,
+    run_commits,
+    run_board,
+    approvals,
+    open_work,
+)
+
+
+class Core(Struct, frozen=True, kw_only=True):
+    """What every role is built from. One per process."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    log: Log
+    jobs: Jobs
+    timers: Timers
+    connectors: Connectors
+    expressions: Expressions
+    rulebook: Rulebook
+    dispatch: Dispatch
+    handler: Handler
+    starter: Starter
+
+
+@asynccontextmanager
+async def core(settings: Settings, environment: Mapping[str, str], name: str) -> AsyncIterator[Core]:
+    """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
+    assert settings.nats_url is not None, "the caller has seen to the engines"
+    connection = await NatsConnection.open(
+        settings.nats_url, name=f"fairlead-{name}", credentials=settings.nats_credentials_file, tls=_tls(settings)
+    )
+    try:
+        await ensure_streams(connection, replicas=settings.nats_replicas)
+        yield compose(settings, environment, connection)
+    finally:
+        await connection.close()
+
+
+def compose(settings: Settings, environment: Mapping[str, str], connection: NatsConnection) -> Core:
+    clock = SystemClock()
+    log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
+    jobs, timers = NatsJobs(connection, replicas=settings.nats_replicas), NatsTimers(connection)
+    connectors = load_connectors(settings.connectors, connector_settings(settings, environment))
+    expressions = CelExpressions()
+    rulebook = Rulebook(log, connectors.catalogue, expressions)
+    dispatch = Dispatch(jobs, timers)
+    handler = Handler(log, clock, deciders(rulebook), {"run": dispatch.run_appended})
+    return Core(
+        settings=settings,
+        clock=clock,
+        ids=UuidIds(),
+        log=log,
+        jobs=jobs,
+        timers=timers,
+        connectors=connectors,
+        expressions=expressions,
+        rulebook=rulebook,
+        dispatch=dispatch,
+        handler=handler,
+        starter=Starter(log, handler, rulebook, clock),
+    )
+
+
+def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
+    return {
+        "tenant": Decider(initial=tenant_states.initial, evolve=tenant_states.evolve, decide=tenant_decisions.decide),
+        "workflow": Decider(initial=workflow.initial, evolve=workflow.evolve, decide=workflow.decide),
+        "approval": Decider(
+            initial=approval.initial,
+            evolve=approval.evolve,
+            decide=approval.decide,
+            finished=lambda state: isinstance(state, approval.Settled),
+        ),
+        "run": Decider(
+            initial=run_states.initial,
+            evolve=run_states.evolve,
+            decide=run_decisions.decide,
+            rules=rulebook.of_command,
+            finished=lambda state: isinstance(state, run_states.Ended),
+        ),
+    }
+
+
+def connector_settings(settings: Settings, environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """`FAIRLEAD_CONNECTOR_<NAME>_<KEY>`, by connector and key in lower case."""
+    found: dict[str, dict[str, str]] = {}
+    for name in settings.connectors:
+        prefix = f"FAIRLEAD_CONNECTOR_{name.upper()}_"
+        found[name] = {
+            key.removeprefix(prefix).lower(): value for key, value in environment.items() if key.startswith(prefix)
+        }
+    return found
+
+
+async def engine(core: Core) -> None:
+    """Read models, process managers, alarms and the watch, until cancelled."""
+    settings = core.settings
+    assert settings.database_engine_url is not None, "the caller has seen to the engines"
+    async with AsyncExitStack() as open_parts, asyncio.TaskGroup() as tasks:
+        database = await open_parts.enter_async_context(
+            Database(settings.database_engine_url, max_connections=settings.database_connections)
+        )
+        watch = RunWatch(PostgresQuietRuns(database), core.handler, core.dispatch, core.clock)
+        tasks.create_task(ProjectionRunner(core.log, database, PROJECTIONS).run())
+        tasks.create_task(ProcessRunner(core.log, database, core.handler.handle, executor).run())
+        tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())
+        tasks.create_task(watch.run())
+
+
+async def worker(core: Core) -> None:
+    """Carries out orders of each lane, until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        for lane in core.settings.worker_lanes:
+            tasks.create_task(tool_worker(core, lane).run())
+
+
+def tool_worker(core: Core, lane: str) -> ToolWorker:
+    return ToolWorker(
+        worker_id=f"{socket.gethostname()}-{os.getpid()}",
+        log=core.log,
+        jobs=core.jobs,
+        handler=core.handler,
+        dispatch=core.dispatch,
+        rulebook=core.rulebook,
+        caller=Caller(core.connectors),
+        clock=core.clock,
+        max_in_flight=core.settings.worker_concurrency,
+        lane=lane,
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.nats_ca_file is None and settings.nats_cert_file is None:
+        return None
+    context = ssl.create_default_context(cafile=settings.nats_ca_file)
+    if settings.nats_cert_file is not None:
+        context.load_cert_chain(settings.nats_cert_file, settings.nats_key_file)
+    return context
