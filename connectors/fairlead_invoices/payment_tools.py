@@ -3,7 +3,7 @@
 from typing import Any
 
 from fairlead_sdk import Call, Effect, Idempotency, Refused, Tool, tool
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 from psycopg.errors import UniqueViolation
 
 from fairlead_invoices import order_records, staging_records
@@ -13,7 +13,7 @@ from fairlead_invoices.document_tools import extracted
 from fairlead_invoices.order import Order
 from fairlead_invoices.requests import StagedPayment, StagePayment
 from fairlead_invoices.staging_records import Entry
-from fairlead_invoices.staging_tools import refuse_disagreement
+from fairlead_invoices.staging_tools import plain, refuse_disagreement
 
 
 class _Facts(Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class PaymentTools:
                 "payment": {"amount_minor": arguments.amount_minor, "iban": arguments.iban, "status": "staged"},
                 "open_minor": open_minor - arguments.amount_minor,
             },
-            "evidence": to_builtins(facts),
+            "evidence": plain(facts),
         }
 
 

@@ -7,7 +7,7 @@ reviewers judged must be what they say.
 from typing import Any
 
 from fairlead_sdk import BadArguments, Call, Effect, Idempotency, Refused, Tool, tool
-from msgspec import Struct, structs, to_builtins
+from msgspec import Struct, json, structs
 from psycopg.errors import UniqueViolation
 
 from fairlead_invoices import order_records, staging_records
@@ -133,7 +133,7 @@ class StagingTools:
         return {
             "before": {"staged": False, "order_invoiced_minor": before},
             "after": {"staged": True, "order_invoiced_minor": after, "payable_minor": document.totals.payable_minor},
-            "evidence": to_builtins(facts),
+            "evidence": plain(facts),
         }
 
 
@@ -177,6 +177,11 @@ def _check_agreement(arguments: StageDocument, document: Document, comparison: C
         concerns=comparison.concerns,
     )
     refuse_disagreement(arguments, structs.asdict(facts))
+
+
+def plain(facts: Struct) -> Any:
+    """As JSON gives it, for a preview: lists, no tuples."""
+    return json.decode(json.encode(facts))
 
 
 def refuse_disagreement(arguments: Struct, facts: dict[str, Any]) -> None:
