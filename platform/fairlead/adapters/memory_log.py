@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
+from typing import Self
 
 from msgspec import Struct
 
@@ -134,20 +135,22 @@ class _Following:
         self._kinds = kinds
         self._max_batch = max_batch
         self._news = news
+        self._is_told = False  # that it has caught up
 
-    async def __aiter__(self) -> AsyncIterator[list[AnyRecorded]]:
-        caught_up = False
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[AnyRecorded]:
         while True:
             self._news.clear()
             batch, was_all = self._store.after(self._position, self._kinds, self._max_batch)
             if batch:
-                self._position, caught_up = batch[-1].sequence, False
-                yield batch
-            if was_all and not caught_up:
-                caught_up = True
-                yield []
-            if was_all:
-                await self._news.wait()
+                self._position, self._is_told = batch[-1].sequence, False
+                return batch
+            if was_all and not self._is_told:
+                self._is_told = True
+                return []
+            await self._news.wait()
 
 
 class _Partition:
@@ -170,13 +173,15 @@ class _Member:
         self._max_batch = max_batch
         self._news = news
 
-    async def __aiter__(self) -> AsyncIterator[Delivery]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery:
         while True:
             self._news.clear()
             for partition in self._group:
-                delivery = self._take(partition)
-                if delivery is not None:
-                    yield delivery
+                if (delivery := self._take(partition)) is not None:
+                    return delivery
             await self._news.wait()
 
     def _take(self, partition: _Partition) -> Delivery | None:

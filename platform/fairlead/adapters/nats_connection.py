@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from fairlead.domain.errors import FairleadError, Unavailable
@@ -24,6 +25,7 @@ ENGINE = "the event log"
 OLDEST_SERVER = (2, 12)
 PATIENCE_S = 10.0  # how long an unknown answer is asked again before the caller hears of it
 ANSWER_S = 5.0  # how long one request waits
+CLOSE_S = 2.0
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
 NO_RESPONDERS = 503
 WRONG_LAST_SEQUENCE = (10071, 10164)
@@ -75,7 +77,7 @@ class ServerTooOld(FairleadError):
 class Reply(NamedTuple):
     """One message as it came. `reply_to` is where an acknowledgement goes."""
 
-    subject: str
+    subject: bytes
     reply_to: bytes
     headers: bytes
     data: bytes
@@ -104,20 +106,15 @@ Sink = Callable[[Reply | None], None]  # None: the connection broke, nothing mor
 
 
 class _Client(Client):
-    """Hands messages of the answer subscription straight to their sinks: no queue, no task and no header parsing."""
+    """Hands messages straight to sinks of ours: no queue, no task and no header parsing between."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sinks: dict[bytes, Sink] = {}
-        self.answers_sid = -1
-        self.answers_prefix = b""
+        self.sinks: dict[int, Sink] = {}  # by subscription
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        if sid != self.answers_sid:
-            await super()._process_msg(sid, subject, reply, data, headers)  # type: ignore[arg-type]  # None is fine
-            return
-        if (sink := self.sinks.get(subject[len(self.answers_prefix) :])) is not None:
-            sink(Reply(subject.decode(), reply, headers or b"", data))
+        if (sink := self.sinks.get(sid)) is not None:
+            sink(Reply(subject, reply, headers or b"", data))
 
     async def _process_err(self, err_msg: str) -> None:
         # The library closes for good on most of these (an expired credential, say); a server process must come back.
@@ -126,10 +123,15 @@ class _Client(Client):
         else:
             await self._process_op_err(NatsError(err_msg))
 
-    async def listen(self) -> None:
-        prefix = self.new_inbox() + "."
-        subscription = await self.subscribe(prefix + "*")
-        self.answers_prefix, self.answers_sid = prefix.encode(), subscription._id  # noqa: SLF001 - no public name
+    async def listen(self, subject: str, sink: Sink) -> Subscription:
+        subscription = await self.subscribe(subject)
+        self.sinks[subscription._id] = sink  # noqa: SLF001 - it has no public name
+        return subscription
+
+    async def forget(self, subscription: Subscription) -> None:
+        self.sinks.pop(subscription._id, None)  # noqa: SLF001
+        with suppress(NatsError):  # it ended with the connection
+            await subscription.unsubscribe()
 
     def send(self, command: bytes) -> None:
         """Queue a whole protocol command; the library's flusher writes what has gathered. Raises NoAnswer."""
@@ -151,16 +153,30 @@ class _Client(Client):
         self._pending_data_size = 0
 
 
+class Inbox:
+    def __init__(self, client: _Client, subject: str, subscription: Subscription) -> None:
+        self.subject = subject.encode()
+        self._client = client
+        self._subscription = subscription
+
+    async def close(self) -> None:
+        await self._client.forget(self._subscription)
+
+
 class NatsConnection:
     """Made by `open`. Reconnects for ever by itself; `on_reconnect` are run each time it has."""
 
     def __init__(self, patience_s: float) -> None:
         self.patience_s = patience_s
+        self._answer_s = min(ANSWER_S, patience_s)
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
         self._client = _Client()
+        self._answers: dict[bytes, Sink] = {}
+        self._answers_prefix = b""
         self._tokens = count(1)
         self._connected = asyncio.Event()
         self._last_fault = ""
+        self._is_closing = False
 
     @classmethod
     async def open(
@@ -199,25 +215,22 @@ class NatsConnection:
         return self
 
     async def close(self) -> None:
+        self._is_closing = True
         self._lose_answers()
-        with suppress(NatsError, OSError, asyncio.CancelledError):
-            await self._client.close()
+        with suppress(NatsError, OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._client.close()
 
-    def expect(self, sink: Sink) -> bytes:
-        """Token under which answers reach the sink, until `forget`."""
-        token = b"%d" % next(self._tokens)
-        self._client.sinks[token] = sink
-        return token
+    async def inbox(self, sink: Sink) -> "Inbox":
+        """A subscription of one's own, for messages that keep the subject they were published under."""
+        subject = self._client.new_inbox()
+        return Inbox(self._client, subject, await self._client.listen(subject, sink))
 
-    def forget(self, token: bytes) -> None:
-        self._client.sinks.pop(token, None)
-
-    def send(self, subject: str, body: bytes, headers: bytes = b"", token: bytes = b"") -> None:
+    def send(self, subject: str, body: bytes, headers: bytes = b"", answer_to: bytes = b"") -> None:
         """Hand a message to the connection without waiting. `headers` end with an empty line. Raises NoAnswer.
 
         Subjects and headers are composed by this package from checked tokens.
         """
-        answer_to = self._client.answers_prefix + token if token else b""
         if headers:
             sizes = b"%d %d" % (len(headers), len(headers) + len(body))
             command = b"HPUB %b %b %b\r\n%b%b\r\n" % (subject.encode(), answer_to, sizes, headers, body)
@@ -235,7 +248,7 @@ class NatsConnection:
             with suppress(NatsError):
                 await self._client.flush()
 
-    async def request(self, subject: str, body: bytes, headers: bytes = b"", timeout_s: float = ANSWER_S) -> Reply:
+    async def request(self, subject: str, body: bytes, headers: bytes = b"", timeout_s: float | None = None) -> Reply:
         answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
 
         def sink(reply: Reply | None) -> None:
@@ -247,7 +260,9 @@ class NatsConnection:
             raise NoAnswer
         return reply
 
-    async def request_many(self, subject: str, body: bytes, timeout_s: float = ANSWER_S) -> tuple[list[Reply], Reply]:
+    async def request_many(
+        self, subject: str, body: bytes, timeout_s: float | None = None
+    ) -> tuple[list[Reply], Reply]:
         """Messages up to the one that carries a status, and that one."""
         replies: list[Reply] = []
         last: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
@@ -263,7 +278,7 @@ class NatsConnection:
             raise NoAnswer
         return replies, end
 
-    async def api(self, call: str, body: Mapping[str, Any] | None = None, timeout_s: float = ANSWER_S) -> Any:
+    async def api(self, call: str, body: Mapping[str, Any] | None = None, timeout_s: float | None = None) -> Any:
         """JetStream's management calls. Raises ApiRefused."""
         reply = await self.request(f"$JS.API.{call}", msgspec.json.encode(body) if body else b"", timeout_s=timeout_s)
         answer = msgspec.json.decode(reply.data)
@@ -271,7 +286,7 @@ class NatsConnection:
             raise msgspec.convert(answer["error"], _Error).raised()
         return answer
 
-    async def publish(self, subject: str, body: bytes, headers: bytes, timeout_s: float = ANSWER_S) -> Stored:
+    async def publish(self, subject: str, body: bytes, headers: bytes, timeout_s: float | None = None) -> Stored:
         """Store one message. Raises ApiRefused."""
         stored = _stored((await self.request(subject, body, headers, timeout_s)).data)
         if stored.error is not None:
@@ -305,17 +320,25 @@ class NatsConnection:
         headers: bytes,
         sink: Sink,
         answer: "asyncio.Future[Reply | None]",
-        timeout_s: float,
+        timeout_s: float | None,
     ) -> Reply | None:
-        token = self.expect(sink)
+        token = b"%d" % next(self._tokens)
+        self._answers[token] = sink
         try:
-            self.send(subject, body, headers, token)
-            async with asyncio.timeout(timeout_s):
+            self.send(subject, body, headers, self._answers_prefix + token)
+            async with asyncio.timeout(self._answer_s if timeout_s is None else timeout_s):
                 return await answer
         except TimeoutError:
             raise NoAnswer from None
         finally:
-            self.forget(token)
+            del self._answers[token]
+
+    def _answered(self, reply: Reply | None) -> None:
+        if reply is None:
+            for waiting in list(self._answers.values()):
+                waiting(None)
+        elif (sink := self._answers.get(reply.subject[len(self._answers_prefix) :])) is not None:
+            sink(reply)
 
     async def _welcome(self) -> None:
         version = self._client.connected_server_version
@@ -323,7 +346,9 @@ class NatsConnection:
             await self.close()
             oldest = ".".join(map(str, OLDEST_SERVER))
             raise ServerTooOld(f"nats-server {version} is too old: {oldest} or newer is needed")
-        await self._client.listen()
+        prefix = self._client.new_inbox() + "."
+        self._answers_prefix = prefix.encode()
+        await self._client.listen(prefix + "*", self._answered)
         self._connected.set()
 
     def _lose_answers(self) -> None:
@@ -334,7 +359,8 @@ class NatsConnection:
 
     async def _lost(self) -> None:
         self._lose_answers()
-        _log.warning("nats_connection_lost")
+        if not self._is_closing:
+            _log.warning("nats_connection_lost")
 
     async def _back(self) -> None:
         self._last_fault = ""

@@ -68,7 +68,7 @@ class Following:
 
     async def close(self) -> None:
         if self._puller is not None:
-            self._puller.close()
+            await self._puller.close()
             await self._drop()
 
     async def _healthy(self) -> Puller:
@@ -97,7 +97,9 @@ class Following:
         )
         self._consumer, self._consumer_sequence = made["name"], 0
         self._behind = made["num_pending"] > 0
-        return Puller(self._connection, self._stream, self._consumer)
+        puller = Puller(self._connection, self._stream, self._consumer)
+        await puller.open()
+        return puller
 
     async def _drop(self) -> None:
         with suppress(NoAnswer, ApiRefused):  # it goes by itself when nobody asks it

@@ -41,7 +41,7 @@ class NatsJobs:
         try:
             yield taking
         finally:
-            taking.close()
+            await taking.close()
 
     async def _prepare(self) -> None:
         await ensure_jobs(self._connection, self._replicas)

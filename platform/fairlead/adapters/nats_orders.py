@@ -15,7 +15,7 @@ from fairlead.ports import Order
 
 EXPIRES_S = 10.0
 RETRY_S = 0.5
-UNPREPARED = -4  # trouble of a puller: nobody has made its consumer yet
+UNPREPARED = -3  # trouble of a puller: nobody has made its consumer yet
 MOST_HANDED_OUT = 20_000  # over all processes; the engine hands out no more until some are settled
 
 _log = structlog.get_logger(__name__)
@@ -82,9 +82,9 @@ class Taking:
             self._ask()
             await self._puller.wait()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """What was received and not handed out comes back to somebody else at once."""
-        self._puller.close()
+        await self._puller.close()
         for message in self._puller.messages:
             self.say(message.reply_to, b"-NAK")
 
@@ -105,6 +105,7 @@ class Taking:
         while self._puller.trouble is not None and not self._puller.messages:
             self._puller.reset()
             try:
+                await self._puller.open()
                 await self._lane.prepare()
                 await self._make_consumer()
             except (NoAnswer, ApiRefused) as fault:
@@ -131,5 +132,5 @@ class Taking:
         self._is_to_ask = False
         asked = self._puller.asked
         room = self._max_in_flight - len(self._in_flight) - len(self._puller.messages) - asked
-        if self._puller.trouble is None and room > 0 and asked <= room:
+        if self._puller.is_open and self._puller.trouble is None and room > 0 and asked <= room:
             self._puller.ask(room, EXPIRES_S)

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fairlead.adapters.nats_connection import NatsConnection, NoAnswer, Reply
+from fairlead.adapters.nats_connection import Inbox, NatsConnection, NoAnswer, Reply
 
-GRACE_S = 2.0  # after its end a request that has not been answered counts as lost
+GRACE_S = 2.0  # after its end a request counts as over, even if nobody says so
 _OVER = (404, 408)  # the ordinary ends of a request: nothing there, or its time is up
 _HEARTBEAT = 100
 LOST = -1  # the connection broke
-SILENT = -2  # a request passed its end and nobody said so
-GAP = -3  # messages did not come in the order they were sent
+GAP = -2  # messages did not come in the order they were sent
 WRONG_PIN = 423
 
 
@@ -37,7 +36,7 @@ class Pulled(NamedTuple):
         first = 4 if len(tokens) == 9 else 6
         deliveries, sequence, consumer_sequence, _, pending = tokens[first : first + 5]
         return cls(
-            reply.subject,
+            reply.subject.decode(),
             reply.data,
             reply.headers,
             reply.reply_to,
@@ -49,93 +48,78 @@ class Pulled(NamedTuple):
 
 
 class Puller:
-    """`trouble` is set once when requests can no longer be answered as asked; make another Puller, or `reset`."""
+    """`trouble` is set when requests can no longer be answered as asked: `reset` and ask anew, or leave it."""
 
     def __init__(self, connection: NatsConnection, stream: str, consumer: str) -> None:
-        self._connection = connection
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
-        self._requests: dict[bytes, _Request] = {}
-        self._news = asyncio.Event()
         self.messages: deque[Pulled] = deque()
         self.trouble: int | None = None
+        self.asked = 0  # messages that may still come without asking again
+        self._connection = connection
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._inbox: Inbox | None = None
+        self._answered_by = 0.0
+        self._news = asyncio.Event()
+
+    async def open(self) -> None:
+        if self._inbox is None:
+            self._inbox = await self._connection.inbox(self._take)
+
+    async def close(self) -> None:
+        if self._inbox is not None:
+            await self._inbox.close()
+        self._inbox = None
 
     @property
-    def asked(self) -> int:
-        """Messages that may still come without asking again."""
-        return sum(request.remaining for request in self._requests.values())
+    def is_open(self) -> bool:
+        return self._inbox is not None
 
     def ask(self, batch: int, expires_s: float, rest: Mapping[str, Any] | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        request = _Request(self, batch, loop.time() + expires_s + GRACE_S)
-        request.token = token = self._connection.expect(request.take)
-        self._requests[token] = request
-        self._news.set()  # whoever waits has one more end to watch
+        assert self._inbox is not None, "open"
         body = msgspec.json.encode({"batch": batch, "expires": int(expires_s * 1e9), **(rest or {})})
+        self._answered_by = max(self._answered_by, asyncio.get_running_loop().time() + expires_s + GRACE_S)
+        self.asked += batch
+        self._news.set()  # whoever waits has one more end to watch
         try:
-            self._connection.send(self._subject, body, token=token)
+            self._connection.send(self._subject, body, answer_to=self._inbox.subject)
         except NoAnswer:
             self.fail(LOST)
 
     async def wait(self, timeout_s: float | None = None) -> None:
-        """Return when a message or trouble is there, or a request has ended."""
-        loop = asyncio.get_running_loop()
+        """Return when a message or trouble is there, when a request has ended, or the time is up."""
         self._news.clear()
         if self.messages or self.trouble is not None:
             return
-        ends = [request.deadline for request in self._requests.values()]
-        if timeout_s is not None:
-            ends.append(loop.time() + timeout_s)
+        now = asyncio.get_running_loop().time()
+        ends = [now + timeout_s] if timeout_s is not None else []
+        if self.asked:
+            ends.append(self._answered_by)
         try:
             async with asyncio.timeout_at(min(ends, default=None)):
                 await self._news.wait()
         except TimeoutError:
-            if any(request.deadline <= loop.time() for request in self._requests.values()):
-                self.fail(SILENT)
+            if asyncio.get_running_loop().time() >= self._answered_by:
+                self.asked = 0  # the ends of requests were lost, or counted wrongly: ask again
 
     def reset(self) -> None:
         """Forget all requests and messages, and the trouble."""
-        self.close()
         self.messages.clear()
+        self.asked = 0
         self.trouble = None
 
-    def close(self) -> None:
-        for token in self._requests:
-            self._connection.forget(token)
-        self._requests.clear()
-
     def fail(self, trouble: int) -> None:
-        self.close()
+        self.asked = 0
         self.trouble = trouble
         self._news.set()
 
-    def ended(self, token: bytes) -> None:
-        self._connection.forget(token)
-        self._requests.pop(token, None)
-        self._news.set()
-
-    def arrived(self, message: Pulled) -> None:
-        self.messages.append(message)
-        self._news.set()
-
-
-class _Request:
-    __slots__ = ("_puller", "deadline", "remaining", "token")
-
-    def __init__(self, puller: Puller, batch: int, deadline: float) -> None:
-        self._puller = puller
-        self.remaining = batch
-        self.deadline = deadline
-        self.token = b""
-
-    def take(self, reply: Reply | None) -> None:
+    def _take(self, reply: Reply | None) -> None:
         if reply is None:
-            self._puller.fail(LOST)
+            self.fail(LOST)
         elif not (status := reply.status):
-            self._puller.arrived(Pulled.of(reply))
-            self.remaining -= 1
-            if not self.remaining:
-                self._puller.ended(self.token)
-        elif status in _OVER or (status == 409 and b"Batch Completed" in reply.headers):
-            self._puller.ended(self.token)
+            self.messages.append(Pulled.of(reply))
+            self.asked = max(0, self.asked - 1)
+            self._news.set()
+        elif status in _OVER:
+            self.asked = max(0, self.asked - int(reply.header("Nats-Pending-Messages") or 0))
+            self._news.set()
         elif status != _HEARTBEAT:
-            self._puller.fail(status)
+            self.fail(status)

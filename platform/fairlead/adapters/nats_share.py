@@ -118,6 +118,7 @@ class _Partition:
         """Until cancelled, or until a commit cannot be read."""
         while True:
             try:
+                await self._puller.open()
                 await self._make_consumer()
                 await self._serve()
             except (NoAnswer, ApiRefused) as fault:
@@ -127,7 +128,7 @@ class _Partition:
 
     async def let_go(self) -> None:
         """Give what is in hand back at once, so that another need not wait until we are missed."""
-        self._puller.close()
+        await self._puller.close()
         if not self._pin:
             return
         with suppress(NoAnswer, ApiRefused):
@@ -166,8 +167,8 @@ class _Partition:
                 self._start_over()
             elif self._puller.trouble is not None:
                 raise NoAnswer
-            self._ask()
             await self._take_in()
+            self._ask()
             if self._in_hand:
                 await self._hand_over()
             else:
@@ -179,16 +180,14 @@ class _Partition:
         self._in_hand.clear()
 
     def _ask(self) -> None:
-        """Asking is also what keeps the pin, so a busy partition asks often, even for a single commit more."""
-        now, asked = asyncio.get_running_loop().time(), self._puller.asked
-        if self._puller.trouble is not None or (asked and (not self._is_busy() or now < self._asked_at + self._beat_s)):
-            return
-        self._asked_at = now
-        held = len(self._in_hand) + len(self._puller.messages) + asked
-        identity = {"group": _GROUP, "id": self._pin} if self._pin else {"group": _GROUP}
-        self._puller.ask(
-            max(1, self._group.max_batch - held), 2 * self._beat_s if self._is_busy() else IDLE_S, identity
-        )
+        """Ask for a batch ahead. Asking is also what keeps the pin, so a busy partition asks often, if only for one."""
+        now, busy, asked = asyncio.get_running_loop().time(), self._is_busy(), self._puller.asked
+        room = 2 * self._group.max_batch - len(self._in_hand) - len(self._puller.messages) - asked
+        is_due = (not asked and room >= self._group.max_batch) or (busy and now >= self._asked_at + self._beat_s)
+        if is_due and self._puller.trouble is None:
+            self._asked_at = now
+            identity = {"group": _GROUP, "id": self._pin} if self._pin else {"group": _GROUP}
+            self._puller.ask(max(1, room), 2 * self._beat_s if busy else IDLE_S, identity)
 
     def _is_busy(self) -> bool:
         return bool(self._in_hand) or asyncio.get_running_loop().time() < self._busy_until
@@ -263,7 +262,8 @@ class _Partition:
                 while not event.is_set():
                     self._ask()
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(event.wait(), self._beat_s)
+                        async with asyncio.timeout(self._beat_s):
+                            await event.wait()
 
 
 def _in_hand(message: Pulled) -> _InHand:

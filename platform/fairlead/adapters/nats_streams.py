@@ -24,10 +24,15 @@ async def ensure_streams(connection: NatsConnection, shards: int = 1, replicas: 
 
     Raises ApiRefused when a stream exists that cannot become what it must be, Unavailable when nobody answers.
     """
-    configurations = [_events(shard, replicas) for shard in range(shards)] + [_blobs(replicas), _timers(replicas)]
-    for configuration in configurations:
-        await _ensure(connection, configuration)
+    for shard in range(shards):
+        await ensure_events(connection, shard, replicas)
+    await _ensure(connection, _blobs(replicas))
+    await _ensure(connection, _timers(replicas))
     await ensure_jobs(connection, replicas)
+
+
+async def ensure_events(connection: NatsConnection, shard: int, replicas: int = 1) -> None:
+    await _ensure(connection, _events(shard, replicas))
 
 
 async def ensure_jobs(connection: NatsConnection, replicas: int = 1) -> None:

@@ -40,7 +40,7 @@ class NatsTimers:
         try:
             yield taking
         finally:
-            taking.close()
+            await taking.close()
 
     async def _nothing_to_prepare(self) -> None:
         """The stream is on disk and made once, when the program starts."""

@@ -1,0 +1,125 @@
+"""Each port twice: in memory and on a real nats-server. A suite asks for the port and does not know which it got."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import wraps
+from inspect import iscoroutinefunction
+from itertools import count
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from fairlead.adapters.clock import SystemClock
+from fairlead.adapters.memory_jobs import MemoryJobs
+from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.memory_timers import MemoryTimers
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_jobs import NatsJobs
+from fairlead.adapters.nats_log import NatsLog
+from fairlead.adapters.nats_streams import TIMERS, ensure_events, ensure_streams, events_stream
+from fairlead.adapters.nats_timers import NatsTimers
+from fairlead.ports import Jobs, Log, Timers
+from tests.support.commits import NOTES
+
+HERE = Path(__file__).parent
+PATIENCE_S = 60.0
+FAILOVER_S = 1.0
+LEASE_S = 0.5
+
+_shards = count(100)
+_lanes = count(1)
+
+
+class Logs(Struct, frozen=True):
+    """One log as several processes see it."""
+
+    here: Log
+    elsewhere: Callable[[], Awaitable[Log]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that waits for what never comes fails instead of standing still."""
+    for item in items:
+        if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj) and HERE in item.path.parents:
+            item.obj = _bounded(item.obj)
+
+
+def _bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @wraps(test)
+    async def bounded(*args: object, **kwargs: object) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await test(*args, **kwargs)
+
+    return bounded
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+def server(request: pytest.FixtureRequest) -> str | None:
+    """Where the real engine is, None for the one in memory."""
+    return request.getfixturevalue("nats_url") if request.param == "jetstream" else None
+
+
+@pytest.fixture
+async def logs(server: str | None) -> AsyncIterator[Logs]:
+    if server is None:
+        yield _in_memory()
+        return
+    shard = next(_shards)
+    async with AsyncExitStack() as at_end:
+        connection = await _connection(server, at_end)
+        await ensure_streams(connection)
+        await ensure_events(connection, shard)
+        at_end.push_async_callback(connection.api, f"STREAM.DELETE.{events_stream(shard)}")
+
+        async def elsewhere() -> Log:
+            return NatsLog(await _connection(server, at_end), NOTES, shard, FAILOVER_S)
+
+        yield Logs(NatsLog(connection, NOTES, shard, FAILOVER_S), elsewhere)
+
+
+@pytest.fixture
+def log(logs: Logs) -> Log:
+    return logs.here
+
+
+@pytest.fixture
+async def jobs(server: str | None) -> AsyncIterator[Jobs]:
+    if server is None:
+        yield MemoryJobs(LEASE_S)
+        return
+    async with AsyncExitStack() as at_end:
+        yield NatsJobs(await _connection(server, at_end), LEASE_S)
+
+
+@pytest.fixture
+def lane() -> str:
+    return f"lane{next(_lanes)}"
+
+
+@pytest.fixture
+async def timers(server: str | None) -> AsyncIterator[Timers]:
+    if server is None:
+        yield MemoryTimers(SystemClock(), LEASE_S)
+        return
+    async with AsyncExitStack() as at_end:
+        connection = await _connection(server, at_end)
+        await ensure_streams(connection)
+        at_end.push_async_callback(connection.api, f"STREAM.DELETE.{TIMERS}")
+        yield NatsTimers(connection, LEASE_S)
+
+
+def _in_memory() -> Logs:
+    log = MemoryLog(NOTES)
+
+    async def elsewhere() -> Log:
+        return log
+
+    return Logs(log, elsewhere)
+
+
+async def _connection(url: str, at_end: AsyncExitStack) -> NatsConnection:
+    connection = await NatsConnection.open(url)
+    at_end.push_async_callback(connection.close)
+    return connection

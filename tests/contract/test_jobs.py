@@ -1,0 +1,132 @@
+"""Orders: taken by one, back after their lease, never more in flight than asked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fairlead.ports import Jobs, Order
+from tests.contract.conftest import LEASE_S
+
+TENANT = "tnt_a"
+
+
+async def next_within(orders: AsyncIterator[Order], time_s: float) -> Order:
+    async with asyncio.timeout(time_s):
+        return await anext(orders)
+
+
+async def nothing_within(orders: AsyncIterator[Order], time_s: float) -> None:
+    with pytest.raises(TimeoutError):
+        await next_within(orders, time_s)
+
+
+async def test_an_order_is_taken_once_and_its_body_is_what_was_published(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 4) as orders:
+        await jobs.publish(lane, TENANT, f"{lane}-1", b"work")
+        order = await next_within(orders, 5)
+        assert (order.body, order.deliveries) == (b"work", 1)
+        await order.done()
+        await nothing_within(orders, 2 * LEASE_S)
+
+
+async def test_orders_wait_for_somebody_to_take_them(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 1):
+        pass  # the lane is known
+    for number in range(3):
+        await jobs.publish(lane, TENANT, f"{lane}-{number}", b"%d" % number)
+    async with jobs.take(lane, 3) as orders:
+        taken = [await next_within(orders, 5) for _ in range(3)]
+        assert [order.body for order in taken] == [b"0", b"1", b"2"]
+        for order in taken:
+            await order.done()
+
+
+async def test_the_same_order_published_twice_is_one_order(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 4) as orders:
+        for _ in range(2):
+            await jobs.publish(lane, TENANT, f"{lane}-1", b"work")
+        await (await next_within(orders, 5)).done()
+        await nothing_within(orders, 0.3)
+
+
+async def test_lanes_do_not_mix(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 4) as orders, jobs.take(f"{lane}b", 4) as others:
+        await jobs.publish(f"{lane}b", TENANT, f"{lane}-1", b"work")
+        await (await next_within(others, 5)).done()
+        await nothing_within(orders, 0.2)
+
+
+async def test_an_order_that_nobody_finished_comes_back_after_its_lease(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 4) as orders:
+        await jobs.publish(lane, TENANT, f"{lane}-1", b"work")
+        await next_within(orders, 5)
+        again = await next_within(orders, 10 * LEASE_S)
+        assert (again.body, again.deliveries) == (b"work", 2)
+        await again.done()
+
+
+async def test_an_order_that_is_extended_stays_with_its_taker(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 4) as orders:
+        await jobs.publish(lane, TENANT, f"{lane}-1", b"work")
+        order = await next_within(orders, 5)
+        for _ in range(6):
+            await nothing_within(orders, LEASE_S / 2)
+            await order.extend()
+        await order.done()
+
+
+async def test_an_order_put_off_comes_back_after_the_delay(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 4) as orders:
+        await jobs.publish(lane, TENANT, f"{lane}-1", b"work")
+        await (await next_within(orders, 5)).later(0.3)
+        await nothing_within(orders, 0.2)
+        again = await next_within(orders, 5)
+        assert again.deliveries == 2
+        await again.done()
+
+
+async def test_no_more_orders_are_in_flight_than_asked(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 2) as orders:
+        for number in range(4):
+            await jobs.publish(lane, TENANT, f"{lane}-{number}", b"work")
+        first, second = await next_within(orders, 5), await next_within(orders, 5)
+        await nothing_within(orders, LEASE_S / 2)
+        await first.done()
+        third = await next_within(orders, 5)
+        for order in (second, third, await next_within(orders, 5)):
+            await order.done()
+
+
+async def test_two_takers_share_a_lane_and_no_order_goes_to_both(jobs: Jobs, lane: str) -> None:
+    taken: list[bytes] = []
+    finished = asyncio.Event()
+
+    async def work() -> None:
+        async with jobs.take(lane, 5) as orders:
+            async for order in orders:
+                taken.append(order.body)
+                await order.done()
+                if len(taken) == 100:
+                    finished.set()
+
+    async with asyncio.TaskGroup() as processes:
+        workers = [processes.create_task(work()) for _ in range(2)]
+        for number in range(100):
+            await jobs.publish(lane, TENANT, f"{lane}-{number}", b"%d" % number)
+        await finished.wait()
+        for worker in workers:
+            worker.cancel()
+    assert sorted(map(int, taken)) == list(range(100))
+
+
+async def test_what_a_taker_received_and_did_not_hand_out_goes_to_another(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 10) as orders:
+        for number in range(5):
+            await jobs.publish(lane, TENANT, f"{lane}-{number}", b"%d" % number)
+        await (await next_within(orders, 5)).done()
+    async with jobs.take(lane, 10) as orders:
+        rest = [await next_within(orders, LEASE_S) for _ in range(4)]
+        assert sorted(order.body for order in rest) == [b"1", b"2", b"3", b"4"]
+        for order in rest:
+            await order.done()

@@ -1,0 +1,108 @@
+"""Following the log: everything in order, then what comes, and to be told when that is all."""
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Kind, Sequence
+from fairlead.ports import Batches, Log
+from tests.contract.conftest import Logs
+from tests.support.commits import approval, note, run, with_body_of
+
+EMPTY = Sequence(0)
+
+
+async def until_caught_up(batches: Batches) -> list[list[int]]:
+    """Places in each batch before the empty one."""
+    seen: list[list[int]] = []
+    async for batch in batches:
+        if not batch:
+            return seen
+        seen.append([recorded.sequence for recorded in batch])
+    raise AssertionError("following does not end")
+
+
+async def fill(log: Log, commits: int, first: int = 1) -> list[int]:
+    return [await log.append(note(run(str(number))), EMPTY) for number in range(first, first + commits)]
+
+
+async def test_an_empty_log_is_caught_up_with_at_once(log: Log) -> None:
+    async with log.follow(EMPTY) as batches:
+        assert await until_caught_up(batches) == []
+
+
+async def test_everything_past_the_position_comes_in_order(log: Log) -> None:
+    places = await fill(log, 30)
+    async with log.follow(Sequence(10)) as batches:
+        assert [place for batch in await until_caught_up(batches) for place in batch] == places[10:]
+
+
+async def test_a_batch_is_never_larger_than_asked_and_never_waits_to_be_full(log: Log) -> None:
+    await fill(log, 25)
+    async with log.follow(EMPTY, max_batch=10) as batches:
+        sizes = [len(batch) for batch in await until_caught_up(batches)]
+    assert sum(sizes) == 25
+    assert max(sizes) <= 10
+
+
+async def test_what_is_appended_later_comes_by_itself_and_being_caught_up_is_said_again(log: Log) -> None:
+    await fill(log, 2)
+    async with log.follow(EMPTY) as batches:
+        await until_caught_up(batches)
+        for number in (3, 4):
+            (place,) = await fill(log, 1, number)
+            assert await until_caught_up(batches) == [[place]]
+
+
+async def test_only_the_kinds_asked_for_come(log: Log) -> None:
+    await log.append(note(run("1")), EMPTY)
+    wanted = await log.append(note(approval("1")), EMPTY)
+    await log.append(note(run("2")), EMPTY)
+    kinds: list[Kind] = ["approval", "tenant"]
+    async with log.follow(EMPTY, kinds) as batches:
+        assert await until_caught_up(batches) == [[wanted]]
+
+
+async def test_two_followers_both_get_everything(logs: Logs) -> None:
+    places = await fill(logs.here, 5)
+    other = await logs.elsewhere()
+    async with logs.here.follow(EMPTY) as mine, other.follow(EMPTY) as theirs:
+        for batches in (mine, theirs):
+            assert [place for batch in await until_caught_up(batches) for place in batch] == places
+
+
+async def test_giving_up_to_wait_loses_nothing(log: Log) -> None:
+    async with log.follow(EMPTY) as batches:
+        await until_caught_up(batches)
+        each = aiter(batches)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await anext(each)
+        (place,) = await fill(log, 1)
+        assert [recorded.sequence for recorded in await anext(each)] == [place]
+
+
+async def test_a_follower_keeps_up_with_writers_at_work(log: Log) -> None:
+    numbers = count(1)
+
+    async def write() -> None:
+        for _ in range(100):
+            await log.append(note(run(str(next(numbers)))), EMPTY)
+
+    seen: list[int] = []
+    async with log.follow(EMPTY, max_batch=7) as batches, asyncio.TaskGroup() as writers:
+        for _ in range(4):
+            writers.create_task(write())
+        async for batch in batches:
+            seen += [recorded.sequence for recorded in batch]
+            if len(seen) == 400:
+                break
+    assert seen == list(range(1, 401))
+
+
+async def test_large_commits_come_whole(log: Log) -> None:
+    commit = with_body_of(CLAIM_CHECK_BYTES + 1, run("1"))
+    await log.append(commit, EMPTY)
+    async with log.follow(EMPTY) as batches:
+        assert [recorded.commit for recorded in await anext(aiter(batches))] == [commit]
