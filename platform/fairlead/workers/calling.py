@@ -8,6 +8,8 @@ import msgspec
 import structlog
 from fairlead_sdk.contract import Call, Effect, Idempotency, Tool
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
+from fairlead_tenants.ids import TenantId
+from msgspec import Struct
 
 from fairlead.domain.errors import Problem
 from fairlead.domain.runs.commands import CallErred, CallSucceeded
@@ -42,11 +44,25 @@ class Toolbox(Protocol):
     def settings_of(self, name: str) -> Mapping[str, str]: ...
 
 
+class Place(Struct, frozen=True):
+    """Whose call it is. A connector is never told; its settings are."""
+
+    tenant_id: TenantId
+    environment: str
+
+    def settings(self, raw: Mapping[str, str]) -> dict[str, str]:
+        """`{tenant}` and `{environment}` in a setting keep tenants apart: a folder each, a database each."""
+        return {
+            key: value.replace("{tenant}", self.tenant_id).replace("{environment}", self.environment)
+            for key, value in raw.items()
+        }
+
+
 class Caller:
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
 
-    async def call(self, open_call: OpenCall, lost_answer: bool) -> Result:
+    async def call(self, open_call: OpenCall, place: Place, lost_answer: bool) -> Result:
         """Make the call, or find out what became of it when an earlier worker left no answer."""
         request = open_call.request
         tool = self._toolbox.tool(request.tool)
@@ -55,7 +71,7 @@ class Caller:
         if problems := self._toolbox.catalogue.argument_problems(request.tool, request.arguments):
             return CallErred(error_class="validation", code="bad_arguments", message=_listed(problems))
         arguments = msgspec.convert(request.arguments, tool.input)
-        given = self._given(open_call)
+        given = self._given(open_call, place)
         if lost_answer and tool.idempotency is Idempotency.NONE:
             return await self._read_back(tool, arguments, given, request.timeout_s, "the worker that began it is gone")
         result = await self._make(tool, arguments, given, request.timeout_s)
@@ -63,7 +79,7 @@ class Caller:
             return await self._read_back(tool, arguments, given, request.timeout_s, result.message)
         return result
 
-    async def preview(self, open_call: OpenCall) -> dict[str, Any]:
+    async def preview(self, open_call: OpenCall, place: Place) -> dict[str, Any]:
         """What a person should see before the call, without effect; {} where the tool has nothing to show.
 
         Raises ToolError and TimeoutError.
@@ -74,24 +90,24 @@ class Caller:
             return {}
         arguments = msgspec.convert(request.arguments, tool.input)
         async with asyncio.timeout(request.timeout_s):
-            return await tool.preview(arguments, self._given(open_call))
+            return await tool.preview(arguments, self._given(open_call, place))
 
-    async def found(self, open_call: OpenCall) -> CallSucceeded | None:
+    async def found(self, open_call: OpenCall, place: Place) -> CallSucceeded | None:
         """The effect, read back, if it can be told that it has happened already."""
         request = open_call.request
         tool = self._toolbox.tool(request.tool)
         if tool is None or tool.verify is None:
             return None
         arguments = msgspec.convert(request.arguments, tool.input)
-        return await self._verified(tool, arguments, self._given(open_call), request.timeout_s)
+        return await self._verified(tool, arguments, self._given(open_call, place), request.timeout_s)
 
-    def _given(self, open_call: OpenCall) -> Call:
+    def _given(self, open_call: OpenCall, place: Place) -> Call:
         request = open_call.request
         return Call(
             call_id=request.call_id,
             attempt=open_call.attempt,
             idempotency_key=request.call_id,
-            settings=self._toolbox.settings_of(request.tool),
+            settings=place.settings(self._toolbox.settings_of(request.tool)),
         )
 
     async def _make(self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float) -> Result:

@@ -16,6 +16,7 @@ import rfc8785
 import structlog
 from fairlead_sdk.contract import Effect, Idempotency
 from fairlead_sdk.errors import ToolError, TryLater
+from fairlead_tenants.ids import TenantId
 
 from fairlead.domain.approvals import ApprovalRequested, RequestApproval, WithdrawApproval
 from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
@@ -30,7 +31,7 @@ from fairlead.handling.dispatch import TOOL_LANE, ApprovalAlarm, Dispatch
 from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock, Jobs, Log, Order
-from fairlead.workers.calling import Caller
+from fairlead.workers.calling import Caller, Place
 
 HEARTBEAT_S = 10.0  # a third of an order's lease
 RETRY_ORDER_S = 1.0
@@ -137,14 +138,15 @@ class ToolWorker:
         self, wanted: o.CallOrder, run: StreamRef, state: Active, call: OpenCall, lost_answer: bool, order: Order
     ) -> None:
         agent = Actor(kind="agent", id=state.start.agent_principal_id)
-        if call.approval is not None and order.deliveries == 1 and await self._no_longer_as_shown(call):
+        place = Place(run.tenant_id, state.start.environment_kind)
+        if call.approval is not None and order.deliveries == 1 and await self._no_longer_as_shown(call, place):
             await self._void(run, wanted, "what the reviewers saw has changed")
             return
         if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent):
             return
         began = time.perf_counter()  # a duration, not a point in time
         async with _heartbeat(order):
-            outcome = await self._caller.call(call, lost_answer)
+            outcome = await self._caller.call(call, place, lost_answer)
         command = c.RecordOutcome(
             call_id=wanted.call_id,
             attempt=wanted.attempt,
@@ -172,22 +174,22 @@ class ToolWorker:
                 _log.warning("outcome_not_recorded_yet", call_id=command.call_id, reason=str(again))
                 await asyncio.sleep(RETRY_ORDER_S)
 
-    async def _done_already(self, call: OpenCall) -> bool:
+    async def _done_already(self, call: OpenCall, place: Place) -> bool:
         """Whether an earlier attempt moved the state itself; then the call is made again under its key, harmlessly."""
         try:
-            return await self._caller.found(call) is not None
+            return await self._caller.found(call, place) is not None
         except (ToolError, TimeoutError):
             return False
 
-    async def _no_longer_as_shown(self, call: OpenCall) -> bool:
+    async def _no_longer_as_shown(self, call: OpenCall, place: Place) -> bool:
         """Whether the world moved after the reviewers looked, and not by this very call."""
-        moved = await self._fingerprint_now(call) not in (call.fingerprint, None)
-        return moved and not await self._done_already(call)
+        moved = await self._fingerprint_now(call, place) not in (call.fingerprint, None)
+        return moved and not await self._done_already(call, place)
 
-    async def _fingerprint_now(self, call: OpenCall) -> str | None:
+    async def _fingerprint_now(self, call: OpenCall, place: Place) -> str | None:
         """None when the state cannot be read: the tool itself will then say so."""
         try:
-            return fingerprint(redact(await self._caller.preview(call))[0])
+            return fingerprint(redact(await self._caller.preview(call, place))[0])
         except (ToolError, TimeoutError):
             return None
 
@@ -203,7 +205,7 @@ class ToolWorker:
         call = loaded.state.calls.get(wanted.call_id) if isinstance(loaded.state, Active) else None
         if call is None or call.approval is None or call.approval.approval_id != wanted.approval_id:
             return
-        requested = await self._question_for_people(loaded.state, call)
+        requested = await self._question_for_people(loaded.state, call, wanted.tenant_id)
         stream = StreamRef(wanted.tenant_id, "approval", wanted.approval_id)
         await self._dispatch.approval_deadline(
             ApprovalAlarm(tenant_id=wanted.tenant_id, approval_id=wanted.approval_id, due_at=requested.deadline_at)
@@ -211,10 +213,11 @@ class ToolWorker:
         cause = _because(wanted, "ask", Actor(kind="agent", id=loaded.state.start.agent_principal_id))
         await self._handler.handle(stream, RequestApproval(requested=requested), cause)
 
-    async def _question_for_people(self, state: Active, call: OpenCall) -> ApprovalRequested:
+    async def _question_for_people(self, state: Active, call: OpenCall, tenant_id: TenantId) -> ApprovalRequested:
         asked, request = call.approval, call.request
         assert asked is not None, "the caller has looked"
-        shown, _ = redact(await self._evidence(call))
+        place = Place(tenant_id, state.start.environment_kind)
+        shown, _ = redact(await self._evidence(call, place))
         return ApprovalRequested(
             run_id=state.run_id,
             call_id=request.call_id,
@@ -233,10 +236,10 @@ class ToolWorker:
             deadline_at=asked.deadline_at,
         )
 
-    async def _evidence(self, call: OpenCall) -> dict[str, Any]:
+    async def _evidence(self, call: OpenCall, place: Place) -> dict[str, Any]:
         """Raises Unavailable when the counterpart asks to come back later: people should not decide blind."""
         try:
-            return await self._caller.preview(call)
+            return await self._caller.preview(call, place)
         except (TryLater, TimeoutError) as later:
             raise Unavailable(f"the evidence for {call.request.tool}") from later
         except ToolError as error:
