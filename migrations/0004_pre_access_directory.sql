@@ -14,7 +14,7 @@ ALTER TABLE tenants ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tenants FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON tenants USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON tenants TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON tenants TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON tenants TO fairlead_engine;
 
 CREATE TABLE workspaces (
     tenant_id      text COLLATE "C" NOT NULL,
@@ -28,7 +28,7 @@ ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY;
 ALTER TABLE workspaces FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON workspaces USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON workspaces TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON workspaces TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON workspaces TO fairlead_engine;
 
 CREATE TABLE environments (
     tenant_id      text COLLATE "C" NOT NULL,
@@ -43,7 +43,7 @@ ALTER TABLE environments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE environments FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON environments USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON environments TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON environments TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON environments TO fairlead_engine;
 
 CREATE TABLE principals (
     tenant_id       text COLLATE "C" NOT NULL,
@@ -65,7 +65,7 @@ ALTER TABLE principals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE principals FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON principals USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON principals TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON principals TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON principals TO fairlead_engine;
 
 CREATE TABLE grants (
     tenant_id      text COLLATE "C" NOT NULL,
@@ -83,7 +83,7 @@ ALTER TABLE grants ENABLE ROW LEVEL SECURITY;
 ALTER TABLE grants FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON grants USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON grants TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON grants TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON grants TO fairlead_engine;
 
 CREATE TABLE api_keys (
     tenant_id      text COLLATE "C" NOT NULL,
@@ -108,4 +108,4 @@ ALTER TABLE api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE api_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON api_keys USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON api_keys TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON api_keys TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON api_keys TO fairlead_engine;

@@ -20,7 +20,7 @@ ALTER TABLE workflows ENABLE ROW LEVEL SECURITY;
 ALTER TABLE workflows FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON workflows USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON workflows TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON workflows TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON workflows TO fairlead_engine;
 
 CREATE TABLE workflow_versions (
     tenant_id          text COLLATE "C" NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
@@ -41,4 +41,4 @@ ALTER TABLE workflow_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE workflow_versions FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON workflow_versions USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON workflow_versions TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON workflow_versions TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON workflow_versions TO fairlead_engine;

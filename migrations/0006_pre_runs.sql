@@ -21,13 +21,14 @@ ALTER TABLE run_commits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE run_commits FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON run_commits USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON run_commits TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON run_commits TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON run_commits TO fairlead_engine;
 
 CREATE TABLE run_board (
     tenant_id          text COLLATE "C" NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
     run_id             text COLLATE "C" NOT NULL CHECK (length(run_id) BETWEEN 1 AND 64),
     workspace_id       text COLLATE "C" NOT NULL,
     environment_id     text COLLATE "C" NOT NULL,
+    environment_kind   text        NOT NULL CHECK (environment_kind IN ('live', 'test')),
     workflow_id        text COLLATE "C" NOT NULL,
     workflow_name      text        NOT NULL,
     workflow_version   integer     NOT NULL,
@@ -72,7 +73,7 @@ ALTER TABLE run_board ENABLE ROW LEVEL SECURITY;
 ALTER TABLE run_board FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON run_board USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON run_board TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON run_board TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON run_board TO fairlead_engine;
 
 CREATE TABLE tool_calls (
     tenant_id          text COLLATE "C" NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
@@ -111,7 +112,7 @@ ALTER TABLE tool_calls ENABLE ROW LEVEL SECURITY;
 ALTER TABLE tool_calls FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON tool_calls USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON tool_calls TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON tool_calls TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON tool_calls TO fairlead_engine;
 
 -- What a run waits or has waited for besides calls: questions, signals, times, and signals that came early.
 CREATE TABLE run_waits (
@@ -134,7 +135,7 @@ ALTER TABLE run_waits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE run_waits FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON run_waits USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON run_waits TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON run_waits TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON run_waits TO fairlead_engine;
 
 CREATE TABLE approvals (
     tenant_id          text COLLATE "C" NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
@@ -170,7 +171,7 @@ ALTER TABLE approvals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE approvals FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON approvals USING (tenant_id = (SELECT app_tenant()));
 GRANT SELECT ON approvals TO fairlead_app;
-GRANT SELECT, INSERT, UPDATE, DELETE ON approvals TO fairlead_engine;
+GRANT SELECT, INSERT, UPDATE, DELETE, MAINTAIN ON approvals TO fairlead_engine;
 
 -- Runs under way and when the watch looks at each next. Ids and times only: the watch serves all tenants at once, so the
 -- engine's role, and no other, may see and postpone the rows of all. It can add and remove them inside the fence only.
@@ -186,4 +187,4 @@ ALTER TABLE open_work FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_fence ON open_work USING (tenant_id = (SELECT app_tenant()));
 CREATE POLICY watch_sees_all ON open_work FOR SELECT TO fairlead_engine USING (true);
 CREATE POLICY watch_postpones_all ON open_work FOR UPDATE TO fairlead_engine USING (true);
-GRANT SELECT, INSERT, DELETE, UPDATE (look_at, stream_version) ON open_work TO fairlead_engine;
+GRANT SELECT, INSERT, DELETE, MAINTAIN, UPDATE (look_at, stream_version) ON open_work TO fairlead_engine;

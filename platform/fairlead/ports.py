@@ -125,6 +125,8 @@ class SqlTx(Protocol):
 
     async def run(self, statement: LiteralString, params: Mapping[str, Any] | None = None) -> None: ...
 
+    async def run_many(self, statement: LiteralString, params: Sequence[Mapping[str, Any]]) -> None: ...
+
     async def rows(self, statement: LiteralString, params: Mapping[str, Any] | None, into: Callable[..., T]) -> list[T]:
         """`into` is called once a row with the columns by name."""
 
@@ -134,12 +136,13 @@ class SqlTx(Protocol):
 
 
 class FoldTx(SqlTx, Protocol):
-    """A consumer's transaction: it moves from tenant to tenant, and inside `pipeline` no statement waits for the one
-    before. An error in a pipeline is raised by a later statement or at its end."""
+    """A consumer's transaction: it moves from tenant to tenant, and no statement waits for the one before, so an error
+    is raised by a later statement or at the end."""
 
     async def fence(self, tenant_id: str) -> None: ...
 
-    def pipeline(self) -> AbstractAsyncContextManager[None]: ...
+    async def analyze(self, tables: Sequence[str]) -> None:
+        """Count the tables anew and plan statements on them anew."""
 
 
 class SqlSession(Protocol):

@@ -1,4 +1,4 @@
-"""A fresh, migrated database for each module."""
+"""A fresh, migrated database for each module, and the roles' connections to it."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,13 +14,13 @@ def database_urls(postgres_admin_url: str) -> Iterator[DatabaseUrls]:
         yield urls
 
 
-@pytest.fixture(scope="module")
-async def app_database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    async with Database(database_urls.app) as database:
-        yield database
+@pytest.fixture
+async def engine_database(database: DatabaseUrls) -> AsyncIterator[Database]:
+    async with Database(database.engine) as engine:
+        yield engine
 
 
-@pytest.fixture(scope="module")
-async def engine_database(database_urls: DatabaseUrls) -> AsyncIterator[Database]:
-    async with Database(database_urls.engine) as database:
-        yield database
+@pytest.fixture
+async def app_database(database: DatabaseUrls) -> AsyncIterator[Database]:
+    async with Database(database.app) as app:
+        yield app

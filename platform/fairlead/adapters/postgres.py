@@ -1,6 +1,6 @@
 """PostgreSQL: fenced transactions for requests, sessions for consumers. psycopg's exceptions become ours here."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString, Self, TypeVar
 
@@ -24,11 +24,12 @@ KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+# Consumers write by key, in statements that are planned once. They do not wait for the disk: rows that a crash of the
+# server takes back take their position back too, and are folded again.
+_FOLDING = "-c synchronous_commit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
 
 _BEGIN = sql.SQL("BEGIN; SELECT set_config('app.tenant_id', {tenant}, true)")
 _BEGIN_READ_ONLY = sql.SQL("BEGIN READ ONLY; SELECT set_config('app.tenant_id', {tenant}, true)")
-# A commit that a crash of the server takes back takes its position back too, and is folded again.
-_BEGIN_FOLD = "BEGIN; SET LOCAL synchronous_commit = off"
 _BEGIN_PLATFORM = sql.SQL("BEGIN")
 _FENCE = "SELECT set_config('app.tenant_id', %(tenant)s, true)"
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 0))"
@@ -52,6 +53,10 @@ class PostgresTx:
     async def run(self, statement: LiteralString, params: Params | None = None) -> None:
         await self._connection.execute(statement, params)
 
+    async def run_many(self, statement: LiteralString, params: Sequence[Params]) -> None:
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(statement, params)
+
     async def rows(self, statement: LiteralString, params: Params | None, into: Callable[..., T]) -> list[T]:
         async with self._connection.cursor(binary=True, row_factory=class_row(into)) as cursor:  # type: ignore[arg-type]
             await cursor.execute(statement, params)
@@ -64,10 +69,8 @@ class PostgresTx:
     async def fence(self, tenant_id: str) -> None:
         await self._connection.execute(_FENCE, {"tenant": tenant_id})
 
-    @asynccontextmanager
-    async def pipeline(self) -> AsyncIterator[None]:
-        async with self._connection.pipeline():
-            yield
+    async def analyze(self, tables: Sequence[str]) -> None:
+        await self._connection.execute(sql.SQL("ANALYZE {}").format(sql.SQL(", ").join(map(sql.Identifier, tables))))
 
 
 class Database:
@@ -121,7 +124,9 @@ class Database:
     async def session(self) -> AsyncIterator["Session"]:
         """A connection of one's own, outside the pool: for what must hold a lock as long as it lives."""
         with translated():
-            connection = await AsyncConnection.connect(self.url, autocommit=True, prepare_threshold=2, **KEEPALIVE)
+            connection = await AsyncConnection.connect(
+                self.url, autocommit=True, prepare_threshold=2, options=_FOLDING, **KEEPALIVE
+            )
         async with connection:
             yield Session(connection)
 
@@ -147,12 +152,13 @@ class Session:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[FoldTx]:
-        """No tenant is set until `fence` sets one. The commit does not wait for the disk."""
+        """No tenant is set until `fence` sets one. No statement waits for the one before; reading rows does."""
         with translated():
             try:
-                await self._connection.execute(_BEGIN_FOLD, prepare=False)
-                yield PostgresTx(self._connection)
-                await self._connection.commit()
+                async with self._connection.pipeline():
+                    await self._connection.execute("BEGIN", prepare=False)
+                    yield PostgresTx(self._connection)
+                    await self._connection.execute("COMMIT", prepare=False)
             except BaseException:
                 await self._connection.rollback()
                 raise

@@ -1,7 +1,7 @@
 """What a projection is, and how a batch of commits becomes its rows: position and rows in one transaction."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,19 +20,22 @@ SELECT shard, name, build, sequence, parked
   FROM projection_positions
  WHERE shard = %(shard)s AND name = ANY (%(names)s)
 """
+# Whoever waits to read what they wrote is woken when the transaction commits.
 _ADVANCE = """
-UPDATE projection_positions AS p
-   SET sequence = greatest(p.sequence, %(to)s), folded_at = clock_timestamp()
-  FROM unnest(%(names)s::text[], %(builds)s::integer[], %(sequences)s::bigint[], %(parked)s::integer[])
-       AS known (name, build, sequence, parked)
- WHERE p.shard = %(shard)s AND p.name = known.name
-   AND (p.build, p.sequence, p.parked) = (known.build, known.sequence, known.parked)
-RETURNING p.name
+WITH moved AS (
+    UPDATE projection_positions AS p
+       SET sequence = greatest(p.sequence, %(to)s), folded_at = clock_timestamp()
+      FROM unnest(%(names)s::text[], %(builds)s::integer[], %(sequences)s::bigint[], %(parked)s::integer[])
+           AS known (name, build, sequence, parked)
+     WHERE p.shard = %(shard)s AND p.name = known.name
+       AND (p.build, p.sequence, p.parked) = (known.build, known.sequence, known.parked)
+    RETURNING p.name
+)
+SELECT name, CASE WHEN %(told)s THEN pg_notify('fairlead_positions', %(payload)s) END AS told FROM moved
 """
 _COUNT_PARKED = """
 UPDATE projection_positions SET parked = parked + %(more)s WHERE shard = %(shard)s AND name = %(name)s
 """
-_TELL = "SELECT pg_notify('fairlead_positions', %(payload)s)"
 
 
 class Projection(Protocol):
@@ -61,11 +64,12 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 class Member:
-    """A projection and where it stands, as this process knows it."""
+    """A projection and where it stands, as this process knows it. Nobody waits for tables under construction."""
 
-    def __init__(self, projection: Projection, standing: Standing) -> None:
+    def __init__(self, projection: Projection, standing: Standing, *, live: bool = True) -> None:
         self.projection = projection
         self.standing = standing
+        self.live = live
 
 
 class Superseded(Exception):
@@ -95,16 +99,20 @@ async def fold_in(tx: FoldTx, members: Sequence[Member], batch: Sequence[AnyReco
     to = batch[-1].sequence
     await advance(tx, members, to)
     parked = [0] * len(members)
-    async with tx.pipeline():
-        for tenant_id, commits in by_tenant(batch):
-            await tx.fence(tenant_id)
-            for index, member in enumerate(members):
-                parked[index] += await _fold_tenant(tx, member, commits)
-        await tell(tx, members, to)
+    for tenant_id, commits in by_tenant(batch):
+        await tx.fence(tenant_id)
+        for index, member in enumerate(members):
+            parked[index] += await _fold_tenant(tx, member, commits)
     return [
         replace(member.standing, sequence=max(to, member.standing.sequence), parked=member.standing.parked + more)
         for member, more in zip(members, parked, strict=True)
     ]
+
+
+async def analyze(session: SqlSession, members: Sequence[Member]) -> None:
+    """Plans made while the tables were nearly empty may go by a wrong index for as long as they are kept."""
+    async with session.transaction() as tx:
+        await tx.analyze([table for member in members for table in member.projection.TABLES])
 
 
 async def park_one(session: SqlSession, member: Member, recorded: AnyRecorded, error: Exception) -> None:
@@ -113,7 +121,6 @@ async def park_one(session: SqlSession, member: Member, recorded: AnyRecorded, e
         await advance(tx, [member], recorded.sequence)
         await tx.fence(recorded.commit.tenant_id)
         await _park(tx, member.standing, recorded, error)
-        await tell(tx, [member], recorded.sequence)
     standing = member.standing
     member.standing = replace(standing, sequence=recorded.sequence, parked=standing.parked + 1)
 
@@ -121,15 +128,18 @@ async def park_one(session: SqlSession, member: Member, recorded: AnyRecorded, e
 async def advance(tx: SqlTx, members: Sequence[Member], to: int) -> None:
     """Raises Superseded unless every member stands where this process believes."""
     standings = [member.standing for member in members]
-    moved: list[dict[str, str]] = await tx.rows(
+    shard = standings[0].shard
+    moved: list[dict[str, Any]] = await tx.rows(
         _ADVANCE,
         {
             "to": to,
-            "shard": standings[0].shard,
+            "shard": shard,
             "names": [standing.name for standing in standings],
             "builds": [standing.build for standing in standings],
             "sequences": [standing.sequence for standing in standings],
             "parked": [standing.parked for standing in standings],
+            "told": all(member.live for member in members),
+            "payload": told(shard, to, [standing.name for standing in standings if standing.sequence < to]),
         },
         dict,
     )
@@ -137,10 +147,9 @@ async def advance(tx: SqlTx, members: Sequence[Member], to: int) -> None:
         raise Superseded
 
 
-async def tell(tx: SqlTx, members: Sequence[Member], sequence: int) -> None:
-    """Wakes whoever waits to read what they wrote, when `tx` commits."""
-    names = ",".join(member.standing.name for member in members if member.standing.sequence < sequence)
-    await tx.run(_TELL, {"payload": f"{members[0].standing.shard} {sequence} {names}"})
+def told(shard: int, sequence: int, names: Sequence[str]) -> str:
+    """What listeners on `fairlead_positions` are told: these projections have folded `sequence`."""
+    return f"{shard} {sequence} {','.join(names)}"
 
 
 def by_tenant(batch: Iterable[AnyRecorded]) -> Iterable[tuple[str, list[AnyRecorded]]]:

@@ -10,13 +10,15 @@ from typing import Any
 
 import structlog
 
-from fairlead.consumers.projection import Member, Projection, Superseded, fold, members_of, park_one
+from fairlead.consumers.projection import Member, Projection, Superseded, analyze, fold, members_of, park_one
 from fairlead.domain.envelope import Sequence as LogSequence
-from fairlead.domain.errors import Unavailable
+from fairlead.domain.errors import FairleadError, Unavailable
 from fairlead.ports import AnyRecorded, Log, SqlSession, SqlSessions
 
 MAX_BATCH = 500
 MAX_CATCH_UP_BATCH = 5_000
+FIRST_ANALYZE = 300  # commits folded; then after ten times as many
+LAST_ANALYZE = 300_000
 NEAR = 5_000  # commits: a projection further behind than this catches up by itself and holds nobody up
 LOCK_POLL_S = 0.5
 MIN_PAUSE_S = 0.2
@@ -41,8 +43,8 @@ class ProjectionRunner:
                 pause_s = MIN_PAUSE_S
             except Superseded:
                 _log.info("projections_superseded", shard=self._shard)
-            except Unavailable as unavailable:
-                _log.warning("projections_wait", shard=self._shard, reason=str(unavailable), pause_s=pause_s)
+            except FairleadError as waiting:  # an engine is away, or a newer program wrote what this one cannot read
+                _log.warning("projections_wait", shard=self._shard, code=waiting.code, reason=str(waiting))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
@@ -61,9 +63,11 @@ class ProjectionRunner:
     async def _lead(self, session: SqlSession, members: Sequence[Member]) -> None:
         after = min(member.standing.sequence for member in members)
         async with self._log.follow(LogSequence(after), max_batch=MAX_BATCH) as batches:
+            plans = Plans(session, members)
             async for batch in batches:
                 if batch:
                     await fold_or_park(session, members, batch)
+                    await plans.used(len(batch))
 
     async def _catch_up(self, members: Sequence[Member]) -> None:
         after = min(member.standing.sequence for member in members)
@@ -75,6 +79,23 @@ class ProjectionRunner:
                 if not batch or batch[-1].sequence >= await self._log.last_sequence() - NEAR:
                     return
                 await fold_or_park(session, members, batch)
+
+
+class Plans:
+    """Has statements planned anew at first, while the tables outgrow what was known of them; later the server does."""
+
+    def __init__(self, session: SqlSession, members: Sequence[Member]) -> None:
+        self._session = session
+        self._members = members
+        self._folded = 0
+        self._next = FIRST_ANALYZE
+
+    async def used(self, commits: int) -> None:
+        self._folded += commits
+        if self._next <= min(self._folded, LAST_ANALYZE):
+            await analyze(self._session, self._members)
+            while self._next <= self._folded:
+                self._next *= 10
 
 
 async def fold_or_park(session: SqlSession, members: Sequence[Member], batch: Sequence[AnyRecorded]) -> None:

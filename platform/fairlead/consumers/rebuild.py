@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import structlog
 from msgspec import Struct, to_builtins
 
-from fairlead.consumers.projection import Member, Projection, Standing, fold_in, members_of
-from fairlead.consumers.projection_runner import MAX_CATCH_UP_BATCH, MAX_PAUSE_S, fold_or_park
+from fairlead.consumers.projection import Member, Projection, Standing, fold_in, members_of, told
+from fairlead.consumers.projection_runner import MAX_CATCH_UP_BATCH, MAX_PAUSE_S, Plans, fold_or_park
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import Rejected, Unavailable
 from fairlead.ports import AnyRecorded, FoldTx, Log, SqlSession, SqlSessions
@@ -40,6 +40,7 @@ UPDATE public.projection_positions
  WHERE shard = %(shard)s AND name = %(name)s
 """
 _END = "DELETE FROM rebuild.projection_positions WHERE shard = %(shard)s AND name = %(name)s"
+_TELL = "SELECT pg_notify('fairlead_positions', %(payload)s)"
 
 _log = structlog.get_logger()
 
@@ -88,7 +89,7 @@ async def rebuild(log: Log, owner: SqlSessions, projection: Projection, *, shard
 
 async def _rebuild(log: Log, session: SqlSession, projection: Projection, shard: int) -> Standing:
     await members_of(session, [projection], shard)
-    member = Member(projection, await _begin(session, projection, shard))
+    member = Member(projection, await _begin(session, projection, shard), live=False)
     goal = 0
     for attempt in range(1, MAX_SWAPS + 1):
         async with log.follow(LogSequence(member.standing.sequence), max_batch=MAX_CATCH_UP_BATCH) as batches:
@@ -115,14 +116,16 @@ async def _begin(session: SqlSession, projection: Projection, shard: int) -> Sta
 async def _fill(session: SqlSession, member: Member, commits: AsyncIterator[list[AnyRecorded]], goal: int) -> None:
     """Returns when the new tables are past `goal` and nearly as far as the live ones."""
     aside = _Aside(session)
+    plans = Plans(aside, [member])
     while member.standing.sequence < max(goal, await _live_sequence(session, member) - SWAP_WITHIN):
         if batch := await anext(commits):
             await fold_or_park(aside, [member], batch)
+            await plans.used(len(batch))
 
 
 async def _swap(session: SqlSession, member: Member, commits: AsyncIterator[list[AnyRecorded]]) -> Standing:
     """The live position is locked before the tables, as the runner does it, so the two never wait for each other."""
-    ahead = Member(member.projection, member.standing)
+    ahead = Member(member.projection, member.standing, live=False)
     names = {"shard": member.standing.shard, "name": member.standing.name}
     async with session.transaction() as tx:
         await tx.run(_BOUND_LOCK_WAIT)
@@ -135,6 +138,7 @@ async def _swap(session: SqlSession, member: Member, commits: AsyncIterator[list
         await tx.run(_PUT_IN_PLACE, {"tables": list(member.projection.TABLES)})
         await tx.run(_TAKE_OVER, to_builtins(ahead.standing))
         await tx.run(_END, names)
+        await tx.run(_TELL, {"payload": told(ahead.standing.shard, ahead.standing.sequence, [ahead.standing.name])})
     return ahead.standing
 
 

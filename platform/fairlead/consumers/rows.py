@@ -1,18 +1,17 @@
-"""Rows on their way to the database: many in one parameter, which `json_to_recordset` takes apart again."""
+"""Values on their way to the database; many rows in one parameter, which `json_to_recordset` takes apart again."""
 
 import re
-from collections.abc import Sequence
+from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 _encode = msgspec.json.Encoder().encode
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-def as_json(rows: Sequence[Struct]) -> str:
+def as_json(value: Any) -> str:
     """Text in PostgreSQL cannot hold NUL: it becomes the replacement character. The log keeps what was said."""
-    encoded = _encode(rows)
+    encoded = _encode(value)
     if b"\\u0000" in encoded:
         encoded = _ESCAPED_NUL.sub(rb"\1\\ufffd", encoded)
     return encoded.decode()

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from fairlead.consumers.rows import as_json
+from fairlead.consumers.rows import as_json, printable
 from fairlead.consumers.run_waits import WAIT_EVENTS, write_waits
 from fairlead.consumers.tool_calls import CALL_EVENTS, write_calls
 from fairlead.domain.envelope import Actor, Kind
@@ -22,49 +23,47 @@ TABLES = ("run_board", "tool_calls", "run_waits")
 
 _STARTED = """
 INSERT INTO run_board (
-    tenant_id, run_id, workspace_id, environment_id, workflow_id, workflow_name, workflow_version, workflow_hash,
-    policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version,
-    started_at, deadline_at, started_sequence, updated_at, last_sequence, stream_version)
-SELECT %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.workflow_id, r.workflow_name, r.workflow_version,
-       r.workflow_hash, r.policy_version, r.planner, r.agent_principal_id, r.started_by_kind, r.started_by, r.labels,
-       r.parent_run_id, r.parent_version, r.started_at, r.deadline_at, r.sequence, r.started_at, r.sequence, 0
+    tenant_id, run_id, workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version,
+    workflow_hash, policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id,
+    parent_version, started_at, deadline_at, started_sequence, updated_at, last_sequence, stream_version)
+SELECT %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.environment_kind, r.workflow_id, r.workflow_name,
+       r.workflow_version, r.workflow_hash, r.policy_version, r.planner, r.agent_principal_id, r.started_by_kind,
+       r.started_by, r.labels, r.parent_run_id, r.parent_version, r.started_at, r.deadline_at, r.sequence,
+       r.started_at, r.sequence, 0
   FROM json_to_recordset(%(rows)s) AS r (
-       run_id text, workspace_id text, environment_id text, workflow_id text, workflow_name text,
-       workflow_version integer, workflow_hash text, policy_version text, planner text, agent_principal_id text,
-       started_by_kind text, started_by text, labels jsonb, parent_run_id text, parent_version bigint,
-       started_at timestamptz, deadline_at timestamptz, sequence bigint)
+       run_id text, workspace_id text, environment_id text, environment_kind text, workflow_id text,
+       workflow_name text, workflow_version integer, workflow_hash text, policy_version text, planner text,
+       agent_principal_id text, started_by_kind text, started_by text, labels jsonb, parent_run_id text,
+       parent_version bigint, started_at timestamptz, deadline_at timestamptz, sequence bigint)
     ON CONFLICT DO NOTHING
 """
 # What a run waits for is the busiest of its open calls and waits, as `domain.runs.obligations.awaiting` has it.
+# Row by row for the reason given in tool_calls.py.
 _CHANGED = """
 UPDATE run_board AS b
-   SET outcome        = coalesce(b.outcome, r.outcome),
-       reason_code    = CASE WHEN b.outcome IS NULL THEN coalesce(r.reason_code, b.reason_code) ELSE b.reason_code END,
-       reason         = CASE WHEN b.outcome IS NULL THEN coalesce(r.reason, b.reason) ELSE b.reason END,
-       ended_at       = coalesce(b.ended_at, r.ended_at),
-       paused_reason  = CASE WHEN r.pausing THEN r.paused_reason ELSE b.paused_reason END,
-       tool_calls     = b.tool_calls + r.tool_calls,
-       awaiting       = CASE WHEN r.waits_changed THEN (
+   SET outcome        = coalesce(b.outcome, %(outcome)s),
+       reason_code    = CASE WHEN b.outcome IS NULL THEN %(reason_code)s ELSE b.reason_code END,
+       reason         = CASE WHEN b.outcome IS NULL THEN %(reason)s ELSE b.reason END,
+       ended_at       = coalesce(b.ended_at, %(ended_at)s),
+       paused_reason  = CASE WHEN %(pausing)s THEN %(paused_reason)s ELSE b.paused_reason END,
+       tool_calls     = b.tool_calls + %(tool_calls)s,
+       awaiting       = CASE WHEN %(waits_changed)s THEN (
            SELECT coalesce((ARRAY['work', 'approval', 'person', 'signal', 'time'])[min(w.rank)], 'nothing')
              FROM (SELECT CASE c.status
                           WHEN 'requested' THEN 1 WHEN 'judged' THEN 1 WHEN 'dispatched' THEN 1 WHEN 'started' THEN 1
                           WHEN 'awaiting_approval' THEN 2
                           WHEN 'backing_off' THEN 5 END AS rank
                      FROM tool_calls AS c
-                    WHERE c.tenant_id = %(tenant)s AND c.run_id = r.run_id
+                    WHERE c.tenant_id = %(tenant)s AND c.run_id = %(run_id)s
                     UNION ALL
                    SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 4 WHEN 'time' THEN 5 END
                      FROM run_waits AS o
-                    WHERE o.tenant_id = %(tenant)s AND o.run_id = r.run_id AND o.open) AS w
+                    WHERE o.tenant_id = %(tenant)s AND o.run_id = %(run_id)s AND o.open) AS w
            ) ELSE b.awaiting END,
-       updated_at     = r.at,
-       last_sequence  = r.sequence,
-       stream_version = r.last_version
-  FROM json_to_recordset(%(rows)s) AS r (
-       run_id text, first_version bigint, last_version bigint, at timestamptz, sequence bigint, tool_calls integer,
-       waits_changed boolean, pausing boolean, paused_reason text, outcome text, reason_code text, reason text,
-       ended_at timestamptz)
- WHERE b.tenant_id = %(tenant)s AND b.run_id = r.run_id AND b.stream_version < r.first_version
+       updated_at     = %(at)s,
+       last_sequence  = %(sequence)s,
+       stream_version = %(last_version)s
+ WHERE b.tenant_id = %(tenant)s AND b.run_id = %(run_id)s AND b.stream_version < %(first_version)s
 """
 
 
@@ -72,6 +71,7 @@ class _Started(Struct, frozen=True, kw_only=True):
     run_id: str
     workspace_id: str
     environment_id: str
+    environment_kind: str
     workflow_id: str
     workflow_name: str
     workflow_version: int
@@ -117,7 +117,15 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
         _fold(changed, started, recorded)
     if started:
         await tx.run(_STARTED, {"tenant": tenant_id, "rows": as_json(started)})
-    await tx.run(_CHANGED, {"tenant": tenant_id, "rows": as_json(list(changed.values()))})
+    await tx.run_many(_CHANGED, [_params(tenant_id, row) for row in changed.values()])
+
+
+def _params(tenant_id: str, row: _Changed) -> dict[str, Any]:
+    return asdict(row) | {
+        "tenant": tenant_id,
+        "reason": row.reason and printable(row.reason),
+        "paused_reason": row.paused_reason and printable(row.paused_reason),
+    }
 
 
 def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRecorded) -> None:
@@ -153,6 +161,7 @@ def _start(event: e.RunStarted | e.RunForked, actor: Actor, sequence: int) -> _S
         run_id=event.run_id,
         workspace_id=origin.workspace_id,
         environment_id=origin.environment_id,
+        environment_kind=origin.environment_kind,
         workflow_id=origin.workflow_id,
         workflow_name=origin.workflow_name,
         workflow_version=origin.workflow_version,

@@ -9,11 +9,12 @@ NAME = "run_commits"
 KINDS: tuple[Kind, ...] = ("run", "approval")
 TABLES = ("run_commits",)
 
+# Arrays in binary: as text, each quotation mark of a body would have to be escaped.
 _INSERT = """
 INSERT INTO run_commits (tenant_id, run_id, sequence, kind, stream_id, first_version, event_count, at, body)
 SELECT %(tenant)s, *
-  FROM unnest(%(run_ids)s::text[], %(sequences)s::bigint[], %(kinds)s::text[], %(stream_ids)s::text[],
-              %(first_versions)s::bigint[], %(event_counts)s::integer[], %(times)s::timestamptz[], %(bodies)s::text[])
+  FROM unnest(%(run_ids)b::text[], %(sequences)b::bigint[], %(kinds)b::text[], %(stream_ids)b::text[],
+              %(first_versions)b::bigint[], %(event_counts)b::integer[], %(times)b::timestamptz[], %(bodies)b::text[])
     ON CONFLICT DO NOTHING
 """
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
-from fairlead.consumers.rows import as_json
+from fairlead.consumers.rows import as_json, printable
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
 from fairlead.ports import AnyRecorded, SqlTx
@@ -27,28 +28,25 @@ SELECT %(tenant)s, r.call_id, r.run_id, r.step, r.tool, r.tool_version, r.schema
        requested_sequence bigint, last_version bigint)
     ON CONFLICT DO NOTHING
 """
+# Row by row, though in one pipeline: joined with a set of rows, a plan made without statistics reads all of a tenant's.
 _CHANGED = """
-UPDATE tool_calls AS c
-   SET status         = coalesce(r.status, c.status),
-       verdict        = coalesce(r.verdict, c.verdict),
-       rule_id        = coalesce(r.rule_id, c.rule_id),
-       policy_version = coalesce(r.policy_version, c.policy_version),
-       approval_id    = coalesce(r.approval_id, c.approval_id),
-       attempt        = coalesce(r.attempt, c.attempt),
-       output         = coalesce(r.output, c.output),
-       output_sha256  = coalesce(r.output_sha256, c.output_sha256),
-       error_class    = coalesce(r.error_class, c.error_class),
-       error_code     = coalesce(r.error_code, c.error_code),
-       error_message  = coalesce(r.error_message, c.error_message),
-       latency_us     = coalesce(r.latency_us, c.latency_us),
-       worker         = coalesce(r.worker, c.worker),
-       updated_at     = r.updated_at,
-       stream_version = r.last_version
-  FROM json_to_recordset(%(rows)s) AS r (
-       call_id text, status text, verdict text, rule_id text, policy_version text, approval_id text, attempt integer,
-       output json, output_sha256 text, error_class text, error_code text, error_message text, latency_us bigint,
-       worker text, updated_at timestamptz, first_version bigint, last_version bigint)
- WHERE c.tenant_id = %(tenant)s AND c.call_id = r.call_id AND c.stream_version < r.first_version
+UPDATE tool_calls
+   SET status         = %(status)s,
+       verdict        = coalesce(%(verdict)s, verdict),
+       rule_id        = coalesce(%(rule_id)s, rule_id),
+       policy_version = coalesce(%(policy_version)s, policy_version),
+       approval_id    = coalesce(%(approval_id)s, approval_id),
+       attempt        = coalesce(%(attempt)s, attempt),
+       output         = coalesce(%(output)s::json, output),
+       output_sha256  = coalesce(%(output_sha256)s, output_sha256),
+       error_class    = coalesce(%(error_class)s, error_class),
+       error_code     = coalesce(%(error_code)s, error_code),
+       error_message  = coalesce(%(error_message)s, error_message),
+       latency_us     = coalesce(%(latency_us)s, latency_us),
+       worker         = coalesce(%(worker)s, worker),
+       updated_at     = %(updated_at)s,
+       stream_version = %(last_version)s
+ WHERE tenant_id = %(tenant)s AND call_id = %(call_id)s AND stream_version < %(first_version)s
 """
 
 
@@ -94,9 +92,16 @@ async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -
                     setattr(row, column, value)
     requested = [row for row in rows.values() if row.tool is not None]
     changed = [row for row in rows.values() if row.tool is None]
-    for statement, written in ((_REQUESTED, requested), (_CHANGED, changed)):
-        if written:
-            await tx.run(statement, {"tenant": tenant_id, "rows": as_json(written)})
+    if requested:
+        await tx.run(_REQUESTED, {"tenant": tenant_id, "rows": as_json(requested)})
+    if changed:
+        await tx.run_many(_CHANGED, [_params(tenant_id, row) for row in changed])
+
+
+def _params(tenant_id: str, row: CallRow) -> dict[str, Any]:
+    output = None if row.output is None else as_json(row.output)
+    message = None if row.error_message is None else printable(row.error_message)
+    return asdict(row) | {"tenant": tenant_id, "output": output, "error_message": message}
 
 
 def _row(rows: dict[str, CallRow], recorded: AnyRecorded, version: int, call_id: str) -> CallRow:
