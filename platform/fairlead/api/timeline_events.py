@@ -1,0 +1,112 @@
+"""Events as the outside sees them: in timelines, live streams and exports. Each is shown exactly as it was recorded."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from fairlead.domain.codec import tags_of
+from fairlead.domain.envelope import Actor, position
+from fairlead.domain.errors import Invalid, Problem
+from fairlead.domain.instant import Instant
+from fairlead.domain.runs.events import RunEnding
+
+Stream = Literal["run", "approval"]
+ENDINGS = frozenset(tags_of(RunEnding))
+
+
+class Place(Struct, frozen=True, order=True):
+    """Where an event is on the log. Orders all events of a tenant."""
+
+    sequence: int
+    index: int
+
+
+START = Place(0, -1)  # before everything
+
+
+class TimelineEvent(Struct, frozen=True, kw_only=True):
+    """One fact. `version` numbers the events of its stream from 1; a run's state can be had as of each of its own."""
+
+    position: Annotated[str, Meta(description="Place on the log, and the cursor to go on from.")]
+    run_id: str
+    stream: Stream
+    stream_id: Annotated[str, Meta(description="The run, or the approval whose event it is.")]
+    version: int
+    type: str
+    at: Instant
+    actor: Actor
+    commit_id: Annotated[str, Meta(description="Events of one decision share it.")]
+    causation_id: str | None
+    correlation_id: str | None
+    trace_parent: str | None
+    data: Annotated[Any, Meta(description="The event as it was recorded.")]
+
+
+class CommitRow(Struct, frozen=True):
+    """A row of run_commits."""
+
+    run_id: str
+    sequence: int
+    at: datetime
+    body: str
+
+
+class _Commit(Struct, frozen=True):
+    """What the log holds, as far as it is looked into: the events stay as they are."""
+
+    commit_id: str
+    kind: Stream
+    stream_id: str
+    first_version: int
+    at: Instant
+    actor: Actor
+    events: tuple[Raw, ...]
+    causation_id: str | None = None
+    correlation_id: str | None = None
+    trace_parent: str | None = None
+
+
+class _Typed(Struct, frozen=True):
+    type: str
+
+
+_commit = msgspec.json.Decoder(_Commit).decode
+_typed = msgspec.json.Decoder(_Typed).decode
+
+
+def events_of(row: CommitRow, after: Place = START) -> Iterator[TimelineEvent]:
+    """The commit's events past `after`."""
+    commit = _commit(row.body)
+    for index, recorded in enumerate(commit.events):
+        if row.sequence > after.sequence or index > after.index:
+            yield TimelineEvent(
+                position=position(row.sequence, index),
+                run_id=row.run_id,
+                stream=commit.kind,
+                stream_id=commit.stream_id,
+                version=commit.first_version + index,
+                type=_typed(recorded).type,
+                at=commit.at,
+                actor=commit.actor,
+                commit_id=commit.commit_id,
+                causation_id=commit.causation_id,
+                correlation_id=commit.correlation_id,
+                trace_parent=commit.trace_parent,
+                data=recorded,
+            )
+
+
+def place_of(text: str, parameter: str = "after") -> Place:
+    """The place that `position` wrote. Raises Invalid, naming the parameter."""
+    sequence, _, index = text.partition("-")
+    if not (_is_count(sequence) and _is_count(index)):
+        wrong = Problem(path=f"/{parameter}", message="must be the position of an event, like 4711-0", code="position")
+        raise Invalid([wrong], "no such position")
+    return Place(int(sequence), int(index))
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
