@@ -30,6 +30,8 @@ bench: $(READY) ## Measure throughput, latency, lag, rebuild and export
 
 reference: $(READY) ## Write the generated pages under docs/reference/
 	$(BIN)/python -m fairlead.settings_reference > docs/reference/configuration.md
+	$(BIN)/python -m fairlead.events_reference > docs/reference/events.md
+	$(BIN)/python -m fairlead.access_reference > docs/reference/permissions.md
 
 lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
 	requirements/lock

@@ -46,6 +46,8 @@ class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed.v1")
 
 
 class ApprovalGranted(Event, frozen=True, kw_only=True, tag="approval.granted.v1"):
+    """The last signature is in. `digest` and `fingerprint` are what was signed, for the worker to compare."""
+
     run_id: RunId
     call_id: CallId
     digest: str
@@ -54,6 +56,8 @@ class ApprovalGranted(Event, frozen=True, kw_only=True, tag="approval.granted.v1
 
 
 class ApprovalDenied(Event, frozen=True, kw_only=True, tag="approval.denied.v1"):
+    """One no is enough, however many have signed."""
+
     run_id: RunId
     call_id: CallId
     denied_by: PrincipalId
@@ -61,6 +65,8 @@ class ApprovalDenied(Event, frozen=True, kw_only=True, tag="approval.denied.v1")
 
 
 class ApprovalExpired(Event, frozen=True, kw_only=True, tag="approval.expired.v1"):
+    """The deadline passed with signatures missing; the run treats it as a denial."""
+
     run_id: RunId
     call_id: CallId
 

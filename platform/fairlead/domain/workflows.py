@@ -47,6 +47,8 @@ class WorkflowArchived(Event, frozen=True, kw_only=True, tag="workflow.archived.
 
 
 class WorkflowRestored(Event, frozen=True, kw_only=True, tag="workflow.restored.v1"):
+    """Runs and versions are taken again; versions count on from where they stood."""
+
     reason: str
 
 

@@ -45,6 +45,8 @@ class CallRetry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
+    """Everything that stays fixed for the run's whole life; `input` is redacted, `limits` may be raised later."""
+
     run_id: RunId
     workflow_id: WorkflowId
     workflow_name: str
@@ -87,6 +89,8 @@ class ChoiceMade(Event, frozen=True, kw_only=True, tag="run.choice_made.v1"):
 
 
 class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.requested.v1", omit_defaults=True):
+    """The planner wants this call; `schema_hash` is of the tool's input and output schema at this moment."""
+
     call_id: CallId
     step: str
     tool: str
@@ -100,6 +104,8 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
 
 
 class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1", omit_defaults=True):
+    """What policy says of the call; `rule_id` is a rule of the document, or `default.…` where none speaks."""
+
     call_id: CallId
     verdict: Verdict
     rule_id: str
@@ -108,6 +114,8 @@ class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1"
 
 
 class ToolCallDispatched(Event, frozen=True, kw_only=True, tag="tool_call.dispatched.v1"):
+    """The call may be made: an order for this attempt goes to the workers. The first attempt is 1."""
+
     call_id: CallId
     attempt: int
 
@@ -155,6 +163,8 @@ class ToolCallOutcomeUnknown(Event, frozen=True, kw_only=True, tag="tool_call.ou
 
 
 class ToolCallDenied(Event, frozen=True, kw_only=True, tag="tool_call.denied.v1"):
+    """The call will not be made and the step ends as denied; `by` says who or what refused."""
+
     call_id: CallId
     by: DeniedBy
     rule_id: str
@@ -197,6 +207,8 @@ class ToolCallApprovalVoided(Event, frozen=True, kw_only=True, tag="tool_call.ap
 
 
 class QuestionAsked(Event, frozen=True, kw_only=True, tag="run.question_asked.v1", omit_defaults=True):
+    """A person is needed: for a step of the document, for a limit that was reached, or for a lost outcome."""
+
     question_id: QuestionId
     purpose: QuestionPurpose
     question: str
@@ -207,16 +219,22 @@ class QuestionAsked(Event, frozen=True, kw_only=True, tag="run.question_asked.v1
 
 
 class QuestionAnswered(Event, frozen=True, kw_only=True, tag="run.question_answered.v1"):
+    """`answer` fits the question's schema and is redacted; the first answer counts."""
+
     question_id: QuestionId
     answer: Any
     answered_by: PrincipalId
 
 
 class QuestionExpired(Event, frozen=True, kw_only=True, tag="run.question_expired.v1"):
+    """Nobody answered by the deadline, or a lost outcome was found without a person."""
+
     question_id: QuestionId
 
 
 class SignalAwaited(Event, frozen=True, kw_only=True, tag="run.signal_awaited.v1", omit_defaults=True):
+    """A step waits; a signal of this name that came early is used up at once."""
+
     step: str
     name: str
     deadline_at: Instant | None = None
@@ -231,25 +249,35 @@ class SignalReceived(Event, frozen=True, kw_only=True, tag="run.signal_received.
 
 
 class SignalTimedOut(Event, frozen=True, kw_only=True, tag="run.signal_timed_out.v1"):
+    """The signal did not come by its deadline; the step ends as timed out."""
+
     step: str
 
 
 class TimeAwaited(Event, frozen=True, kw_only=True, tag="run.time_awaited.v1"):
+    """A step waits for this moment."""
+
     step: str
     due_at: Instant
 
 
 class TimeElapsed(Event, frozen=True, kw_only=True, tag="run.time_elapsed.v1"):
+    """The moment has come; never recorded before it."""
+
     step: str
 
 
 class LimitReached(Event, frozen=True, kw_only=True, tag="run.limit_reached.v1"):
+    """The next step would pass a limit and the document says `ask`: the run stands until people answer."""
+
     limit: LimitName
     used: int
     allowed: int
 
 
 class LimitRaised(Event, frozen=True, kw_only=True, tag="run.limit_raised.v1"):
+    """People gave more room; `allowed` is the new total."""
+
     limit: LimitName
     allowed: int
 
@@ -264,28 +292,40 @@ class StepRepaired(Event, frozen=True, kw_only=True, tag="run.step_repaired.v1",
 
 
 class RunPaused(Event, frozen=True, kw_only=True, tag="run.paused.v1"):
+    """No new call begins and nothing is planned; outcomes, signals and times are still recorded."""
+
     reason: str
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="run.resumed.v1"):
+    """Planning goes on, and orders that were held back are sent."""
+
     reason: str
 
 
 class RunCompleted(Event, frozen=True, kw_only=True, tag="run.completed.v1"):
+    """`output` fits the output schema of the workflow version."""
+
     output: Any
 
 
 class RunFailed(Event, frozen=True, kw_only=True, tag="run.failed.v1", omit_defaults=True):
+    """`code` names the failure that nothing in the document caught; `step` is the path to blame, empty for none."""
+
     code: str
     message: str
     step: str = ""
 
 
 class RunImpossible(Event, frozen=True, kw_only=True, tag="run.impossible.v1"):
+    """The document itself came to the end `impossible`: the task cannot be done, and nothing is broken."""
+
     reason: str
 
 
 class RunCancelled(Event, frozen=True, kw_only=True, tag="run.cancelled.v1"):
+    """Effects that have happened stay; the outcome of a call in flight is still recorded after this."""
+
     reason: str
 
 
@@ -298,6 +338,8 @@ class RunCapped(Event, frozen=True, kw_only=True, tag="run.capped.v1"):
 
 
 class RunExpired(Event, frozen=True, kw_only=True, tag="run.expired.v1"):
+    """The run was found past its deadline, by its alarm or by the next decision."""
+
     deadline_at: Instant
 
 

@@ -17,16 +17,20 @@ class OidcSubject(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TenantCreated(Event, frozen=True, kw_only=True, tag="tenant.created.v1"):
+    """Comes with its first owner, a workspace and two environments in the same commit."""
+
     tenant_id: TenantId
     name: str
 
 
 class TenantSuspended(Event, frozen=True, kw_only=True, tag="tenant.suspended.v1"):
+    """No credential counts and no call is made until the tenant is reactivated."""
+
     reason: str
 
 
 class TenantReactivated(Event, frozen=True, kw_only=True, tag="tenant.reactivated.v1"):
-    pass
+    """What each principal and key could do before holds again."""
 
 
 class ToolCapChanged(Event, frozen=True, kw_only=True, tag="tenant.tool_cap_changed.v1"):
@@ -36,17 +40,23 @@ class ToolCapChanged(Event, frozen=True, kw_only=True, tag="tenant.tool_cap_chan
 
 
 class WorkspaceCreated(Event, frozen=True, kw_only=True, tag="tenant.workspace_created.v1"):
+    """`name` is unique in the tenant."""
+
     workspace_id: WorkspaceId
     name: str
 
 
 class EnvironmentCreated(Event, frozen=True, kw_only=True, tag="tenant.environment_created.v1"):
+    """`kind` is fixed for ever: it is part of the text of each key that stands in the environment."""
+
     environment_id: EnvironmentId
     name: str
     kind: EnvironmentKind
 
 
 class PersonAdded(Event, frozen=True, kw_only=True, tag="tenant.person_added.v1"):
+    """Holds nothing until a role is granted; `subject` is missing until the identity provider is known."""
+
     principal_id: PrincipalId
     email: str
     display_name: str
@@ -54,6 +64,8 @@ class PersonAdded(Event, frozen=True, kw_only=True, tag="tenant.person_added.v1"
 
 
 class ServiceAccountCreated(Event, frozen=True, kw_only=True, tag="tenant.service_account_created.v1"):
+    """A program of the tenant. It can never approve or manage the tenant, whatever it is granted."""
+
     principal_id: PrincipalId
     name: str
 
@@ -68,21 +80,29 @@ class AgentCreated(Event, frozen=True, kw_only=True, tag="tenant.agent_created.v
 
 
 class RoleGranted(Event, frozen=True, kw_only=True, tag="tenant.role_granted.v1"):
+    """`grant` without a workspace or environment holds in all of them, also in those made later."""
+
     principal_id: PrincipalId
     grant: Grant
 
 
 class RoleWithdrawn(Event, frozen=True, kw_only=True, tag="tenant.role_withdrawn.v1"):
+    """Exactly this grant; the same role granted elsewhere stays."""
+
     principal_id: PrincipalId
     grant: Grant
 
 
 class PrincipalDisabled(Event, frozen=True, kw_only=True, tag="tenant.principal_disabled.v1"):
+    """Every key of the principal stops counting at once; a disabled agent's calls are denied."""
+
     principal_id: PrincipalId
     reason: str
 
 
 class PrincipalEnabled(Event, frozen=True, kw_only=True, tag="tenant.principal_enabled.v1"):
+    """Roles and keys hold again as they were."""
+
     principal_id: PrincipalId
 
 
@@ -114,6 +134,8 @@ class KeyRotated(Event, frozen=True, kw_only=True, tag="tenant.key_rotated.v1"):
 
 
 class KeyRevoked(Event, frozen=True, kw_only=True, tag="tenant.key_revoked.v1"):
+    """Counts from the next request on, everywhere."""
+
     key_id: ApiKeyId
     principal_id: PrincipalId
     reason: str
