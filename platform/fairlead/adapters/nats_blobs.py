@@ -5,7 +5,8 @@ import hashlib
 import msgspec
 from fairlead_tenants.ids import TenantId
 
-from fairlead.adapters.nats_connection import WRONG_LAST_SEQUENCE, ApiRefused, NatsConnection
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_messages import WRONG_LAST_SEQUENCE, ApiRefused
 from fairlead.adapters.nats_streams import BLOBS
 from fairlead.domain.codec import UnreadableCommit
 from fairlead.domain.envelope import MAX_COMMIT_BYTES

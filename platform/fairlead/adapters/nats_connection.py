@@ -1,7 +1,7 @@
 """The connection to nats-server: requests with one or many answers, and nothing that outlives an answer.
 
 All answers come to one subscription and are told apart by the last token of their subject, so that a request costs
-no subscription of its own. Everything here fails with NoAnswer, which is Unavailable to the rest of the program.
+no subscription of its own.
 """
 
 import asyncio
@@ -10,151 +10,45 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 import structlog
-from msgspec import Struct
-from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
-from fairlead.domain.errors import FairleadError, Unavailable
+from fairlead.adapters.nats_client import SwiftClient
+from fairlead.adapters.nats_messages import (
+    WRONG_LAST_SEQUENCE,
+    ApiRefused,
+    NoAnswer,
+    Refusal,
+    Reply,
+    Sink,
+    Stored,
+    sound,
+    stored_in,
+)
+from fairlead.domain.errors import FairleadError
 
-ENGINE = "the event log"
+__all__ = ["OLDEST_SERVER", "WRONG_LAST_SEQUENCE", "ApiRefused", "Inbox", "NatsConnection", "NoAnswer", "Reply"]
+
 OLDEST_SERVER = (2, 12)
 PATIENCE_S = 10.0  # how long an unknown answer is asked again before the caller hears of it
 ANSWER_S = 5.0  # how long one request waits
 CLOSE_S = 2.0
 MAX_UNSENT_BYTES = 8 * 1024 * 1024
-NO_RESPONDERS = 503
-WRONG_LAST_SEQUENCE = (10071, 10164)
-_PASSING = (10047, 10158)  # no room on the disk; another copy of this message is being stored right now
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
-
-
-class NoAnswer(Unavailable):
-    """The engine was not reached or did not answer in time. What was asked may have happened."""
-
-    def __init__(self) -> None:
-        super().__init__(ENGINE)
-
-
-class ApiRefused(FairleadError):
-    """The engine understood and said no. `number` is its own code of the reason."""
-
-    code = "engine_refused"
-
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(f"{ENGINE} refused: {message} ({number})")
-        self.number = number
-
-
-class _Error(Struct):
-    code: int = 0
-    err_code: int = 0
-    description: str = ""
-
-    def raised(self) -> FairleadError:
-        passing = self.code == NO_RESPONDERS or self.err_code in _PASSING
-        return NoAnswer() if passing else ApiRefused(self.err_code, self.description)
-
-
-class Stored(Struct):
-    """The engine's word that a message is durable. `duplicate`: it was before, under the same message id."""
-
-    seq: int = 0
-    duplicate: bool = False
-    error: _Error | None = None
 
 
 class ServerTooOld(FairleadError):
     code = "engine_too_old"
 
 
-class Reply(NamedTuple):
-    """One message as it came. `reply_to` is where an acknowledgement goes."""
-
-    subject: bytes
-    reply_to: bytes
-    headers: bytes
-    data: bytes
-
-    @property
-    def status(self) -> int:
-        """Status of a message that only the engine itself sends, else 0."""
-        return int(self.headers[9:12]) if self.headers[8:9] == b" " else 0
-
-    def header(self, name: str) -> str | None:
-        return header_in(self.headers, name)
-
-
-def header_in(headers: bytes, name: str) -> str | None:
-    # The engine's own headers come after those stored with a message, so the last of a name is the one to trust.
-    start = headers.rfind(b"\r\n%b:" % name.encode())
-    if start < 0:
-        return None
-    start += len(name) + 3
-    return headers[start : headers.index(b"\r\n", start)].decode().strip()
-
-
-_stored = msgspec.json.Decoder(Stored).decode
-
-Sink = Callable[[Reply | None], None]  # None: the connection broke, nothing more will come
-
-
-class _Client(Client):
-    """Hands messages straight to sinks of ours: no queue, no task and no header parsing between."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sinks: dict[int, Sink] = {}  # by subscription
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        if (sink := self.sinks.get(sid)) is not None:
-            sink(Reply(subject, reply, headers or b"", data))
-
-    async def _process_err(self, err_msg: str) -> None:
-        # The library closes for good on most of these (an expired credential, say); a server process must come back.
-        if "permissions violation" in err_msg:
-            await super()._process_err(err_msg)
-        else:
-            await self._process_op_err(NatsError(err_msg))
-
-    async def listen(self, subject: str, sink: Sink) -> Subscription:
-        subscription = await self.subscribe(subject)
-        self.sinks[subscription._id] = sink  # noqa: SLF001 - it has no public name
-        return subscription
-
-    async def forget(self, subscription: Subscription) -> None:
-        self.sinks.pop(subscription._id, None)  # noqa: SLF001
-        with suppress(NatsError):  # it ended with the connection
-            await subscription.unsubscribe()
-
-    def send(self, command: bytes) -> None:
-        """Queue a whole protocol command; the library's flusher writes what has gathered. Raises NoAnswer."""
-        if not self.is_connected:
-            raise NoAnswer
-        self._pending.append(command)
-        self._pending_data_size += len(command)
-        assert self._flush_queue is not None, "connected"
-        if self._flush_queue.empty():
-            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
-
-    @property
-    def unsent_bytes(self) -> int:
-        return self._pending_data_size
-
-    def forget_unsent(self) -> None:
-        """Whoever waits for an answer is told of the loss; sending the request later would only surprise."""
-        self._pending.clear()
-        self._pending_data_size = 0
-
-
 class Inbox:
-    def __init__(self, client: _Client, subject: str, subscription: Subscription) -> None:
+    def __init__(self, client: SwiftClient, subject: str, subscription: Subscription) -> None:
         self.subject = subject.encode()
         self._client = client
         self._subscription = subscription
@@ -170,7 +64,7 @@ class NatsConnection:
         self.patience_s = patience_s
         self._answer_s = min(ANSWER_S, patience_s)
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
-        self._client = _Client()
+        self._client = SwiftClient()
         self._answers: dict[bytes, Sink] = {}
         self._answers_prefix = b""
         self._tokens = count(1)
@@ -255,10 +149,7 @@ class NatsConnection:
             if not answer.done():
                 answer.set_result(reply)
 
-        reply = await self._answer(subject, body, headers, sink, answer, timeout_s)
-        if reply is None or reply.status == NO_RESPONDERS:
-            raise NoAnswer
-        return reply
+        return sound(await self._answer(subject, body, headers, sink, answer, timeout_s))
 
     async def request_many(
         self, subject: str, body: bytes, timeout_s: float | None = None
@@ -273,22 +164,19 @@ class NatsConnection:
             elif not last.done():
                 last.set_result(reply)
 
-        end = await self._answer(subject, body, b"", sink, last, timeout_s)
-        if end is None or end.status == NO_RESPONDERS:
-            raise NoAnswer
-        return replies, end
+        return replies, sound(await self._answer(subject, body, b"", sink, last, timeout_s))
 
     async def api(self, call: str, body: Mapping[str, Any] | None = None, timeout_s: float | None = None) -> Any:
         """JetStream's management calls. Raises ApiRefused."""
         reply = await self.request(f"$JS.API.{call}", msgspec.json.encode(body) if body else b"", timeout_s=timeout_s)
         answer = msgspec.json.decode(reply.data)
         if "error" in answer:
-            raise msgspec.convert(answer["error"], _Error).raised()
+            raise msgspec.convert(answer["error"], Refusal).raised()
         return answer
 
     async def publish(self, subject: str, body: bytes, headers: bytes, timeout_s: float | None = None) -> Stored:
         """Store one message. Raises ApiRefused."""
-        stored = _stored((await self.request(subject, body, headers, timeout_s)).data)
+        stored = stored_in((await self.request(subject, body, headers, timeout_s)).data)
         if stored.error is not None:
             raise stored.error.raised()
         return stored

@@ -4,8 +4,11 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
+import structlog
+
 from fairlead.adapters.nats_bodies import CommitBodies, Found
-from fairlead.adapters.nats_connection import ApiRefused, NatsConnection, NoAnswer
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_messages import ApiRefused, NoAnswer
 from fairlead.adapters.nats_pull import GAP, Puller
 from fairlead.ports import AnyRecorded
 
@@ -13,6 +16,8 @@ WINDOW = 1000  # messages under way or waiting here; bounds memory to this many 
 EXPIRES_S = 30.0
 UNUSED_S = 60  # after which the engine drops a consumer nobody asks
 RETRY_S = 0.5
+
+_log = structlog.get_logger(__name__)
 
 
 class Following:
@@ -75,7 +80,8 @@ class Following:
         while self._puller is None or (self._puller.trouble is not None and not self._puller.messages):
             try:
                 self._puller = await self._consume()
-            except (NoAnswer, ApiRefused):
+            except (NoAnswer, ApiRefused) as fault:
+                _log.info("follow_interrupted", stream=self._stream, fault=str(fault))
                 await asyncio.sleep(RETRY_S)
                 await self._connection.connected()
         return self._puller

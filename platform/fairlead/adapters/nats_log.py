@@ -8,8 +8,9 @@ import msgspec
 
 from fairlead.adapters.nats_blobs import NatsBlobs
 from fairlead.adapters.nats_bodies import CommitBodies, Found
-from fairlead.adapters.nats_connection import WRONG_LAST_SEQUENCE, ApiRefused, NatsConnection, Reply
+from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_follow import Following
+from fairlead.adapters.nats_messages import WRONG_LAST_SEQUENCE, ApiRefused, Reply
 from fairlead.adapters.nats_share import Group, Sharing
 from fairlead.adapters.nats_streams import events_stream
 from fairlead.domain.codec import SCHEMA_VERSION, Codec
@@ -21,7 +22,7 @@ from fairlead.ports import AnyCommit, AnyRecorded, Batches, Shares
 
 FAILOVER_S = 3.0
 READ_PAGE = 500  # commits in one answer
-HEADS_PAGE = 1000  # streams in one question; the engine takes up to 1,024
+HEADS_PAGE = 500  # streams in one question; the engine takes up to 1,024 and answers with up to 64 MB
 
 
 class NatsLog:

@@ -9,7 +9,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from fairlead.adapters.nats_connection import ApiRefused, NatsConnection, NoAnswer
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_messages import ApiRefused, NoAnswer
 from fairlead.adapters.nats_pull import Pulled, Puller
 from fairlead.ports import Order
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fairlead.adapters.nats_connection import Inbox, NatsConnection, NoAnswer, Reply
+from fairlead.adapters.nats_connection import Inbox, NatsConnection
+from fairlead.adapters.nats_messages import NoAnswer, Reply
 
 GRACE_S = 2.0  # after its end a request counts as over, even if nobody says so
 _OVER = (404, 408)  # the ordinary ends of a request: nothing there, or its time is up

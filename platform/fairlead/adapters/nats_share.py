@@ -17,7 +17,8 @@ import structlog
 from msgspec import Struct
 
 from fairlead.adapters.nats_bodies import CommitBodies, Found
-from fairlead.adapters.nats_connection import ApiRefused, NatsConnection, NoAnswer, header_in
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_messages import ApiRefused, NoAnswer, header_in
 from fairlead.adapters.nats_pull import WRONG_PIN, Pulled, Puller
 from fairlead.domain.envelope import PARTITIONS, Kind
 from fairlead.domain.subjects import events_of_kinds, token

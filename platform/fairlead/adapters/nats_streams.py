@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from fairlead.adapters.nats_connection import ApiRefused, NatsConnection
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_messages import ApiRefused
 from fairlead.domain.subjects import events_root
 
 BLOBS = "BLOBS"
