@@ -145,6 +145,18 @@ class FoldTx(SqlTx, Protocol):
         """Count the tables anew and plan statements on them anew."""
 
 
+class SqlDatabase(Protocol):
+    """Transactions under one role. Each raises Unavailable when the database does not answer."""
+
+    def tenant(self, tenant_id: str) -> AbstractAsyncContextManager[SqlTx]: ...
+
+    def read(self, tenant_id: str) -> AbstractAsyncContextManager[SqlTx]:
+        """Changes nothing."""
+
+    def platform(self) -> AbstractAsyncContextManager[SqlTx]:
+        """For tables that belong to no tenant. Any other raises."""
+
+
 class SqlSession(Protocol):
     """One connection to the database. Raises Unavailable when it breaks; its locks are then already free."""
 

@@ -21,7 +21,12 @@ SELECT c.oid::regclass::text
             AND p.polroles = '{0}' AND p.polwithcheck IS NULL
             AND pg_get_expr(p.polqual, c.oid) = '(tenant_id = ( SELECT app_tenant() AS app_tenant))'))
 """
-_MORE_POLICIES = "SELECT polrelid::regclass::text, polname FROM pg_policy WHERE polname <> 'tenant_fence'"
+_MORE_POLICIES = """
+SELECT polrelid::regclass::text, polname, polcmd, polroles::regrole[]::text
+  FROM pg_policy
+ WHERE polname <> 'tenant_fence'
+ ORDER BY polname
+"""
 _KEYS_NOT_LED_BY_TENANT = """
 SELECT i.indexrelid::regclass::text
   FROM pg_index i
@@ -51,10 +56,15 @@ def two_tenants(database_urls: DatabaseUrls) -> None:
             connection.execute(_PARK, {"tenant": tenant, "sequence": sequence})
 
 
-def test_every_table_with_a_tenant_has_the_forced_fence_and_no_other_policy(database_urls: DatabaseUrls) -> None:
+def test_every_table_with_a_tenant_has_the_forced_fence_and_only_the_watch_sees_past_it(
+    database_urls: DatabaseUrls,
+) -> None:
     with psycopg.connect(database_urls.admin) as connection:
         assert connection.execute(_UNFENCED).fetchall() == []
-        assert connection.execute(_MORE_POLICIES).fetchall() == []
+        assert connection.execute(_MORE_POLICIES).fetchall() == [
+            ("open_work", "watch_postpones_all", "w", "{fairlead_engine}"),
+            ("open_work", "watch_sees_all", "r", "{fairlead_engine}"),
+        ]
 
 
 def test_the_catalogue_test_would_notice_a_table_without_a_fence(database_urls: DatabaseUrls) -> None:
@@ -116,6 +126,23 @@ def test_the_application_may_not_write_what_consumers_write(database_urls: Datab
         _refused(connection, _PARK, {"tenant": ALICE, "sequence": 9})
 
 
+def test_the_watch_sees_and_postpones_the_work_of_all_tenants_and_can_do_no_more(database_urls: DatabaseUrls) -> None:
+    add = "INSERT INTO open_work (tenant_id, run_id, look_at, stream_version) VALUES (%(tenant)s, 'run_1', now(), 1)"
+    with psycopg.connect(database_urls.engine) as connection:
+        for tenant in (ALICE, BOB):
+            connection.execute(_SET, {"tenant": tenant})
+            connection.execute(add, {"tenant": tenant})
+        _refused_within(connection, "UPDATE open_work SET tenant_id = 'tnt_alice'")
+        _refused_within(connection, add, {"tenant": ALICE})
+        assert connection.execute("DELETE FROM open_work").rowcount == 1, "Bob's own"
+        connection.commit()
+    with psycopg.connect(database_urls.engine) as connection:
+        assert connection.execute("SELECT tenant_id FROM open_work").fetchall() == [(ALICE,)]
+        assert connection.execute("UPDATE open_work SET look_at = now()").rowcount == 1
+    with psycopg.connect(database_urls.app) as connection:
+        _refused(connection, "SELECT tenant_id FROM open_work")
+
+
 def test_no_program_role_may_make_tables_or_see_tables_under_construction(database_urls: DatabaseUrls) -> None:
     for url in (database_urls.app, database_urls.engine):
         with psycopg.connect(url) as connection:
@@ -130,6 +157,11 @@ def test_every_table_raises_without_a_tenant(database_urls: DatabaseUrls) -> Non
         for (table,) in tables:
             insert = sql.SQL("INSERT INTO {} (tenant_id) VALUES ('tnt_alice')").format(sql.Identifier(table))
             _refused(connection, insert)
+
+
+def _refused_within(connection: psycopg.Connection[Any], statement: Any, params: dict[str, Any] | None = None) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+        connection.execute(statement, params)
 
 
 def _refused(connection: psycopg.Connection[Any], statement: Any, params: dict[str, Any] | None = None) -> None:

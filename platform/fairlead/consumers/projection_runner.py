@@ -76,9 +76,10 @@ class ProjectionRunner:
             self._log.follow(LogSequence(after), max_batch=MAX_CATCH_UP_BATCH) as batches,
         ):
             async for batch in batches:
+                if batch:
+                    await fold_or_park(session, members, batch)
                 if not batch or batch[-1].sequence >= await self._log.last_sequence() - NEAR:
                     return
-                await fold_or_park(session, members, batch)
 
 
 class Plans:

@@ -1,0 +1,235 @@
+"""The projection runner against a real PostgreSQL, following a log in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.positions import Positions, lag
+from fairlead.adapters.postgres import Database
+from fairlead.consumers import projection_runner, run_board, run_commits
+from fairlead.consumers.parking import parked_of
+from fairlead.consumers.projection import Projection, Superseded, fold, members_of
+from fairlead.consumers.projection_runner import ProjectionRunner
+from fairlead.consumers.replay import replay
+from fairlead.domain.envelope import Kind
+from fairlead.domain.errors import Unavailable
+from fairlead.domain.runs import events as e
+from fairlead.ports import AnyRecorded, SqlTx
+from tests.support.clock import T0, ManualClock
+from tests.support.database import DatabaseUrls
+from tests.support.histories import CODEC, Writer, a_run, five_steps, started
+
+ALICE, BOB = "tnt_alice", "tnt_bob"
+LONG_S = 20.0
+_BODIES = "SELECT run_id, sequence, body FROM run_commits ORDER BY sequence"
+_STATUSES = "SELECT status FROM run_board"
+
+
+class Fragile:
+    """run_commits with a fault that can be switched on and off."""
+
+    NAME = "run_commits"
+    KINDS: tuple[Kind, ...] = ("run", "approval")
+    TABLES = ("run_commits",)
+
+    def __init__(self, poison: int | None = None) -> None:
+        self.poison = poison
+
+    async def project(self, batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
+        await run_commits.project(batch, tx)
+        if any(recorded.sequence == self.poison for recorded in batch):
+            await tx.run("SELECT 1 / 0")
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog(CODEC)
+
+
+@pytest.fixture
+async def positions(app_database: Database) -> AsyncIterator[Positions]:
+    found = Positions(app_database)
+    listening = asyncio.create_task(found.run())
+    yield found
+    await _stopped(listening)
+
+
+async def test_rows_and_position_become_visible_together_and_each_tenant_sees_its_own(
+    log: MemoryLog, engine_database: Database, app_database: Database, positions: Positions
+) -> None:
+    writer = Writer(log)
+    for tenant in (ALICE, BOB):
+        for commit in five_steps(a_run(tenant, 1)):
+            last = await writer.append(a_run(tenant, 1), *commit)
+    async with _running(log, engine_database, run_board, run_commits):
+        assert await positions.reached(["run_board", "run_commits"], last, LONG_S)
+    async with app_database.read(ALICE) as tx:
+        bodies = await tx.rows(_BODIES, None, dict)
+        assert await tx.rows(_STATUSES, None, dict) == [{"status": "completed"}]
+    recorded = await log.read(a_run(ALICE, 1))
+    assert [row["body"].encode() for row in bodies] == [each.body for each in recorded]
+
+
+async def test_a_writer_reads_its_own_write(
+    log: MemoryLog, engine_database: Database, app_database: Database, positions: Positions
+) -> None:
+    writer = Writer(log)
+    async with _running(log, engine_database, run_board):
+        for number in range(5):
+            run = a_run(ALICE, number)
+            assert await positions.reached(["run_board"], await writer.append(run, started(run)), LONG_S)
+            async with app_database.read(ALICE) as tx:
+                assert len(await tx.rows(_STATUSES, None, dict)) == number + 1
+
+
+async def test_who_waits_for_what_does_not_come_is_told_so_in_time(positions: Positions) -> None:
+    assert not await positions.reached(["run_board"], 10**9, timeout_s=0.05)
+
+
+async def test_a_poison_commit_is_parked_with_what_follows_in_its_stream_and_the_others_go_on(
+    log: MemoryLog, engine_database: Database, app_database: Database, positions: Positions
+) -> None:
+    writer, sick, well = Writer(log), a_run(ALICE, 1), a_run(BOB, 2)
+    for commit in zip(five_steps(sick), five_steps(well), strict=True):
+        await writer.append(sick, *commit[0])
+        last = await writer.append(well, *commit[1])
+    fragile = Fragile(poison=3)
+    async with _running(log, engine_database, fragile, run_board):
+        assert await positions.reached(["run_commits", "run_board"], last, LONG_S)
+    async with engine_database.read(ALICE) as tx:
+        parked = await parked_of(tx, "run_commits", 1, 100)
+        folded = await tx.rows(_BODIES, None, dict)
+    assert [(each.sequence, each.error_class) for each in parked] == [
+        (3, "DivisionByZero"),
+        *[(sequence, "Held") for sequence in (5, 7, 9, 11)],
+    ]
+    assert [row["sequence"] for row in folded] == [1]
+    async with app_database.read(BOB) as tx:
+        assert len(await tx.rows(_BODIES, None, dict)) == 6
+        assert await tx.rows(_STATUSES, None, dict) == [{"status": "completed"}]
+
+
+async def test_parked_commits_are_folded_in_order_once_the_fault_is_mended(
+    log: MemoryLog, engine_database: Database, positions: Positions
+) -> None:
+    writer, run = Writer(log), a_run(ALICE, 1)
+    commits = list(five_steps(run))
+    fragile = Fragile(poison=2)
+    async with _running(log, engine_database, fragile):
+        for commit in commits[:4]:
+            last = await writer.append(run, *commit)
+        assert await positions.reached(["run_commits"], last, LONG_S)
+        fragile.poison = None
+        assert await replay(log, engine_database, fragile, run.tenant_id) == 3
+        assert await replay(log, engine_database, fragile, run.tenant_id) == 0
+        for commit in commits[4:]:
+            last = await writer.append(run, *commit)
+        assert await positions.reached(["run_commits"], last, LONG_S)
+    async with engine_database.read(ALICE) as tx:
+        assert [row["sequence"] for row in await tx.rows(_BODIES, None, dict)] == [1, 2, 3, 4, 5, 6]
+        assert await parked_of(tx, "run_commits", 1, 100) == []
+    assert [position.parked for position in await positions.all()] == [0]
+
+
+async def test_a_stale_process_changes_nothing(log: MemoryLog, engine_database: Database) -> None:
+    writer, run = Writer(log), a_run(ALICE, 1)
+    await writer.append(run, started(run))
+    [batch] = [await log.read(run)]
+    async with engine_database.session() as one, engine_database.session() as other:
+        leading = await members_of(one, [run_board], 0)
+        stale = await members_of(other, [run_board], 0)
+        await fold(one, leading, batch)
+        with pytest.raises(Superseded):
+            await fold(other, stale, batch)
+
+
+async def test_folding_a_commit_again_changes_no_row(log: MemoryLog, engine_database: Database) -> None:
+    writer, run = Writer(log), a_run(ALICE, 1)
+    for commit in five_steps(run):
+        await writer.append(run, *commit)
+    batch = await log.read(run)
+    rows = "SELECT * FROM run_board NATURAL JOIN (SELECT run_id, count(*) AS calls FROM tool_calls GROUP BY 1) AS c"
+    async with engine_database.tenant(ALICE) as tx:
+        await run_board.project(batch, tx)
+        once = await tx.rows(rows, None, dict)
+        await run_board.project(batch, tx)
+        await run_board.project(batch[2:4], tx)
+        assert await tx.rows(rows, None, dict) == once
+
+
+async def test_a_second_process_takes_over_when_the_first_dies(
+    log: MemoryLog, engine_database: Database, positions: Positions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection_runner, "LOCK_POLL_S", 0.01)
+    writer, run = Writer(log), a_run(ALICE, 1)
+    first = asyncio.create_task(ProjectionRunner(log, engine_database, [run_board]).run())
+    assert await positions.reached(["run_board"], await writer.append(run, started(run)), LONG_S)
+    async with _running(log, engine_database, run_board):
+        await _stopped(first)
+        last = await writer.append(run, e.RunPaused(reason="lunch"))
+        assert await positions.reached(["run_board"], last, LONG_S)
+
+
+async def test_a_cut_connection_is_made_again_and_nothing_is_lost(
+    log: MemoryLog, database: DatabaseUrls, engine_database: Database, positions: Positions
+) -> None:
+    writer, run = Writer(log), a_run(ALICE, 1)
+    async with _running(log, engine_database, run_board), Database(database.admin) as admin:
+        assert await positions.reached(["run_board"], await writer.append(run, started(run)), LONG_S)
+        async with admin.platform() as tx:
+            await tx.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'fairlead_engine'")
+        last = await writer.append(run, e.RunPaused(reason="lunch"))
+        assert await positions.reached(["run_board"], last, LONG_S)
+    with pytest.raises(Unavailable):
+        async with Database("postgresql://nobody@/none?host=/nowhere").platform() as tx:
+            await tx.run("SELECT 1")
+
+
+async def test_a_new_projection_catches_up_beside_the_others_and_joins_them(
+    log: MemoryLog, engine_database: Database, positions: Positions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection_runner, "NEAR", 10)
+    monkeypatch.setattr(projection_runner, "MAX_CATCH_UP_BATCH", 7)
+    writer = Writer(log)
+    for number in range(20):
+        for commit in five_steps(a_run(ALICE, number)):
+            last = await writer.append(a_run(ALICE, number), *commit)
+    async with _running(log, engine_database, run_board):
+        assert await positions.reached(["run_board"], last, LONG_S)
+    async with _running(log, engine_database, run_board, run_commits):
+        last = await writer.append(a_run(BOB, 1), started(a_run(BOB, 1)))
+        assert await positions.reached(["run_board", "run_commits"], last, LONG_S)
+
+
+async def test_lag_is_counted_in_commits_and_seconds(
+    log: MemoryLog, engine_database: Database, positions: Positions
+) -> None:
+    writer, run = Writer(log), a_run(ALICE, 1)
+    async with engine_database.session() as session:
+        await members_of(session, [run_board], 0)
+    await writer.append(run, started(run))
+    await writer.append(run, e.RunPaused(reason="lunch"))
+    clock = ManualClock()
+    [behind] = await lag(log, clock, positions)
+    assert (behind.name, behind.commits, behind.seconds) == ("run_board", 2, 0.0)
+    clock.forward(T0.replace(second=31) - T0)
+    [behind] = await lag(log, clock, positions)
+    assert behind.seconds == 30.0
+
+
+@asynccontextmanager
+async def _running(log: MemoryLog, database: Database, *projections: Projection) -> AsyncIterator[None]:
+    runner = asyncio.create_task(ProjectionRunner(log, database, projections).run())
+    try:
+        yield
+    finally:
+        await _stopped(runner)
+
+
+async def _stopped(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,0 +1,143 @@
+"""A projection is rebuilt from the log while writers and readers go on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.positions import Positions
+from fairlead.adapters.postgres import Database
+from fairlead.consumers import open_work, run_board
+from fairlead.consumers.parking import parked_of
+from fairlead.consumers.rebuild import RebuildRunning, rebuild
+from tests.integration.test_projections import ALICE, BOB, LONG_S, Fragile, _running, _stopped
+from tests.support.database import DatabaseUrls
+from tests.support.histories import CODEC, Writer, a_run, five_steps
+
+_SHAPE = """
+SELECT c.relname, c.relowner::regrole::text AS owner, c.relacl::text AS grants, c.reloptions,
+       c.relrowsecurity, c.relforcerowsecurity,
+       (SELECT array_agg(row(a.attname, a.atttypid, a.attnotnull, a.attcollation, a.attgenerated, a.attacl,
+                             pg_get_expr(d.adbin, d.adrelid))::text ORDER BY a.attnum)
+          FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+         WHERE a.attrelid = c.oid AND a.attnum > 0) AS columns,
+       (SELECT array_agg(pg_get_indexdef(i.indexrelid) ORDER BY i.indexrelid::regclass::text)
+          FROM pg_index i WHERE i.indrelid = c.oid) AS indexes,
+       (SELECT array_agg(row(k.conname, pg_get_constraintdef(k.oid))::text ORDER BY k.conname)
+          FROM pg_constraint k WHERE k.conrelid = c.oid) AS constraints,
+       (SELECT array_agg(row(p.polname, p.polcmd, p.polroles, pg_get_expr(p.polqual, p.polrelid))::text
+               ORDER BY p.polname)
+          FROM pg_policy p WHERE p.polrelid = c.oid) AS policies
+  FROM pg_class c
+ WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY (%(tables)s)
+ ORDER BY c.relname
+"""
+_OIDS = "SELECT oid::bigint AS oid FROM pg_class WHERE relname = ANY (%(tables)s) ORDER BY relname"
+_TABLES = {"tables": [*run_board.TABLES, *open_work.TABLES]}
+_RUNS = "SELECT count(*) AS runs FROM run_board"
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    return MemoryLog(CODEC)
+
+
+@pytest.fixture
+async def owner_database(database: DatabaseUrls) -> AsyncIterator[Database]:
+    async with Database(database.owner) as owner:
+        yield owner
+
+
+@pytest.fixture
+async def positions(app_database: Database) -> AsyncIterator[Positions]:
+    found = Positions(app_database)
+    listening = asyncio.create_task(found.run())
+    yield found
+    await _stopped(listening)
+
+
+async def test_new_tables_take_the_place_of_the_old_and_look_the_same_to_the_last_grant(
+    log: MemoryLog, database: DatabaseUrls, engine_database: Database, owner_database: Database, positions: Positions
+) -> None:
+    last = await _write_runs(Writer(log), ALICE, 5)
+    async with Database(database.admin) as admin:
+        async with admin.platform() as tx:
+            shape, oids = await tx.rows(_SHAPE, _TABLES, dict), await tx.rows(_OIDS, _TABLES, dict)
+        async with _running(log, engine_database, run_board, open_work):
+            assert await positions.reached(["run_board", "open_work"], last, LONG_S)
+            for projection in (run_board, open_work):
+                standing = await rebuild(log, owner_database, projection)
+                assert (standing.build, standing.sequence) == (2, last)
+        async with admin.platform() as tx:
+            assert await tx.rows(_SHAPE, _TABLES, dict) == shape
+            assert await tx.rows(_OIDS, _TABLES, dict) != oids
+
+
+async def test_writers_and_readers_go_on_and_nobody_sees_a_half_built_table(
+    log: MemoryLog, engine_database: Database, owner_database: Database, app_database: Database, positions: Positions
+) -> None:
+    writer = Writer(log)
+    last = await _write_runs(writer, ALICE, 40)
+    seen: list[int] = []
+    async with _running(log, engine_database, run_board):
+        assert await positions.reached(["run_board"], last, LONG_S)
+        rebuilding = asyncio.create_task(rebuild(log, owner_database, run_board))
+        number = 100
+        while not rebuilding.done():
+            number += 1
+            last = await _write_runs(writer, ALICE, 1, start=number)
+            async with app_database.read(ALICE) as tx:
+                [row] = await tx.rows(_RUNS, None, dict)
+            seen.append(row["runs"])
+        standing = await rebuilding
+        last = await _write_runs(writer, BOB, 1, start=number + 1)
+        assert await positions.reached(["run_board"], last, LONG_S)
+    assert standing.build == 2
+    assert seen == sorted(seen), "a reader never saw fewer runs than before"
+    assert seen[0] >= 40
+    async with app_database.read(ALICE) as tx:
+        assert await tx.rows(_RUNS, None, dict) == [{"runs": 40 + number - 100}]
+
+
+async def test_a_rebuild_after_the_fix_folds_what_had_been_parked(
+    log: MemoryLog, engine_database: Database, owner_database: Database, positions: Positions
+) -> None:
+    last = await _write_runs(Writer(log), ALICE, 1)
+    fragile = Fragile(poison=3)
+    async with _running(log, engine_database, fragile):
+        assert await positions.reached(["run_commits"], last, LONG_S)
+        fragile.poison = None
+        standing = await rebuild(log, owner_database, fragile)
+    assert standing.parked == 0
+    async with engine_database.read(ALICE) as tx:
+        assert len(await tx.rows("SELECT sequence FROM run_commits", None, dict)) == 6
+        assert await parked_of(tx, "run_commits", standing.build, 10) == []
+
+
+async def test_a_commit_that_cannot_be_folded_is_parked_by_a_rebuild_too(
+    log: MemoryLog, engine_database: Database, owner_database: Database, positions: Positions
+) -> None:
+    last = await _write_runs(Writer(log), ALICE, 1)
+    fragile = Fragile()
+    async with _running(log, engine_database, fragile):
+        assert await positions.reached(["run_commits"], last, LONG_S)
+        fragile.poison = last
+        standing = await rebuild(log, owner_database, fragile)
+    assert (standing.parked, standing.sequence) == (1, last)
+
+
+async def test_two_rebuilds_of_one_projection_do_not_run_at_once(log: MemoryLog, owner_database: Database) -> None:
+    async with owner_database.session() as session:
+        assert await session.try_lock("rebuild/run_board")
+        with pytest.raises(RebuildRunning):
+            await rebuild(log, owner_database, run_board)
+
+
+async def _write_runs(writer: Writer, tenant: str, count: int, start: int = 1) -> int:
+    last = 0
+    for number in range(start, start + count):
+        run = a_run(tenant, number)
+        for commit in five_steps(run):
+            last = await writer.append(run, *commit)
+    return last

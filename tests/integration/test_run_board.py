@@ -1,0 +1,189 @@
+"""What the board says of a run is what its history says, after every single commit."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fairlead_tenants.ids import PrincipalId
+
+from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.postgres import Database
+from fairlead.adapters.quiet_runs import QuietRuns
+from fairlead.consumers import open_work, run_board
+from fairlead.domain.ids import QuestionId, RunId
+from fairlead.domain.runs import events as e
+from fairlead.domain.runs.states import NotStarted, fold
+from fairlead.domain.runs.status import status_of
+from tests.support.clock import T0
+from tests.support.histories import (
+    CODEC,
+    Writer,
+    a_run,
+    approval_of,
+    call_of,
+    completed,
+    dispatched,
+    five_steps,
+    requested,
+    started,
+)
+
+ALICE = "tnt_alice"
+RUN = a_run(ALICE, 1)
+LATER = T0 + timedelta(hours=1)
+_BOARD = """
+SELECT status, outcome, reason_code, reason, tool_calls, stream_version, parent_run_id, paused_reason, started_by
+  FROM run_board WHERE run_id = %(run)s
+"""
+_CALLS = "SELECT call_id, status, attempt, error_class, error_code, output FROM tool_calls ORDER BY call_id"
+
+_ASKED = e.ToolCallApprovalRequested(
+    call_id=call_of(RUN, 1),
+    approval_id=approval_of(RUN, 2),
+    digest="d",
+    count=1,
+    roles=("reviewer",),
+    deadline_at=LATER,
+)
+_JUDGED = e.ToolCallJudged(call_id=call_of(RUN, 1), verdict="require_approval", rule_id="r2", policy_version="p1")
+_APPROVED = e.ToolCallApproved(
+    call_id=call_of(RUN, 1),
+    approval_id=approval_of(RUN, 2),
+    approved_by=(PrincipalId("prn_ann"),),
+    fingerprint="f",
+)
+_VOIDED = e.ToolCallApprovalVoided(call_id=call_of(RUN, 1), approval_id=approval_of(RUN, 2), reason="moved")
+_DISPATCHED = e.ToolCallDispatched(call_id=call_of(RUN, 1), attempt=1)
+_QUESTION = e.QuestionAsked(
+    question_id=QuestionId("qst_1"),
+    purpose="step",
+    question="Which\x00 account?",
+    step="ask",
+    schema={"type": "string"},
+)
+_FAILED = e.ToolCallFailed(
+    call_id=call_of(RUN, 1),
+    attempt=1,
+    error_class="transient",
+    code="http_503",
+    message="try \x00 later",
+    latency_us=5,
+    worker="w1",
+    retry_at=LATER,
+)
+_UNKNOWN = e.ToolCallOutcomeUnknown(
+    call_id=call_of(RUN, 1), attempt=1, message="no answer", question_id=QuestionId("qst_9")
+)
+_DENIED = e.ToolCallDenied(call_id=call_of(RUN, 1), by="approval", rule_id="r2", reason="no")
+_ENDINGS = (
+    e.RunFailed(code="step_failed", message="it broke"),
+    e.RunImpossible(reason="no such account"),
+    e.RunCancelled(reason="a mistake"),
+    e.RunCapped(limit="tool_calls", used=15, allowed=15),
+    e.RunExpired(deadline_at=LATER),
+)
+
+
+def _signal(name: str, number: int) -> e.SignalReceived:
+    return e.SignalReceived(signal_id=f"sig_{number}", name=name, payload={})
+
+
+def _histories() -> Iterator[Any]:
+    beginning = (started(RUN), requested(RUN, 1))
+    work = (*beginning, *dispatched(RUN, 1))
+    yield pytest.param(list(five_steps(RUN)), id="five calls")
+    approval: list[tuple[Any, ...]] = [(*beginning, _JUDGED, _ASKED)]
+    yield pytest.param([*approval, (_APPROVED, _DISPATCHED), (completed(RUN, 1),)], id="approved")
+    yield pytest.param([*approval, (_DENIED,), (e.RunFailed(code="denied", message="no"),)], id="denied")
+    again = [*approval, (_APPROVED, _DISPATCHED), (_VOIDED, _JUDGED, _ASKED), (_APPROVED, _DISPATCHED)]
+    yield pytest.param(again, id="approved, voided, approved again")
+    answered = e.QuestionAnswered(question_id=QuestionId("qst_1"), answer="b", answered_by=PrincipalId("prn_ann"))
+    yield pytest.param([(started(RUN), _QUESTION), (answered,)], id="asked and answered")
+    yield pytest.param([(*work, _QUESTION), (completed(RUN, 1),), (answered,)], id="asked beside work")
+    expired = e.QuestionExpired(question_id=QuestionId("qst_1"))
+    yield pytest.param([(started(RUN), _QUESTION), (expired,)], id="asked in vain")
+    waits = e.SignalAwaited(step="go", name="paid", deadline_at=LATER)
+    yield pytest.param([(started(RUN), waits), (_signal("other", 1),), (_signal("paid", 2),)], id="signal")
+    early = [(started(RUN), e.TimeAwaited(step="nap", due_at=LATER)), (_signal("paid", 1),), (_signal("paid", 2),)]
+    twice = [(waits,), (e.SignalAwaited(step="go2", name="paid"),), (e.SignalAwaited(step="go3", name="paid"),)]
+    yield pytest.param([*early, *twice, (e.TimeElapsed(step="nap"),)], id="early signals are used up one by one")
+    yield pytest.param([(started(RUN), waits), (e.SignalTimedOut(step="go"),)], id="signal missed")
+    yield pytest.param([work, (_FAILED,), (e.ToolCallDispatched(call_id=call_of(RUN, 1), attempt=2),)], id="retried")
+    asks = e.QuestionAsked(question_id=QuestionId("qst_9"), purpose="outcome", question="Happened?", step="s1")
+    retried = e.StepRepaired(step="s1", repair="retried", reason="checked")
+    redone = [work, (_UNKNOWN, asks), (retried, e.ToolCallDispatched(call_id=call_of(RUN, 1), attempt=2))]
+    yield pytest.param(redone, id="outcome unknown, retried by an operator")
+    released = e.ToolCallReleased(call_id=call_of(RUN, 1), reason="not needed")
+    skipped = e.StepRepaired(step="s1", repair="skipped", reason="not needed")
+    yield pytest.param([work, (_FAILED,), (released, skipped)], id="skipped")
+    paused = [work, (e.RunPaused(reason="lunch"),), (completed(RUN, 1),), (e.RunResumed(reason="back"),)]
+    yield pytest.param(paused, id="paused")
+    for ending in _ENDINGS:
+        yield pytest.param([work, (ending,), (completed(RUN, 1),)], id=type(ending).__name__)
+    fork = e.RunForked(
+        run_id=RunId(RUN.id),
+        parent_run_id=RunId("run_parent"),
+        parent_version=4,
+        inherited=work,
+        reason="try again",
+        started_at=T0,
+        deadline_at=LATER,
+    )
+    yield pytest.param([(fork,), (requested(RUN, 2), *dispatched(RUN, 2)), (completed(RUN, 2),)], id="forked")
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["commit by commit", "in one batch"])
+@pytest.mark.parametrize("history", list(_histories()))
+async def test_the_board_agrees_with_the_history(
+    engine_database: Database, history: list[tuple[Any, ...]], together: bool
+) -> None:
+    log = MemoryLog(CODEC)
+    writer = Writer(log)
+    for commit in history:
+        await writer.append(RUN, *commit)
+    recorded = await log.read(RUN)
+    state: Any = NotStarted()
+    async with engine_database.tenant(ALICE) as tx:
+        for batch in [recorded] if together else [[each] for each in recorded]:
+            await run_board.project(batch, tx)
+            state = fold(state, [event for each in batch for event in each.commit.events])
+            board = await tx.row(_BOARD, {"run": RUN.id}, dict)
+            assert board is not None
+            assert board["status"] == status_of(state)
+            assert board["stream_version"] == batch[-1].commit.last_version
+            used = state.tool_calls_used if hasattr(state, "tool_calls_used") else state.last.tool_calls_used
+            assert board["tool_calls"] == used
+
+
+async def test_calls_keep_what_was_said_of_them_last(engine_database: Database) -> None:
+    log = MemoryLog(CODEC)
+    writer = Writer(log)
+    await writer.append(RUN, started(RUN), requested(RUN, 1), *dispatched(RUN, 1))
+    await writer.append(RUN, _FAILED)
+    await writer.append(RUN, e.ToolCallDispatched(call_id=call_of(RUN, 1), attempt=2))
+    async with engine_database.tenant(ALICE) as tx:
+        for recorded in await log.read(RUN):
+            await run_board.project([recorded], tx)
+        [call] = await tx.rows(_CALLS, None, dict)
+    assert (call["status"], call["attempt"], call["error_code"], call["output"]) == ("dispatched", 2, "http_503", None)
+
+
+async def test_the_watch_is_given_runs_under_way_and_never_one_that_ended(engine_database: Database) -> None:
+    log, runs = MemoryLog(CODEC), QuietRuns(engine_database)
+    writer = Writer(log)
+    other = a_run("tnt_bob", 2)
+    await writer.append(RUN, started(RUN), requested(RUN, 1), *dispatched(RUN, 1))
+    await writer.append(RUN, e.RunCancelled(reason="a mistake"))
+    await writer.append(RUN, completed(RUN, 1))
+    await writer.append(other, started(other))
+    for stream in (RUN, other):
+        async with engine_database.tenant(stream.tenant_id) as tx:
+            for recorded in await log.read(stream):
+                await open_work.project([recorded], tx)
+    soon = T0 + timedelta(seconds=4) + open_work.FIRST_LOOK
+    assert await runs.due(soon - timedelta(seconds=1), 10) == []
+    assert await runs.due(soon, 10) == [(other.tenant_id, other.id)]
+    await runs.look_again([(other.tenant_id, RunId(other.id), LATER)])
+    assert await runs.due(soon, 10) == []
+    assert await runs.due(LATER, 10) == [(other.tenant_id, other.id)]
