@@ -75,6 +75,15 @@ class Within(Struct, frozen=True, kw_only=True):
     workspaces: tuple[WorkspaceId, ...] | None
     environment: EnvironmentId | None
 
+    def holds(self, workspace_id: WorkspaceId, environment_id: EnvironmentId) -> bool:
+        return (self.workspaces is None or workspace_id in self.workspaces) and (
+            self.environment is None or self.environment == environment_id
+        )
+
+    def as_params(self) -> dict[str, Any]:
+        workspaces = None if self.workspaces is None else list(self.workspaces)
+        return {"workspaces": workspaces, "environment": self.environment}
+
 
 class _At(Struct, frozen=True):
     at: datetime

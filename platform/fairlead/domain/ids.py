@@ -16,3 +16,8 @@ PREFIX_OF_KIND = {"run": "run_", "approval": "apr_", "workflow": "wfl_", "tenant
 def child_id(prefix: str, parent_id: str, number: int) -> str:
     """`child_id("tcl", "run_x", 3)` is `tcl_x-3`: unique, ordered, and known without asking."""
     return f"{prefix}_{parent_id.partition('_')[2]}-{number}"
+
+
+def parent_id(prefix: str, child: str) -> str:
+    """`parent_id("run", "tcl_x-3")` is `run_x`: whose child it is is part of its name."""
+    return f"{prefix}_{child.partition('_')[2].rpartition('-')[0]}"

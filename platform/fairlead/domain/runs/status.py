@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from fairlead.domain.runs import events as e
 from fairlead.domain.runs.obligations import Awaiting, awaiting
 from fairlead.domain.runs.states import Active, Ended, RunState
 
@@ -41,3 +42,20 @@ def status_of(state: RunState) -> RunStatus:
         case _:
             assert isinstance(state, Active), "a run that has not started has no status"
             return "paused"
+
+
+def said_of(ending: e.RunEnding) -> tuple[str, str | None]:
+    """The public reason code of an end, and what was said of it."""
+    match ending:
+        case e.RunFailed(code=code, message=message):
+            return code, message
+        case e.RunImpossible(reason=reason):
+            return "impossible", reason
+        case e.RunCancelled(reason=reason):
+            return "cancelled", reason
+        case e.RunCapped(limit=limit, used=used, allowed=allowed):
+            return f"limit_{limit}", f"{used} of {allowed} used"
+        case e.RunExpired():
+            return "deadline", None
+        case e.RunCompleted():
+            return "completed", None
