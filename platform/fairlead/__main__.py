@@ -8,31 +8,53 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
 import rich_click as click
 
 from fairlead.cli.client import client
+from fairlead.cli.exits import Exit
+from fairlead.cli.failures import of_error
+from fairlead.cli.output import FORMATS, Column, Format, Printer, View, console
 from fairlead.domain.errors import FairleadError
 from fairlead.logs import configure
 from fairlead.settings import Settings, from_environment
 
 ROLES = ("api", "engine", "worker")
-FAILED = 1
+LOGS = "logs"  # within the data directory
+
+T = TypeVar("T")
+
+_FINDING = View(
+    identity="name",
+    columns=(
+        Column("LOOKED AT", "name"),
+        Column("", "status"),
+        Column("FOUND", "detail"),
+        Column("TO MEND IT", "mend"),
+    ),
+)
+_TENANT = View(
+    identity="tenant_id",
+    columns=(Column("TENANT", "tenant_id"), Column("NAME", "name"), Column("CREATED", "created_at")),
+)
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fairlead", message="fairlead %(version)s")
 def main() -> None:
     """Fairlead: the control plane for agents that act on real systems."""
 
 
-main.add_command(client)
+for _command in client.commands.values():
+    main.add_command(_command)
 
 
-def _settings() -> Settings:
-    settings = from_environment(os.environ)
-    configure(settings.log_level)
+def _settings(log_level: str | None = None) -> Settings:
+    with _failing_well():
+        settings = from_environment(os.environ)
+    configure(log_level or settings.log_level)
     return settings
 
 
@@ -47,12 +69,117 @@ def serve(roles: tuple[str, ...], until_input_ends: bool) -> None:
 
 
 @main.command()
-@click.option("--workers", default=2, show_default=True, help="Worker processes.")
-def dev(workers: int) -> None:
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Worker processes.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the logs of all processes here instead of in files.")
+def dev(workers: int, verbose: bool) -> None:
     """Everything in one command: engines of our own, API, engine and workers, data under `.fairlead/`."""
     from fairlead.running import develop
 
-    _run(develop(_settings(), os.environ, workers))
+    settings = _settings(None if verbose else "warning")
+    logs = None if verbose else settings.data_dir / LOGS
+    _run(develop(settings, os.environ, workers, _announce, logs))
+
+
+def _announce(ready: Any) -> None:
+    """The one thing that `fairlead dev` says when all is well."""
+    lines = [
+        f"Fairlead is ready at {ready.url}",
+        f"  key    in {ready.key_file}; commands in this directory find it by themselves",
+        "  try    fairlead whoami",
+        f"  logs   in {ready.logs}" if ready.logs else "  logs   here",
+        "  stop   with Ctrl-C; the data stays",
+    ]
+    click.echo("\n".join(lines))
+
+
+@main.command()
+@click.option("--pre-only", is_flag=True, help="Leave out what the previous version cannot live with.")
+def migrate(pre_only: bool) -> None:
+    """Bring the database's tables up to date. Safe to run twice and at once."""
+    from fairlead import operating
+
+    applied = _answer(operating.migrate(_settings("warning"), include_post=not pre_only))
+    click.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="Every projection, one after the other.")
+def rebuild(names: tuple[str, ...], everything: bool) -> None:
+    """Make read models anew from the log while readers and writers go on."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from fairlead import operating
+
+    if bool(names) == everything:
+        raise click.UsageError("name projections, or give --all")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True)) as progress:
+        tasks = {}
+
+        def show(name: str, done: int, goal: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=goal)
+            progress.update(tasks[name], completed=done, total=goal)
+
+        _answer(operating.rebuild_projections(_settings("warning"), os.environ, names, show))
+    click.echo("\n".join(f"rebuilt {name}" for name in tasks))
+
+
+@main.command()
+@click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--strict", is_flag=True, help="Warnings count as failures.")
+def doctor(output: Format, strict: bool) -> None:
+    """Look over engines, roles, fences, clocks and disk; say how to mend what is amiss.
+
+    Ends with 0 when nothing fails, else with 1.
+    """
+    import msgspec
+
+    from fairlead import operating
+
+    findings = _answer(operating.examine(_settings("warning")))
+    Printer(output).many(msgspec.to_builtins(findings), _FINDING)
+    wrong = {"fail", "warn"} if strict else {"fail"}
+    if any(finding.status in wrong for finding in findings):
+        raise SystemExit(Exit.FAILED)
+
+
+@main.group()
+def tenant() -> None:
+    """Tenants of this installation."""
+
+
+@tenant.command("create")
+@click.argument("name")
+@click.option("--owner-email", required=True, help="E-mail address of the first owner.")
+@click.option("--owner-name", help="Name of the first owner; else the e-mail address.")
+@click.option("-o", "--output", type=click.Choice(("table", "json", "yaml")), default="table", show_default=True)
+def create_tenant(name: str, owner_email: str, owner_name: str | None, output: Format) -> None:
+    """Create a tenant with its first owner, and print that owner's key: once, it is kept nowhere."""
+    import msgspec
+
+    from fairlead import operating
+
+    made = _answer(
+        operating.create_tenant(_settings("warning"), os.environ, name, owner_email, owner_name or owner_email)
+    )
+    body = {**msgspec.to_builtins(made.founded), "key": made.key}
+    Printer(output).one(body, View(identity="tenant_id", columns=[Column(field, field) for field in body]))
+    if output == "table":
+        click.echo("The key is shown this once. `fairlead login` saves it where commands find it.", err=True)
+
+
+@tenant.command("list")
+@click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)
+def list_tenants(output: Format) -> None:
+    """List the tenants of this installation."""
+    import msgspec
+
+    from fairlead import operating
+
+    rows = _answer(operating.list_tenants(_settings("warning"), os.environ))
+    Printer(output).many(msgspec.to_builtins(rows), _TENANT)
 
 
 def _run(work: Coroutine[Any, Any, None], until_input_ends: bool = False) -> None:
@@ -68,10 +195,32 @@ def _run(work: Coroutine[Any, Any, None], until_input_ends: bool = False) -> Non
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    try:
+    with _failing_well():
         uvloop.run(stoppable())
+
+
+def _answer(work: Coroutine[Any, Any, T]) -> T:
+    with _failing_well():
+        try:
+            return asyncio.run(work)
+        except KeyboardInterrupt:
+            raise SystemExit(Exit.INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _failing_well() -> Iterator[None]:
+    """What we raise on purpose becomes a message and an exit code, also out of a group of tasks."""
+    try:
+        yield
     except FairleadError as error:
-        raise click.ClickException(str(error)) from error
+        raise of_error(error) from error
+    except ExceptionGroup as group:
+        only: BaseException = group
+        while isinstance(only, ExceptionGroup) and len(only.exceptions) == 1:
+            only = only.exceptions[0]
+        if not isinstance(only, FairleadError):
+            raise
+        raise of_error(only) from group
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ async def core(settings: Settings, environment: Mapping[str, str], name: str) ->
     """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
     assert settings.nats_url is not None, "the caller has seen to the engines"
     connection = await NatsConnection.open(
-        settings.nats_url, name=f"fairlead-{name}", credentials=settings.nats_credentials_file, tls=_tls(settings)
+        settings.nats_url, name=f"fairlead-{name}", credentials=settings.nats_credentials_file, tls=nats_tls(settings)
     )
     try:
         await ensure_streams(connection, replicas=settings.nats_replicas)
@@ -138,6 +138,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=run_decisions.decide,
             rules=rulebook.of_command,
             finished=lambda state: isinstance(state, run_states.Ended),
+            smaller=run_decisions.smaller,
         ),
     }
 
@@ -190,7 +191,7 @@ def tool_worker(core: Core, lane: str) -> ToolWorker:
     )
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
+def nats_tls(settings: Settings) -> ssl.SSLContext | None:
     if settings.nats_ca_file is None and settings.nats_cert_file is None:
         return None
     context = ssl.create_default_context(cafile=settings.nats_ca_file)

@@ -1,4 +1,4 @@
-"""Commands that are clients of the REST API."""
+"""Commands that are clients of the REST API, as one group that the program's own group takes over."""
 
 import rich_click as click
 

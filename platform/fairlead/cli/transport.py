@@ -1,0 +1,180 @@
+"""Speaks to the REST API: one connection, the key in a header, repeats what may be repeated.
+
+Every write carries an idempotency key, so that a write whose answer was lost is sent again and happens once. The
+position of the last write goes with later reads, so that a command sees what it did.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+from msgspec import Struct
+from uuid_utils.compat import uuid7
+
+from fairlead.cli.exits import Exit
+from fairlead.cli.failures import Failure, of_answer
+from fairlead.cli.targets import Target, is_loopback
+
+MAX_ATTEMPTS = 5
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 5.0  # a server that asks for more is reported instead
+PAGE = 100
+_POSITION = "Fairlead-Position"
+_LATER = frozenset({429, 502, 503, 504})
+_TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
+_QUIET_STREAM = httpx2.Timeout(60.0, connect=5.0)  # a stream that says nothing this long has lost its server
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Params = Mapping[str, str | int | bool | None]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """`body` is None where there was none."""
+
+    body: Any
+    etag: str | None = None
+    location: str | None = None
+
+
+class Api:
+    """`sleep` is a parameter so that tests need not wait."""
+
+    def __init__(self, target: Target, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.target = target
+        self._sleep = sleep
+        self._position: str | None = None
+        self._client = httpx2.Client(
+            base_url=target.url,
+            headers={"Authorization": f"Bearer {target.key}", "User-Agent": f"fairlead-cli/{version('fairlead')}"},
+            timeout=_TIMEOUT,
+            follow_redirects=False,  # the key goes where it was meant to go
+            trust_env=not is_loopback(urlsplit(target.url).hostname or ""),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, params: Params | None = None) -> Answer:
+        """Raises Failure, as all methods here do."""
+        return self._ask("GET", path, params=params)
+
+    def post(self, path: str, body: Any = None, *, idempotency_key: str | None = None) -> Answer:
+        return self._ask("POST", path, body=body, headers={"Idempotency-Key": idempotency_key or str(uuid7())})
+
+    def pages(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Any]:
+        """Items of a list, page by page, up to `limit`; None is all."""
+        left, cursor = limit, None
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = self.get(path, {**(params or {}), "limit": size, "cursor": cursor}).body
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
+            left = None if left is None else left - len(page["items"])
+
+    @contextmanager
+    def stream(
+        self, path: str, params: Params | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx2.Response]:
+        """An answer that is read as it comes. The caller decides about repeating it."""
+        sent = {**self._later_headers(), **(headers or {})}
+        with (
+            translated(self.target.url),
+            self._client.stream("GET", path, params=_given(params), headers=sent, timeout=_QUIET_STREAM) as response,
+        ):
+            if not response.is_success:
+                raise of_answer(response.status_code, response.read())
+            yield response
+
+    def _ask(
+        self,
+        method: Method,
+        path: str,
+        *,
+        params: Params | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        sent = {**self._later_headers(), **(headers or {})}
+        content = None if body is None else msgspec.json.encode(body)
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        request = self._client.build_request(method, path, params=_given(params), content=content, headers=sent)
+        response = self._answered(request)
+        if not response.is_success:
+            raise of_answer(response.status_code, response.content)
+        self._position = response.headers.get(_POSITION, self._position)
+        return Answer(
+            body=_decoded(response), etag=response.headers.get("ETag"), location=response.headers.get("Location")
+        )
+
+    def _answered(self, request: httpx2.Request) -> httpx2.Response:
+        """The first answer that is not "later". Safe to repeat: reads, and writes with an idempotency key."""
+        for attempt in range(1, MAX_ATTEMPTS):
+            try:
+                response = self._client.send(request)
+            except httpx2.TransportError:
+                self._sleep(_pause_s(attempt))
+            else:
+                if (pause_s := _asked_pause_s(response, attempt)) is None:
+                    return response
+                self._sleep(pause_s)
+        with translated(self.target.url):
+            return self._client.send(request)
+
+    def _later_headers(self) -> dict[str, str]:
+        return {} if self._position is None else {_POSITION: self._position}
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx2.TransportError as error:
+        raise _unreachable(url, error) from error
+
+
+def _unreachable(url: str, error: httpx2.TransportError) -> Failure:
+    details = (f"{type(error).__name__}: {error}", "is it running, and is the address right?")
+    return Failure(f"{url} does not answer", Exit.UNAVAILABLE, details=details)
+
+
+def _asked_pause_s(response: httpx2.Response, attempt: int) -> float | None:
+    """How long to wait before asking again; None when the answer stands."""
+    if response.status_code not in _LATER:
+        return None
+    asked = response.headers.get("Retry-After", "")
+    pause_s = float(asked) if asked.isdecimal() else _pause_s(attempt)
+    return pause_s if pause_s <= LONGEST_PAUSE_S else None
+
+
+def _pause_s(attempt: int) -> float:
+    longest: float = FIRST_PAUSE_S * 2**attempt
+    return random.uniform(longest / 2, longest)  # noqa: S311  # spreads callers, guards nothing
+
+
+def _given(params: Params | None) -> dict[str, str | int]:
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in (params or {}).items()
+        if value is not None
+    }
+
+
+def _decoded(response: httpx2.Response) -> Any:
+    if not response.content:
+        return None
+    try:
+        return msgspec.json.decode(response.content)
+    except msgspec.DecodeError as error:
+        raise Failure("the server's answer is not JSON: is the address that of a Fairlead server?") from error

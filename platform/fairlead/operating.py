@@ -1,0 +1,204 @@
+"""What the operator of an installation does from a shell, on the engines themselves: no API, no tenant's permission."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from fairlead_tenants.ids import TenantId
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fairlead import app
+from fairlead.adapters import doctor
+from fairlead.adapters import migrations as migration
+from fairlead.adapters.api_keys import ApiKeys
+from fairlead.adapters.dev_file import read_dev_file
+from fairlead.adapters.embedded.faults import DataDirectoryInUse
+from fairlead.adapters.engines import Embedded, EngineUrls
+from fairlead.adapters.pepper import pepper
+from fairlead.adapters.postgres import Database
+from fairlead.adapters.rebuild_progress import rebuilt_up_to
+from fairlead.consumers.projection import Projection
+from fairlead.consumers.rebuild import rebuild
+from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.errors import FairleadError, NotFound, Rejected
+from fairlead.domain.instant import Instant
+from fairlead.domain.tenants.events import TenantCreated
+from fairlead.handling.founding import Founded, Founder
+from fairlead.ports import Log
+from fairlead.settings import Settings
+
+PROGRESS_EVERY_S = 0.1
+
+Progress = Callable[[str, int, int], None]  # a projection's name, how far, of how many
+
+
+class OwnerUrlNeeded(Rejected):
+    """Only the role that owns the tables may change them."""
+
+    code = "owner_url_needed"
+
+
+class NewTenant(Struct, frozen=True, kw_only=True):
+    """`key` is shown once and kept nowhere."""
+
+    founded: Founded
+    key: str
+
+    def __repr__(self) -> str:
+        return f"NewTenant({self.founded!r})"
+
+
+class TenantRow(Struct, frozen=True, kw_only=True):
+    tenant_id: TenantId
+    name: str
+    created_at: Instant
+
+
+@asynccontextmanager
+async def on_engines(settings: Settings) -> AsyncIterator[Settings]:
+    """The same settings with engines that run: those that are named, those of `fairlead dev`, or our own meanwhile.
+
+    Raises DataDirectoryInUse when something else than `fairlead dev` has them, and what starting them raises.
+    """
+    if not settings.embedded:
+        yield settings
+        return
+    engines = Embedded(settings.data_dir)
+    running = await _started(engines, settings)
+    try:
+        yield with_engines(settings, running or engines.urls)
+    finally:
+        await engines.stop()
+
+
+def with_engines(settings: Settings, urls: EngineUrls) -> Settings:
+    """The same settings, with these engines named."""
+    return replace(
+        settings,
+        database_url=urls.database_app,
+        database_engine_url=urls.database_engine,
+        database_owner_url=urls.database_owner,
+        nats_url=urls.nats,
+    )
+
+
+def urls_of(settings: Settings) -> EngineUrls:
+    """Of settings that name engines; the owner's address is empty where it is not given."""
+    assert settings.database_url is not None, "the caller has seen to the engines"
+    assert settings.database_engine_url is not None, "engines are named completely or not at all"
+    assert settings.nats_url is not None, "engines are named completely or not at all"
+    return EngineUrls(
+        database_app=settings.database_url,
+        database_owner=settings.database_owner_url or "",
+        database_engine=settings.database_engine_url,
+        nats=settings.nats_url,
+    )
+
+
+async def _started(engines: Embedded, settings: Settings) -> EngineUrls | None:
+    """None when the engines are ours now, else the addresses of the ones that run already."""
+    try:
+        await engines.start()
+    except DataDirectoryInUse:
+        if (instance := read_dev_file(settings.data_dir)) is None:
+            raise
+        return instance.engines
+    return None
+
+
+async def migrate(settings: Settings, include_post: bool) -> list[str]:
+    """Names of what was applied."""
+    async with on_engines(settings) as engines:
+        return await asyncio.to_thread(migration.migrate, _owner_url(engines), include_post=include_post)
+
+
+async def examine(settings: Settings) -> list[doctor.Finding]:
+    """Never raises for what it finds, also when engines of our own do not start."""
+    try:
+        async with on_engines(settings) as engines:
+            urls = urls_of(engines)
+            return await doctor.examine(
+                database_app=urls.database_app,
+                database_engine=urls.database_engine,
+                nats=urls.nats,
+                data_dir=engines.data_dir,
+                nats_credentials=engines.nats_credentials_file,
+                nats_tls=app.nats_tls(engines),
+            )
+    except FairleadError as error:
+        return [doctor.Finding(name="engines", status="fail", detail=str(error), mend="see the engine's log")]
+
+
+async def create_tenant(
+    settings: Settings, environment: Mapping[str, str], name: str, owner_email: str, owner_name: str
+) -> NewTenant:
+    """Raises Invalid."""
+    async with on_engines(settings) as engines, app.core(engines, environment, "tenant") as core:
+        founder = Founder(core.handler, core.ids, core.clock)
+        founded = await founder.found(name, owner_email, owner_name)
+        keys = ApiKeys(pepper(settings.pepper_file, settings.data_dir))
+        return NewTenant(founded=founded, key=(await founder.issue_owner_key(founded, keys.new)).text)
+
+
+async def list_tenants(settings: Settings, environment: Mapping[str, str]) -> list[TenantRow]:
+    """From the log, oldest first: no table may be read for all tenants at once."""
+    async with on_engines(settings) as engines, app.core(engines, environment, "tenant") as core:
+        return [row async for row in _tenants(core.log)]
+
+
+async def _tenants(log: Log) -> AsyncIterator[TenantRow]:
+    async with log.follow(LogSequence(0), kinds=("tenant",)) as batches:
+        async for batch in batches:
+            if not batch:
+                return
+            for commit in (recorded.commit for recorded in batch):
+                for event in commit.events:
+                    if isinstance(event, TenantCreated):
+                        yield TenantRow(tenant_id=event.tenant_id, name=event.name, created_at=commit.at)
+
+
+async def rebuild_projections(
+    settings: Settings, environment: Mapping[str, str], names: Sequence[str], progress: Progress
+) -> None:
+    """One after the other; no name is all of them. Raises NotFound, RebuildRunning, OwnerUrlNeeded."""
+    chosen = _projections(names)
+    async with (
+        on_engines(settings) as engines,
+        app.core(engines, environment, "rebuild") as core,
+        Database(_owner_url(engines), max_connections=2) as owner,
+    ):
+        for projection in chosen:
+            await _rebuild(core.log, owner, projection, progress)
+
+
+def _projections(names: Sequence[str]) -> list[Projection]:
+    known = {projection.NAME: projection for projection in app.PROJECTIONS}
+    for name in names:
+        if name not in known:
+            raise NotFound(f"there is no projection {name}; there are {', '.join(known)}")
+    return [known[name] for name in names or known]
+
+
+async def _rebuild(log: Log, owner: Database, projection: Projection, progress: Progress) -> None:
+    goal = int(await log.last_sequence())
+    watching = asyncio.create_task(_watch(owner, projection.NAME, goal, progress))
+    try:
+        standing = await rebuild(log, owner, projection)
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+    progress(projection.NAME, max(goal, standing.sequence), max(goal, standing.sequence))
+
+
+async def _watch(owner: Database, name: str, goal: int, progress: Progress) -> None:
+    while True:
+        progress(name, min(await rebuilt_up_to(owner, name), goal), goal)
+        await asyncio.sleep(PROGRESS_EVERY_S)
+
+
+def _owner_url(settings: Settings) -> str:
+    if settings.database_owner_url is None:
+        raise OwnerUrlNeeded("set FAIRLEAD_DATABASE_OWNER_URL: only the owner of the tables may change them")
+    return settings.database_owner_url
