@@ -76,6 +76,7 @@ def one_of_each() -> list[CommitRow]:
         parent_run_id=RunId(A_RUN.id),
         parent_version=2,
         inherited=(first, requested(A_RUN, 1)),
+        forked_by=PrincipalId("prn_bo"),
         reason="again",
         started_at=T0,
         deadline_at=T0,

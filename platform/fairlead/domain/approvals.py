@@ -13,6 +13,7 @@ from fairlead.domain.envelope import Event
 from fairlead.domain.errors import Denied, NotFound, Rejected
 from fairlead.domain.ids import CallId, RunId
 from fairlead.domain.instant import Instant
+from fairlead.domain.redaction import redact_text
 
 MAX_COMMENT = 2_000
 
@@ -184,9 +185,7 @@ def decide(command: ApprovalCommand, state: ApprovalState) -> list[ApprovalEvent
         case DenyApproval() as c, Pending(asked=asked) as pending:
             _check_signer(c, asked)
             return _expired(pending, c.now) or [
-                ApprovalDenied(
-                    run_id=asked.run_id, call_id=asked.call_id, denied_by=c.principal_id, comment=c.comment[:MAX_COMMENT]
-                )
+                ApprovalDenied(run_id=asked.run_id, call_id=asked.call_id, denied_by=c.principal_id, comment=_said(c))
             ]
         case ExpireApproval(now=now), Pending() as pending:
             return _expired(pending, now)
@@ -206,7 +205,7 @@ def _sign(command: SignApproval, pending: Pending) -> list[ApprovalEvent]:
         raise AlreadySigned("this person has signed already; another one must")
     signed_by = (*pending.signed_by, command.principal_id)
     missing = asked.count - len(signed_by)
-    signed = ApprovalSigned(signed_by=command.principal_id, comment=command.comment[:MAX_COMMENT], missing=missing)
+    signed = ApprovalSigned(signed_by=command.principal_id, comment=_said(command), missing=missing)
     if missing > 0:
         return [signed]
     granted = ApprovalGranted(
@@ -217,6 +216,10 @@ def _sign(command: SignApproval, pending: Pending) -> list[ApprovalEvent]:
         approved_by=signed_by,
     )
     return [signed, granted]
+
+
+def _said(command: SignApproval | DenyApproval) -> str:
+    return redact_text(command.comment)[:MAX_COMMENT]
 
 
 def _check_signer(command: SignApproval | DenyApproval, asked: ApprovalRequested) -> None:

@@ -1,15 +1,14 @@
 """What is known of the installed tools, and whether a call's arguments and output fit their contract."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import rfc8785
 from fairlead_sdk.contract import Effect, Idempotency, Manifest, Tool, input_schema, output_schema
 from jsonschema_rs import Draft202012Validator
 from msgspec import Struct
 
+from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.errors import Problem
 from fairlead.domain.workflow.schemas import compile_schema, problems_of
 
@@ -63,7 +62,7 @@ def facts_of(manifest: Manifest, tool: Tool[Any, Any]) -> ToolFacts:
 
 
 def schema_hash(takes: dict[str, Any], gives: dict[str, Any]) -> str:
-    return hashlib.sha256(rfc8785.dumps({"input": takes, "output": gives})).hexdigest()
+    return canonical_sha256({"input": takes, "output": gives})
 
 
 class ToolCatalogue(Mapping[str, ToolFacts]):

@@ -3,6 +3,7 @@
 Both are hints. When the engine does not take one, the run watch makes it again from the run's state.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -40,9 +41,9 @@ class ApprovalAlarm(Struct, frozen=True, kw_only=True, tag_field="of", tag="appr
 
 
 def timer_id(run_id: str, alarm: Alarm) -> str:
-    """One timer for one thing that is due; setting it again replaces it."""
-    key = msgspec.json.encode((alarm.kind, alarm.key)).hex()
-    return f"{run_id}-{key}"
+    """One timer for one thing that is due; setting it again replaces it. A step's path can be too long for a name."""
+    key = hashlib.sha256(alarm.key.encode()).hexdigest()[:32]
+    return f"{run_id}-{alarm.kind}-{key}"
 
 
 class Dispatch:

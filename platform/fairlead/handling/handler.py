@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fairlead.domain.codec import CommitTooLarge
 from fairlead.domain.envelope import Actor, Commit, Event, Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, StreamMoved
@@ -41,6 +42,7 @@ class Decider(Struct, frozen=True, kw_only=True):
     decide: Callable[..., list[Any]]
     rules: Rules | None = None
     finished: Callable[[Any], bool] = lambda _: False  # a finished stream is not worth keeping
+    smaller: Callable[[Any], Any | None] = lambda _: None  # what to ask instead when the answer fits no commit
 
 
 class Cause(Struct, frozen=True, kw_only=True):
@@ -86,7 +88,7 @@ class Handler:
         self._turns: WeakValueDictionary[StreamRef, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, stream: StreamRef, command: Any, cause: Cause) -> Handled:
-        """Raises what the aggregate's decide raises, StreamMoved after MAX_ATTEMPTS, Unavailable."""
+        """Raises what the aggregate's decide raises, CommitTooLarge, StreamMoved after MAX_ATTEMPTS, Unavailable."""
         turn = self._turns.get(stream)
         if turn is None:
             turn = self._turns[stream] = asyncio.Lock()
@@ -125,6 +127,10 @@ class Handler:
             except StreamMoved:
                 await asyncio.sleep(random.uniform(0, 0.002 * attempt))  # noqa: S311  # spreads rivals, guards nothing
                 loaded, certain = await self._catch_up(stream, loaded), True
+            except CommitTooLarge:
+                command = self._deciders[stream.kind].smaller(command)
+                if command is None:
+                    raise
         raise StreamMoved(f"{stream.kind} {stream.id} kept moving")
 
     async def _decide(self, stream: StreamRef, command: Any, state: Any) -> list[Any]:
@@ -181,6 +187,8 @@ class Handler:
 
     def _keep(self, stream: StreamRef, loaded: Loaded) -> None:
         before = self._kept.pop(stream, None)
+        if before is not None and before.sequence > loaded.sequence:
+            loaded = before  # a slow read was overtaken
         self._kept_bytes -= before.size_bytes if before else 0
         if loaded.version == 0 or self._deciders[stream.kind].finished(loaded.state):
             return

@@ -96,7 +96,9 @@ class Starter:
         )
         return StartRun(started=started, now=now)
 
-    async def fork(self, parent: StreamRef, parent_version: int, run_id: RunId, reason: str) -> ForkRun:
+    async def fork(
+        self, principal: Principal, parent: StreamRef, parent_version: int, run_id: RunId, reason: str
+    ) -> ForkRun:
         """A child that begins with the parent's first `parent_version` events. Raises NoSuchRun, ForkPointInvalid."""
         inherited = await self.history(parent, parent_version)
         begun = fold(NotStarted(), inherited)
@@ -109,6 +111,7 @@ class Starter:
             parent_run_id=RunId(parent.id),
             parent_version=parent_version,
             inherited=inherited,
+            forked_by=principal.principal_id,
             reason=reason,
             deadline_at=now + lifetime,
             now=now,

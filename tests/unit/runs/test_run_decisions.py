@@ -198,7 +198,7 @@ def test_a_voided_approval_is_asked_again_under_a_new_id() -> None:
     assert isinstance(asked, e.ToolCallApprovalRequested)
     run.do(approved(asked))
     facts = run.do(c.VoidApproval(call_id=asked.call_id, reason="the state moved", now=T0))
-    assert kinds(facts) == ["ToolCallApprovalVoided", "ToolCallApprovalRequested"]
+    assert kinds(facts) == ["ToolCallApprovalVoided", "ToolCallJudged", "ToolCallApprovalRequested"]
     again = facts[-1]
     assert isinstance(again, e.ToolCallApprovalRequested)
     assert again.approval_id != asked.approval_id
@@ -418,6 +418,7 @@ def test_a_fork_begins_with_what_the_parent_knew_and_leaves_the_parent_alone() -
         parent_run_id=R,
         parent_version=5,
         inherited=inherited,
+        forked_by=PrincipalId("prn_forker"),
         reason="try again",
         deadline_at=T1 + timedelta(days=1),
         now=T1,
@@ -438,6 +439,7 @@ def test_a_run_that_had_ended_by_then_cannot_be_forked() -> None:
         parent_run_id=R,
         parent_version=len(run.history),
         inherited=tuple(run.history),
+        forked_by=PrincipalId("prn_forker"),
         reason="",
         deadline_at=T1,
         now=T0,

@@ -1,13 +1,12 @@
 """What follows by itself: ask the planner, turn its decisions into facts, until the run only waits or has ended."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Protocol, assert_never
 
-import rfc8785
 from fairlead_sdk.contract import Effect, Idempotency
 
+from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.errors import Problem
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, child_id
 from fairlead.domain.instant import Instant
@@ -258,21 +257,23 @@ def judge(run: Unfolding, call_id: CallId, rules: RunRules, now: Instant) -> Non
     )
     match said.verdict:
         case "allow":
-            run.add(e.ToolCallDispatched(call_id=call_id, attempt=1))
+            run.add(e.ToolCallDispatched(call_id=call_id, attempt=call.attempt + 1))
         case "deny":
             run.add(e.ToolCallDenied(call_id=call_id, by="policy", rule_id=said.rule_id, reason=said.reason))
         case "require_approval":
-            ask_people(run, call.request, said, now)
+            _ask_people(run, call.request, said, rules, now)
 
 
-def ask_people(run: Unfolding, requested: e.ToolCallRequested, said: Verdict, now: Instant) -> None:
+def _ask_people(run: Unfolding, requested: e.ToolCallRequested, said: Verdict, rules: RunRules, now: Instant) -> None:
     state = run.active
+    tool = rules.tool(requested.tool)
+    schema_hash = tool.schema_hash if tool else requested.schema_hash
     needed = said.approvals or ApprovalsNeeded()
     run.add(
         e.ToolCallApprovalRequested(
             call_id=requested.call_id,
             approval_id=ApprovalId(child_id("apr", state.run_id, state.numbered + 1)),
-            digest=call_digest(requested, said.policy_version),
+            digest=call_digest(requested, schema_hash, said.policy_version),
             count=needed.count,
             roles=needed.roles,
             deadline_at=now + timedelta(seconds=needed.deadline_s),
@@ -280,14 +281,13 @@ def ask_people(run: Unfolding, requested: e.ToolCallRequested, said: Verdict, no
     )
 
 
-def call_digest(requested: e.ToolCallRequested, policy_version: str) -> str:
-    """SHA-256 over the canonical JSON of everything an approval is bound to."""
+def call_digest(requested: e.ToolCallRequested, schema_hash: str, policy_version: str) -> str:
+    """SHA-256 over the canonical JSON of everything an approval is bound to; the schema is the tool's of now."""
     bound = {
         "tool": requested.tool,
-        "tool_version": requested.tool_version,
-        "schema_hash": requested.schema_hash,
+        "schema_hash": schema_hash,
         "arguments": requested.arguments,
         "policy_version": policy_version,
         "call_id": requested.call_id,
     }
-    return hashlib.sha256(rfc8785.dumps(bound)).hexdigest()
+    return canonical_sha256(bound)

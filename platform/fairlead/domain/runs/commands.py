@@ -22,6 +22,7 @@ class ForkRun(Struct, frozen=True, kw_only=True):
     parent_run_id: RunId
     parent_version: int
     inherited: tuple[RunEvent, ...]
+    forked_by: PrincipalId
     reason: str
     deadline_at: Instant
     now: Instant
@@ -86,6 +87,8 @@ class RecordRefusal(Struct, frozen=True, kw_only=True):
 
 
 class VoidApproval(Struct, frozen=True, kw_only=True):
+    """What was approved, or allowed without, is not what would be done now: judge the call again."""
+
     call_id: CallId
     reason: str
     now: Instant
@@ -142,6 +145,13 @@ class RepairStep(Struct, frozen=True, kw_only=True):
     output: Any = None
 
 
+class CutShort(Struct, frozen=True, kw_only=True):
+    """Record what the command says and fail the run there, for what would follow does not fit into one commit."""
+
+    command: "RunCommand"
+    now: Instant
+
+
 RunCommand = (
     StartRun
     | ForkRun
@@ -158,4 +168,5 @@ RunCommand = (
     | ResumeRun
     | CancelRun
     | RepairStep
+    | CutShort
 )

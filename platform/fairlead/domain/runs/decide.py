@@ -8,16 +8,16 @@ import hashlib
 from datetime import timedelta
 from typing import assert_never
 
-import rfc8785
 from msgspec.structs import replace
 
+from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.errors import Invalid
 from fairlead.domain.ids import CallId, QuestionId, child_id
 from fairlead.domain.instant import Instant
-from fairlead.domain.redaction import redact
+from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
-from fairlead.domain.runs.advance import RunRules, Unfolding, advance, ask_people, judge
+from fairlead.domain.runs.advance import RunRules, Unfolding, advance, judge
 from fairlead.domain.runs.errors import (
     CallInFlight,
     ForkPointInvalid,
@@ -33,6 +33,7 @@ from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, Run
 
 MAX_EARLY_SIGNALS = 100
 MAX_MESSAGE = 2_000
+MAX_RETRY_AFTER_S = 86_400.0
 OUTCOME_ANSWER = {
     "type": "object",
     "properties": {"happened": {"type": "boolean"}, "output": {}},
@@ -44,6 +45,37 @@ OUTCOME_ANSWER = {
 def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.RunEvent]:
     """Say what happens. Raises the errors of runs/errors.py and Invalid for an answer that breaks its schema."""
     run = Unfolding(state)
+    if isinstance(command, c.CutShort):
+        _answer_to(command.command, run, rules)
+        if run.facts and isinstance(run.state, Active):
+            run.add(e.RunFailed(code="decision_too_large", message="what follows is more than one commit can hold"))
+        return run.facts
+    _answer_to(command, run, rules)
+    if run.facts and isinstance(run.state, Active):
+        _go_on(run, rules, command.now)
+    return run.facts
+
+
+def smaller(command: c.RunCommand) -> c.RunCommand | None:
+    """What to decide instead when a decision does not fit into one commit; None: refuse the command.
+
+    What has happened outside is recorded in any case; only then is an output given up, and never an input.
+    """
+    match command:
+        case c.StartRun() | c.ForkRun():
+            return None
+        case c.CutShort(command=c.RecordOutcome(outcome=c.CallSucceeded()) as report):
+            message = "the call was made; its output is more than one commit can hold"
+            erred = c.CallErred(error_class="permanent", code="output_too_large", message=message)
+            return replace(report, outcome=erred)
+        case c.CutShort():
+            return None
+        case _:
+            return c.CutShort(command=command, now=command.now)
+
+
+def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
+    state = run.state
     match command:
         case c.StartRun():
             _start(command, run)
@@ -59,11 +91,10 @@ def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.Ru
             _fire(command, run)
         case c.AnswerQuestion() | c.SendSignal() | c.PauseRun() | c.ResumeRun() | c.CancelRun() | c.RepairStep():
             _intervene(command, run, rules)
+        case c.CutShort():
+            raise AssertionError("nothing is cut short twice")
         case _:
             assert_never(command)
-    if run.facts and isinstance(run.state, Active):
-        _go_on(run, rules, command.now)
-    return run.facts
 
 
 def _go_on(run: Unfolding, rules: RunRules, now: Instant) -> None:
@@ -76,15 +107,20 @@ def _go_on(run: Unfolding, rules: RunRules, now: Instant) -> None:
 def _start(command: c.StartRun, run: Unfolding) -> None:
     match run.state:
         case NotStarted():
-            run.add(replace(command.started, input=redact(command.started.input)[0]))
-        case Active(start=start) | Ended(last=Active(start=start)) if start.run_id == command.started.run_id:
-            if start.workflow_hash != command.started.workflow_hash:
+            given, labels = redact(command.started.input)[0], redact(command.started.labels)[0]
+            run.add(replace(command.started, input=given, labels=labels))
+        case Active(parent=parent, start=start) | Ended(last=Active(parent=parent, start=start)):
+            if parent is not None or start.workflow_hash != command.started.workflow_hash:
                 raise RunAlreadyExists("a run of this id was started otherwise")
 
 
 def _fork(command: c.ForkRun, run: Unfolding) -> None:
-    if not isinstance(run.state, NotStarted):
-        return
+    match run.state:
+        case Active(parent=parent) | Ended(last=Active(parent=parent)):
+            made = (command.parent_run_id, command.parent_version)
+            if parent is None or (parent.parent_run_id, parent.parent_version) != made:
+                raise RunAlreadyExists("a run of this id was started otherwise")
+            return
     if not command.inherited or not isinstance(fold(NotStarted(), command.inherited), Active):
         raise ForkPointInvalid(f"version {command.parent_version} is not a point within the parent's life")
     run.add(
@@ -93,7 +129,8 @@ def _fork(command: c.ForkRun, run: Unfolding) -> None:
             parent_run_id=command.parent_run_id,
             parent_version=command.parent_version,
             inherited=command.inherited,
-            reason=command.reason,
+            forked_by=command.forked_by,
+            reason=redact_text(command.reason),
             started_at=command.now,
             deadline_at=command.deadline_at,
         )
@@ -135,7 +172,7 @@ def _completed(command: c.RecordOutcome, output: object, settled: e.SettledHow) 
         call_id=command.call_id,
         attempt=command.attempt,
         output=safe,
-        output_sha256=hashlib.sha256(rfc8785.dumps(safe)).hexdigest(),
+        output_sha256=canonical_sha256(safe),
         latency_us=command.latency_us,
         worker=command.worker,
         settled=settled,
@@ -149,8 +186,8 @@ def _failed(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, state:
         call_id=command.call_id,
         attempt=command.attempt,
         error_class=erred.error_class,
-        code=erred.code[:100],
-        message=redact(erred.message[:MAX_MESSAGE])[0],
+        code=redact_text(erred.code)[:100],
+        message=redact_text(erred.message)[:MAX_MESSAGE],
         latency_us=command.latency_us,
         worker=command.worker,
         retry_at=command.now + backoff(call, erred.retry_after_s) if again else None,
@@ -166,13 +203,13 @@ def backoff(call: OpenCall, retry_after_s: float | None) -> timedelta:
     ceiling_ms = min(retry.max_ms, retry.initial_ms * 2 ** (call.attempt - 1))
     digest = hashlib.sha256(f"{call.request.call_id}/{call.attempt}".encode()).digest()
     jittered_ms = ceiling_ms * int.from_bytes(digest[:4], "big") / 2**32
-    return timedelta(milliseconds=max(jittered_ms, (retry_after_s or 0.0) * 1000))
+    return timedelta(milliseconds=max(jittered_ms, min(retry_after_s or 0.0, MAX_RETRY_AFTER_S) * 1000))
 
 
 def _ask_whether_it_happened(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, run: Unfolding) -> None:
     state = run.active
     question_id = QuestionId(child_id("qst", state.run_id, state.numbered + 1))
-    message = redact(erred.message[:MAX_MESSAGE])[0]
+    message = redact_text(erred.message)[:MAX_MESSAGE]
     run.add(
         e.ToolCallOutcomeUnknown(
             call_id=command.call_id, attempt=command.attempt, message=message, question_id=question_id
@@ -218,10 +255,8 @@ def _move_call(
             if call.approval is not None and call.approval.approval_id == approval_id:
                 denied = e.ToolCallDenied(call_id=command.call_id, by="approval", rule_id=call.rule_id, reason=reason)
                 run.add(denied)
-        case c.VoidApproval(reason=reason), "dispatched" if call.approval is not None:
-            approval_id = call.approval.approval_id
-            run.add(e.ToolCallApprovalVoided(call_id=command.call_id, approval_id=approval_id, reason=reason))
-            _ask_again(call, run, rules, command.now)
+        case c.VoidApproval(), "dispatched" | "started":
+            _judge_again(command, call, run, rules)
         case _:
             return
 
@@ -241,12 +276,13 @@ def _approve(command: c.RecordApproval, call: OpenCall, run: Unfolding) -> None:
     )
 
 
-def _ask_again(call: OpenCall, run: Unfolding, rules: RunRules, now: Instant) -> None:
-    said = rules.judge(call, run.active, now)
-    if said.verdict == "require_approval":
-        ask_people(run, call.request, said, now)
-    else:
-        judge(run, call.request.call_id, rules, now)
+def _judge_again(command: c.VoidApproval, call: OpenCall, run: Unfolding, rules: RunRules) -> None:
+    if call.approval is not None:
+        approval_id = call.approval.approval_id
+        run.add(e.ToolCallApprovalVoided(call_id=command.call_id, approval_id=approval_id, reason=command.reason))
+    elif rules.judge(call, run.active, command.now).verdict == "allow":
+        return  # it was allowed without anybody's consent, and still is
+    judge(run, command.call_id, rules, command.now)
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
@@ -307,18 +343,19 @@ def _intervene(
 def _steered(command: c.PauseRun | c.ResumeRun | c.CancelRun, state: Active) -> list[e.RunEvent]:
     match command:
         case c.PauseRun(reason=reason):
-            return [e.RunPaused(reason=reason)] if state.paused is None else []
+            return [e.RunPaused(reason=redact_text(reason))] if state.paused is None else []
         case c.ResumeRun(reason=reason):
-            return [e.RunResumed(reason=reason)] if state.paused is not None else []
+            return [e.RunResumed(reason=redact_text(reason))] if state.paused is not None else []
         case c.CancelRun(reason=reason):
-            return [e.RunCancelled(reason=reason)]
+            return [e.RunCancelled(reason=redact_text(reason))]
 
 
 def _receive(command: c.SendSignal, run: Unfolding) -> None:
     state = run.active
     if command.signal_id in state.signal_ids:
         return
-    if len(state.early_signals) >= MAX_EARLY_SIGNALS:
+    awaited = any(each.name == command.name for each in state.signals_awaited.values())
+    if not awaited and len(state.early_signals) >= MAX_EARLY_SIGNALS:
         raise TooManySignals(f"{MAX_EARLY_SIGNALS} signals wait already for a step to await them")
     payload, _ = redact(command.payload)
     run.add(e.SignalReceived(signal_id=command.signal_id, name=command.name, payload=payload))
@@ -383,12 +420,19 @@ def _repair(command: c.RepairStep, run: Unfolding) -> None:
     if call is not None and call.phase in ("dispatched", "started"):
         raise CallInFlight(f"step {command.step} is being carried out; pause the run or wait for its outcome")
     output, _ = redact(command.output)
-    repaired = e.StepRepaired(step=command.step, repair=command.repair, reason=command.reason, output=output)
+    reason = redact_text(command.reason)
+    repaired = e.StepRepaired(step=command.step, repair=command.repair, reason=reason, output=output)
     if command.repair != "retried":
         if call is not None:
-            run.add(e.ToolCallReleased(call_id=call.request.call_id, reason=command.reason))
+            run.add(_released(call, reason))
         run.add(repaired)
     elif call is not None and call.phase in ("backing_off", "unknown"):
         run.add(repaired, e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1))
     else:
         raise NothingToRepair(f"step {command.step} waits for a person, a signal or a time, not for a call")
+
+
+def _released(call: OpenCall, reason: str) -> e.ToolCallReleased:
+    asked = call.approval if call.phase == "awaiting_approval" else None
+    approval_id = asked.approval_id if asked is not None else None
+    return e.ToolCallReleased(call_id=call.request.call_id, reason=reason, approval_id=approval_id)

@@ -76,6 +76,7 @@ class RunForked(Event, frozen=True, kw_only=True, tag="run.forked.v1"):
     parent_run_id: RunId
     parent_version: int
     inherited: tuple["RunEvent", ...]
+    forked_by: PrincipalId
     reason: str
     started_at: Instant
     deadline_at: Instant
@@ -171,11 +172,12 @@ class ToolCallDenied(Event, frozen=True, kw_only=True, tag="tool_call.denied.v1"
     reason: str
 
 
-class ToolCallReleased(Event, frozen=True, kw_only=True, tag="tool_call.released.v1"):
-    """The call will not be made: the run ended, or a person skipped it."""
+class ToolCallReleased(Event, frozen=True, kw_only=True, tag="tool_call.released.v1", omit_defaults=True):
+    """A person skipped the call; it will not be made. `approval_id` is the approval that nobody needs to give now."""
 
     call_id: CallId
     reason: str
+    approval_id: ApprovalId | None = None
 
 
 class ToolCallApprovalRequested(Event, frozen=True, kw_only=True, tag="tool_call.approval_requested.v1"):

@@ -17,12 +17,16 @@ from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 
 
 class CallOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="call"):
-    """Carry out this attempt of this call, if the run still wants it."""
+    """Carry out this attempt of this call, if the run still wants it.
+
+    `resumed` is how often the run had been resumed: an order that was dropped while the run was paused is made anew.
+    """
 
     tenant_id: TenantId
     run_id: RunId
     call_id: CallId
     attempt: int
+    resumed: int = 0
 
 
 class ApprovalOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="ask_approval"):
@@ -52,7 +56,7 @@ def order_id(order: Order) -> str:
     """The same for the same obligation, so that an engine can drop a second copy."""
     match order:
         case CallOrder():
-            return f"{order.call_id}.{order.attempt}"
+            return f"{order.call_id}.{order.attempt}.{order.resumed}"
         case ApprovalOrder():
             return f"{order.approval_id}.ask"
         case WithdrawOrder():
@@ -69,7 +73,9 @@ def after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> 
     brought = list(_brought(tenant_id, facts, state))
     if awaiting(state) != "work":  # a run at work meets its deadline at the next call
         brought.append(Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at))
-    return [owed for owed in brought if isinstance(owed, Alarm)] if state.paused is not None else brought
+    return (
+        [owed for owed in brought if isinstance(owed, Alarm | WithdrawOrder)] if state.paused is not None else brought
+    )
 
 
 def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) -> Iterator[Owed]:
@@ -77,7 +83,11 @@ def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) ->
         match fact:
             case e.ToolCallDispatched() | e.ToolCallApprovalRequested():
                 if (call := state.calls.get(fact.call_id)) is not None:
-                    yield from _owed_to_call(tenant_id, state.run_id, call)
+                    yield from _owed_to_call(tenant_id, state, call)
+            case e.ToolCallReleased(approval_id=approval_id) if approval_id is not None:
+                yield WithdrawOrder(
+                    tenant_id=tenant_id, run_id=state.run_id, approval_id=approval_id, reason="the call was skipped"
+                )
             case e.ToolCallFailed(call_id=call_id, retry_at=retry_at) if retry_at is not None:
                 yield Alarm(kind="retry", key=call_id, due_at=retry_at)
             case e.QuestionAsked(question_id=question_id, deadline_at=deadline_at) if deadline_at is not None:
@@ -90,11 +100,13 @@ def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) ->
                 pass
 
 
-def _owed_to_call(tenant_id: TenantId, run_id: RunId, call: OpenCall) -> Iterator[Owed]:
-    call_id = call.request.call_id
+def _owed_to_call(tenant_id: TenantId, state: Active, call: OpenCall) -> Iterator[Owed]:
+    run_id, call_id = state.run_id, call.request.call_id
     match call.phase:
         case "dispatched" | "started":
-            yield CallOrder(tenant_id=tenant_id, run_id=run_id, call_id=call_id, attempt=call.attempt)
+            yield CallOrder(
+                tenant_id=tenant_id, run_id=run_id, call_id=call_id, attempt=call.attempt, resumed=state.resumed
+            )
         case "awaiting_approval" if call.approval is not None:
             approval_id = call.approval.approval_id
             yield ApprovalOrder(tenant_id=tenant_id, run_id=run_id, call_id=call_id, approval_id=approval_id)
@@ -123,7 +135,7 @@ def outstanding(tenant_id: TenantId, state: RunState) -> list[Owed]:
         return []
     owed: list[Owed] = [Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at), *_waits(state)]
     for call in state.calls.values():
-        owed.extend(_owed_to_call(tenant_id, state.run_id, call))
+        owed.extend(_owed_to_call(tenant_id, state, call))
     if state.paused is not None:
         return [each for each in owed if isinstance(each, Alarm)]
     return owed

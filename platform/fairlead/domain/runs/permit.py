@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from fairlead.domain.errors import Denied, NotFound
 from fairlead.domain.instant import Instant
-from fairlead.domain.runs.advance import RunRules, Verdict, call_digest
-from fairlead.domain.runs.events import DeniedBy
+from fairlead.domain.runs.advance import KnownTool, RunRules, Verdict, call_digest
+from fairlead.domain.runs.events import DeniedBy, ToolCallRequested
 from fairlead.domain.runs.obligations import CallOrder
 from fairlead.domain.runs.states import Active, OpenCall, RunState
 from fairlead.domain.tenants.identity import principal_of
@@ -42,11 +42,17 @@ class Reconsider(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Lost(Struct, frozen=True, kw_only=True):
+    """An earlier worker began this very attempt and left no outcome. It may not be made again; only people can tell."""
+
+    reason: str
+
+
 class Expire(Struct, frozen=True):
     """The run's deadline has passed."""
 
 
-Permit = Go | Drop | Forbid | Reconsider | Expire
+Permit = Go | Drop | Forbid | Reconsider | Lost | Expire
 
 
 def permit(order: CallOrder, run: RunState, tenant: TenantState, rules: RunRules, now: Instant) -> Permit:
@@ -59,14 +65,17 @@ def permit(order: CallOrder, run: RunState, tenant: TenantState, rules: RunRules
         return Expire()
     if run.paused is not None:
         return Drop(why="the run is paused")
-    return _forbidden(run, tenant) or _judged(call, run, rules, now)
+    said = _forbidden(run, tenant) or _judged(call, run, rules, now)
+    if call.phase == "started" and isinstance(said, Forbid | Reconsider):
+        return Lost(reason=said.reason)  # to say that it was denied could be untrue
+    return said
 
 
 def _forbidden(run: Active, tenant: TenantState) -> Forbid | None:
     try:
         agent = principal_of(tenant, run.start.agent_principal_id)
-    except (Denied, NotFound):
-        return Forbid(by="permission", rule_id="agent.disabled", reason="the workflow's agent principal is disabled")
+    except (Denied, NotFound) as refused:
+        return Forbid(by="permission", rule_id="agent.disabled", reason=f"the workflow's agent may not act: {refused}")
     if may(agent, Permission.TOOL_CALL, run.start.workspace_id, run.start.environment_id):
         return None
     return Forbid(by="permission", rule_id="agent.tool_call", reason="the workflow's agent may not call tools")
@@ -74,12 +83,14 @@ def _forbidden(run: Active, tenant: TenantState) -> Forbid | None:
 
 def _judged(call: OpenCall, run: Active, rules: RunRules, now: Instant) -> Permit:
     tool = rules.tool(call.request.tool)
-    if tool is None or tool.schema_hash != call.request.schema_hash:
-        return Forbid(by="policy", rule_id="tool.changed", reason="the tool is not the one that was judged")
+    if tool is None:
+        return Forbid(by="policy", rule_id="tool.missing", reason="the tool is not installed any more")
+    if not _same_tool(tool, call.request) or rules.argument_problems(call.request.tool, call.request.arguments):
+        return Forbid(by="policy", rule_id="tool.changed", reason=f"the tool changed with version {tool.version}")
     said = rules.judge(call, run, now)
     if said.verdict == "deny":
         return Forbid(by="policy", rule_id=said.rule_id, reason=said.reason)
-    if said.verdict == "require_approval" and not _covered(call, said.policy_version, _count(said)):
+    if said.verdict == "require_approval" and not _covered(call, tool, said.policy_version, _count(said)):
         return Reconsider(reason=f"rule {said.rule_id} asks for more than was approved")
     return Go(call=call, lost_answer=call.phase == "started")
 
@@ -88,9 +99,18 @@ def _count(said: Verdict) -> int:
     return said.approvals.count if said.approvals is not None else 1
 
 
-def _covered(call: OpenCall, policy_version: str, count: int) -> bool:
+def _same_tool(tool: KnownTool, judged: ToolCallRequested) -> bool:
+    """An upgrade may come while calls wait. By its major version a connector says whether they still fit."""
+    return (tool.effect, tool.idempotency, tool.version.partition(".")[0]) == (
+        judged.effect,
+        judged.idempotency,
+        judged.tool_version.partition(".")[0],
+    )
+
+
+def _covered(call: OpenCall, tool: KnownTool, policy_version: str, count: int) -> bool:
     return (
         call.approval is not None
         and len(set(call.approved_by)) >= count
-        and call.approval.digest == call_digest(call.request, policy_version)
+        and call.approval.digest == call_digest(call.request, tool.schema_hash, policy_version)
     )

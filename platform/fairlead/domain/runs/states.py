@@ -3,6 +3,7 @@
 No rules here: whether something may happen was decide's question.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, cast
 
@@ -65,6 +66,7 @@ class Active(Struct, frozen=True, kw_only=True):
     steps_used: int = 0
     numbered: int = 0  # child ids given out
     paused: str | None = None
+    resumed: int = 0  # how often
     limit_reached: e.LimitReached | None = None
 
 
@@ -113,13 +115,26 @@ def _begin(event: e.RunEvent) -> Active:
     raise AssertionError("a run begins with run.started or run.forked")
 
 
+def requesters(run: Active) -> tuple[PrincipalId, ...]:
+    """Whoever asked for what this run does: none of them may approve it."""
+    asked, fork = [run.start.started_by, run.start.agent_principal_id], run.parent
+    while isinstance(fork, e.RunForked):
+        asked.append(fork.forked_by)
+        fork = fork.inherited[0] if isinstance(fork.inherited[0], e.RunForked) else None
+    return tuple(dict.fromkeys(asked))
+
+
 def _disown(parent: Active, event: e.RunForked) -> Active:
-    """What the parent had in flight stays the parent's; the child plans those steps anew."""
+    """What the parent had in flight stays the parent's; the child plans those steps anew and uses its own room."""
+    in_flight = Counter(call.request.tool for call in parent.calls.values())
     return replace(
         parent,
         run_id=event.run_id,
         parent=event,
         deadline_at=event.deadline_at,
+        calls_by_tool={tool: count - in_flight[tool] for tool, count in parent.calls_by_tool.items()},
+        tool_calls_used=parent.tool_calls_used - len(parent.calls),
+        steps_used=parent.steps_used - len(parent.open),
         open={},
         calls={},
         questions={},
@@ -182,7 +197,8 @@ def _approved(s: Active, event: e.ToolCallApproved) -> Active:
 
 
 def _voided(s: Active, event: e.ToolCallApprovalVoided) -> Active:
-    return _with_call(s, replace(s.calls[event.call_id], phase="judged", approved_by=(), fingerprint=""))
+    call = replace(s.calls[event.call_id], phase="judged", approval=None, approved_by=(), fingerprint="")
+    return _with_call(s, call)
 
 
 def _completed(s: Active, event: e.ToolCallCompleted) -> Active:
@@ -323,7 +339,7 @@ def _paused(s: Active, event: e.RunPaused) -> Active:
 
 
 def _resumed(s: Active, _: e.RunResumed) -> Active:
-    return replace(s, paused=None)
+    return replace(s, paused=None, resumed=s.resumed + 1)
 
 
 def _without(mapping: dict[K, V], key: K) -> dict[K, V]:
