@@ -41,6 +41,9 @@ class AlarmWorker:
         except (FairleadError, msgspec.DecodeError) as refused:
             _log.warning("alarm_refused", reason=str(refused))
             await order.done()
+        except Exception as error:  # noqa: BLE001  # a fault of ours must cost this alarm only; the watch makes it again
+            _log.error("alarm_failed", exc_info=error)
+            await order.done()
 
     async def _ring(self, alarm: RunAlarm | ApprovalAlarm, order: Order) -> None:
         now = self._clock.now()

@@ -1,7 +1,8 @@
 """One tool, one call, one classified result. Whatever a connector raises becomes an error class."""
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ from fairlead.domain.runs.events import ErrorClass
 from fairlead.domain.runs.states import OpenCall
 
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+MAX_PREVIEW_BYTES = 1024 * 1024  # more is nothing that a person could look through
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger()
 
@@ -58,6 +60,10 @@ class Place(Struct, frozen=True):
         }
 
 
+class ConnectorBroke(Exception):
+    """A connector raised what it may not raise. The text is the name of what it was: its message may hold a secret."""
+
+
 class Caller:
     def __init__(self, toolbox: Toolbox) -> None:
         self._toolbox = toolbox
@@ -68,11 +74,12 @@ class Caller:
         tool = self._toolbox.tool(request.tool)
         if tool is None:
             return CallErred(error_class="permanent", code="tool_missing", message=f"{request.tool} is not installed")
-        if problems := self._toolbox.catalogue.argument_problems(request.tool, request.arguments):
-            return CallErred(error_class="validation", code="bad_arguments", message=_listed(problems))
-        arguments = msgspec.convert(request.arguments, tool.input)
+        try:
+            arguments = self._arguments(tool, request.arguments)
+        except BadArguments as misfit:
+            return _classified(misfit, tool)
         given = self._given(open_call, place)
-        if lost_answer and tool.idempotency is Idempotency.NONE:
+        if lost_answer and not repeatable(tool):
             return await self._read_back(tool, arguments, given, request.timeout_s, "the worker that began it is gone")
         result = await self._make(tool, arguments, given, request.timeout_s)
         if isinstance(result, CallErred) and result.error_class == "unknown_outcome":
@@ -88,18 +95,33 @@ class Caller:
         tool = self._toolbox.tool(request.tool)
         if tool is None or tool.preview is None:
             return {}
-        arguments = msgspec.convert(request.arguments, tool.input)
-        async with asyncio.timeout(request.timeout_s):
-            return await tool.preview(arguments, self._given(open_call, place))
+        arguments, given = self._arguments(tool, request.arguments), self._given(open_call, place)
+        try:
+            return _showable(await _answer(tool.preview, arguments, given, request.timeout_s))
+        except ConnectorBroke as broke:
+            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
+            raise Refused(f"the preview raised {broke}", "preview_broken") from broke
 
     async def found(self, open_call: OpenCall, place: Place) -> CallSucceeded | None:
-        """The effect, read back, if it can be told that it has happened already."""
+        """The effect, read back, if it can be told that it has happened already; None if it has not happened.
+
+        Raises ToolError and TimeoutError: it cannot be told, for one because the tool has no read-back.
+        """
         request = open_call.request
         tool = self._toolbox.tool(request.tool)
         if tool is None or tool.verify is None:
-            return None
-        arguments = msgspec.convert(request.arguments, tool.input)
+            raise OutcomeUnknown(f"{request.tool} has no read-back")
+        arguments = self._arguments(tool, request.arguments)
         return await self._verified(tool, arguments, self._given(open_call, place), request.timeout_s)
+
+    def _arguments(self, tool: Tool[Any, Any], plain: Any) -> Any:
+        """Raises BadArguments."""
+        if problems := self._toolbox.catalogue.argument_problems(tool.name, plain):
+            raise BadArguments(_listed(problems), "bad_arguments")
+        try:
+            return msgspec.convert(plain, tool.input)
+        except Exception as misfit:  # a connector's type may check itself, and raise anything
+            raise BadArguments(f"the tool's type refuses them: {type(misfit).__name__}", "bad_arguments") from misfit
 
     def _given(self, open_call: OpenCall, place: Place) -> Call:
         request = open_call.request
@@ -112,15 +134,14 @@ class Caller:
 
     async def _make(self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float) -> Result:
         try:
-            async with asyncio.timeout(timeout_s):
-                output = await tool.run(arguments, given)
+            output = await _answer(tool.run, arguments, given, timeout_s)
         except ToolError as error:
             return _classified(error, tool)
         except TimeoutError:
             return _unanswered(tool, "timeout", f"no answer within {timeout_s:g} s")
-        except Exception as error:  # noqa: BLE001  # a connector may raise anything; it must cost this call only
-            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=type(error).__name__)
-            return _unanswered(tool, "transient", f"the connector raised {type(error).__name__}")
+        except ConnectorBroke as broke:
+            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
+            return _unanswered(tool, "transient", f"the connector raised {broke}")
         return self._checked(tool, output)
 
     async def _read_back(self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float, why: str) -> Result:
@@ -140,13 +161,10 @@ class Caller:
         """None: it has not happened. Raises ToolError and TimeoutError: it cannot be told."""
         assert tool.verify is not None, "the caller has looked"
         try:
-            async with asyncio.timeout(timeout_s):
-                output = await tool.verify(arguments, given)
-        except (ToolError, TimeoutError):
-            raise
-        except Exception as error:  # a connector may raise anything; it must cost this call only
-            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=type(error).__name__)
-            raise OutcomeUnknown(f"read-back raised {type(error).__name__}") from error
+            output = await _answer(tool.verify, arguments, given, timeout_s)
+        except ConnectorBroke as broke:
+            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
+            raise OutcomeUnknown(f"read-back raised {broke}") from broke
         if output is None:
             return None
         read = self._checked(tool, output)
@@ -157,7 +175,7 @@ class Caller:
     def _checked(self, tool: Tool[Any, Any], output: object) -> Result:
         try:
             encoded = _encode(output)
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it returned: not JSON, or too deep to be read
             return CallErred(error_class="validation", code="bad_output", message=f"not JSON: {type(error).__name__}")
         if len(encoded) > MAX_OUTPUT_BYTES:
             message = f"the output has {len(encoded)} bytes, the limit is {MAX_OUTPUT_BYTES}"
@@ -173,6 +191,37 @@ def repeatable(tool: Tool[Any, Any]) -> bool:
     return tool.effect is Effect.READ or tool.idempotency is not Idempotency.NONE
 
 
+async def _answer(ask: Callable[[Any, Call], Awaitable[Any]], arguments: Any, given: Call, timeout_s: float) -> Any:
+    """What connector code answers. Raises ToolError, TimeoutError, and ConnectorBroke for whatever else it raises.
+
+    Only an interrupt, and our own cancelling, pass through.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await ask(arguments, given)
+    except (ToolError, TimeoutError):
+        raise
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectorBroke("CancelledError") from cancelled
+    except (Exception, SystemExit) as error:
+        raise ConnectorBroke(type(error).__name__) from error
+
+
+def _showable(preview: Any) -> dict[str, Any]:
+    """As plain JSON. Raises Refused for what nobody could look at."""
+    try:
+        encoded = _encode(preview)
+    except Exception as error:
+        raise Refused(f"the preview is not JSON: {type(error).__name__}", "preview_unusable") from error
+    if len(encoded) > MAX_PREVIEW_BYTES or not encoded.startswith(b"{"):
+        raise Refused(f"the preview is no object of at most {MAX_PREVIEW_BYTES} bytes", "preview_unusable")
+    shown: dict[str, Any] = msgspec.json.decode(encoded)
+    return shown
+
+
 def _unanswered(tool: Tool[Any, Any], error_class: ErrorClass, message: str) -> CallErred:
     """No answer: try again where that is harmless, else nobody knows what happened."""
     if repeatable(tool):
@@ -183,9 +232,19 @@ def _unanswered(tool: Tool[Any, Any], error_class: ErrorClass, message: str) -> 
 def _classified(error: ToolError, tool: Tool[Any, Any]) -> CallErred:
     if isinstance(error, OutcomeUnknown):
         return _unanswered(tool, "transient", str(error))
-    retry_after_s = error.retry_after_s if isinstance(error, TryLater) else None
-    error_class: ErrorClass = "rate_limited" if retry_after_s is not None else _CLASS_OF.get(type(error), "permanent")
-    return CallErred(error_class=error_class, code=error.code, message=str(error), retry_after_s=retry_after_s)
+    retry_after_s = _pause(getattr(error, "retry_after_s", None))
+    error_class: ErrorClass = "rate_limited" if retry_after_s is not None else _class_of(error)
+    code = str(getattr(error, "code", type(error).__name__))  # a subclass may have forgotten its base
+    return CallErred(error_class=error_class, code=code, message=str(error), retry_after_s=retry_after_s)
+
+
+def _class_of(error: ToolError) -> ErrorClass:
+    return next((name for kind, name in _CLASS_OF.items() if isinstance(error, kind)), "permanent")
+
+
+def _pause(asked: Any) -> float | None:
+    """What the counterpart asked for; None when that is no time."""
+    return float(asked) if isinstance(asked, int | float) and math.isfinite(asked) and asked >= 0 else None
 
 
 def _listed(problems: list[Problem]) -> str:

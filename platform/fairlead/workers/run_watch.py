@@ -17,7 +17,7 @@ from fairlead.domain.errors import FairleadError, Unavailable
 from fairlead.domain.ids import CommandId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.commands import Alarm, FireAlarm
-from fairlead.domain.runs.obligations import awaiting, outstanding
+from fairlead.domain.runs.obligations import Owed, awaiting, outstanding
 from fairlead.domain.runs.states import Active
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Cause, Handler
@@ -70,20 +70,26 @@ class RunWatch:
         except FairleadError as refused:
             _log.warning("run_not_mended", tenant_id=tenant_id, run_id=run_id, reason=str(refused))
             return now + LATE
+        except Exception as error:  # noqa: BLE001  # one run that cannot be looked at must not hide the others
+            _log.error("run_not_mended", tenant_id=tenant_id, run_id=run_id, exc_info=error)
+            return now + LATE
 
     async def _send_what_is_owed(self, run: StreamRef, now: Instant) -> Instant:
         state = (await self._handler.load(run)).state
+        for alarm in _alarms(outstanding(run.tenant_id, state)):
+            if alarm.due_at <= now:
+                state = (await self._handler.handle(run, FireAlarm(alarm=alarm, now=now), _cause(run, alarm))).state
         if not isinstance(state, Active):
             return now + LATE  # the read model has not heard of the end yet
         owed = outstanding(run.tenant_id, state)
-        alarms = [each for each in owed if isinstance(each, Alarm)]
-        for alarm in alarms:
-            if alarm.due_at <= now:
-                await self._handler.handle(run, FireAlarm(alarm=alarm, now=now), _cause(run, alarm))
         await self._dispatch.send(run.tenant_id, RunId(run.id), owed)
         if awaiting(state) == "work":
             return now + SOON
-        return min([now + LATE, *(max(alarm.due_at, now) + GRACE for alarm in alarms)])
+        return min([now + LATE, *(max(alarm.due_at, now) + GRACE for alarm in _alarms(owed))])
+
+
+def _alarms(owed: list[Owed]) -> list[Alarm]:
+    return [each for each in owed if isinstance(each, Alarm)]
 
 
 def _cause(run: StreamRef, alarm: Alarm) -> Cause:

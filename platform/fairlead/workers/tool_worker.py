@@ -5,36 +5,35 @@ doubled or invented order costs a look and nothing else.
 """
 
 import asyncio
-import hashlib
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-import rfc8785
 import structlog
 from fairlead_sdk.contract import Effect, Idempotency
-from fairlead_sdk.errors import ToolError, TryLater
-from fairlead_tenants.ids import TenantId
+from fairlead_sdk.errors import ToolError
 
-from fairlead.domain.approvals import ApprovalRequested, RequestApproval, WithdrawApproval
+from fairlead.domain.approvals import WithdrawApproval
 from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
-from fairlead.domain.ids import CommandId
-from fairlead.domain.redaction import redact
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
-from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Reconsider, permit
+from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Reconsider, permit
 from fairlead.domain.runs.states import Active, OpenCall
-from fairlead.handling.dispatch import TOOL_LANE, ApprovalAlarm, Dispatch
-from fairlead.handling.handler import Cause, Handled, Handler
+from fairlead.handling.dispatch import TOOL_LANE, Dispatch
+from fairlead.handling.handler import Cause, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock, Jobs, Log, Order
-from fairlead.workers.calling import Caller, Place
+from fairlead.workers.asking import Asking, because, fingerprint
+from fairlead.workers.calling import Caller, Place, Result
 
 HEARTBEAT_S = 10.0  # a third of an order's lease
 RETRY_ORDER_S = 1.0
+MAX_DOUBLINGS = 5  # of the pause before an order is tried again
+ASKS_PER_CALL = 3  # of the counterpart at most: the call, its read-back, the call again
 _log = structlog.get_logger()
 
 
@@ -54,17 +53,20 @@ class ToolWorker:
         clock: Clock,
         max_in_flight: int = 64,
         lane: str = TOOL_LANE,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._worker_id = worker_id
         self._log = log
         self._jobs = jobs
         self._handler = handler
-        self._dispatch = dispatch
+        self._asking = Asking(handler, dispatch, caller, clock)
         self._rulebook = rulebook
         self._caller = caller
         self._clock = clock
         self._max_in_flight = max_in_flight
         self._lane = lane
+        self._heartbeat_s = heartbeat_s
+        self._under_way: set[str] = set()
         self._decode = msgspec.json.Decoder(o.Order).decode
 
     async def run(self) -> None:
@@ -80,36 +82,52 @@ class ToolWorker:
             _log.error("order_unreadable", size_bytes=len(order.body))
             await order.done()
             return
+        order_id = o.order_id(wanted)
+        if order_id in self._under_way:  # made again by the watch, or its lease ran out, while it is carried out here
+            await order.done()
+            return
+        self._under_way.add(order_id)
+        try:
+            async with _heartbeat(order, self._heartbeat_s):
+                await self._try(wanted, order)
+        finally:
+            self._under_way.discard(order_id)
+
+    async def _try(self, wanted: o.Order, order: Order) -> None:
+        """Whatever goes wrong with one order stays with it. One that is dropped here is made again by the watch."""
         try:
             await self._fulfil(wanted, order)
-            await order.done()
         except (Unavailable, StreamMoved) as again:
             _log.warning("order_put_back", order=o.order_id(wanted), reason=str(again))
-            await order.later(RETRY_ORDER_S)
+            await order.later(_pause_s(order))
+            return
         except FairleadError as refused:
             _log.warning("order_refused", order=o.order_id(wanted), code=refused.code, reason=str(refused))
-            await order.done()
+        except Exception as error:  # noqa: BLE001  # a fault of ours must cost this order only
+            _log.error("order_failed", order=o.order_id(wanted), exc_info=error)
+        await order.done()
 
     async def _fulfil(self, wanted: o.Order, order: Order) -> None:
         match wanted:
             case o.CallOrder():
                 await self._carry_out(wanted, order)
             case o.ApprovalOrder():
-                await self._ask_approval(wanted)
+                await self._asking.ask(wanted)
             case o.WithdrawOrder():
                 stream = StreamRef(wanted.tenant_id, "approval", wanted.approval_id)
                 command = WithdrawApproval(reason=wanted.reason)
-                await self._handler.handle(stream, command, _because(wanted, "withdraw", SYSTEM))
+                await self._handler.handle(stream, command, because(wanted, "withdraw", SYSTEM))
 
-    # --- calls ---------------------------------------------------------------------------------------------------
-
-    async def _carry_out(self, wanted: o.CallOrder, order: Order) -> None:
+    async def _carry_out(self, wanted: o.CallOrder, order: Order, waited: bool = False) -> None:
         run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
         state, tenant = await self._newest(run)
         if not isinstance(state, Active):
             return
         rules = await self._rulebook.of_run(run, state)
         match permit(wanted, state, tenant, rules, self._clock.now()):
+            case Go(call=call, lost_answer=True) if _unrepeatable(call) and not waited:
+                await asyncio.sleep(ASKS_PER_CALL * call.request.timeout_s)  # whoever began it may still be at it
+                await self._carry_out(wanted, order, waited=True)
             case Go(call=call, lost_answer=lost_answer):
                 await self._make(wanted, run, state, call, lost_answer, order)
             case Drop(why=why):
@@ -118,13 +136,16 @@ class ToolWorker:
                 denial = c.DenyCall(
                     call_id=wanted.call_id, by=by, rule_id=rule_id, reason=reason, now=self._clock.now()
                 )
-                await self._handler.handle(run, denial, _because(wanted, "deny", SYSTEM))
+                await self._handler.handle(run, denial, because(wanted, "deny", SYSTEM))
             case Reconsider(reason=reason):
                 await self._void(run, wanted, reason)
+            case Lost(reason=reason):
+                unknown = c.CallErred(error_class="unknown_outcome", code="outcome_unknown", message=reason)
+                await self._record(run, wanted, unknown, 0, because(wanted, "lost", SYSTEM))
             case Expire():
                 alarm = c.Alarm(kind="deadline", key=wanted.run_id, due_at=state.deadline_at)
                 command = c.FireAlarm(alarm=alarm, now=self._clock.now())
-                await self._handler.handle(run, command, _because(wanted, "expire", SYSTEM))
+                await self._handler.handle(run, command, because(wanted, "expire", SYSTEM))
 
     async def _newest(self, run: StreamRef) -> tuple[Any, Any]:
         """Run and tenant as of now: one question about both heads, and reads only where something is new."""
@@ -139,139 +160,80 @@ class ToolWorker:
     ) -> None:
         agent = Actor(kind="agent", id=state.start.agent_principal_id)
         place = Place(run.tenant_id, state.start.environment_kind)
-        if call.approval is not None and order.deliveries == 1 and await self._no_longer_as_shown(call, place):
+        if call.approval is not None and await self._no_longer_as_shown(call, place, lost_answer):
             await self._void(run, wanted, "what the reviewers saw has changed")
             return
         if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent):
             return
         began = time.perf_counter()  # a duration, not a point in time
-        async with _heartbeat(order):
-            outcome = await self._caller.call(call, place, lost_answer)
-        command = c.RecordOutcome(
-            call_id=wanted.call_id,
-            attempt=wanted.attempt,
-            outcome=outcome,
-            latency_us=round((time.perf_counter() - began) * 1_000_000),
-            worker=self._worker_id,
-            now=self._clock.now(),
-        )
-        await self._record(run, command, _because(wanted, "outcome", agent))
+        outcome = await self._caller.call(call, place, lost_answer)
+        latency_us = round((time.perf_counter() - began) * 1_000_000)
+        seen = f"outcome-{self._worker_id}-{order.deliveries}"  # what another worker saw later is another report
+        await self._record(run, wanted, outcome, latency_us, because(wanted, seen, agent))
 
     async def _mark_started(self, wanted: o.CallOrder, run: StreamRef, agent: Actor) -> bool:
         """False when the run moved on between the check and the mark."""
         command = c.MarkStarted(
             call_id=wanted.call_id, attempt=wanted.attempt, worker=self._worker_id, now=self._clock.now()
         )
-        marked = await self._handler.handle(run, command, _because(wanted, f"start-{self._worker_id}", agent))
+        marked = await self._handler.handle(run, command, because(wanted, f"start-{self._worker_id}", agent))
         return bool(marked.facts)
 
-    async def _record(self, run: StreamRef, command: c.RecordOutcome, cause: Cause) -> Handled:
+    async def _record(
+        self, run: StreamRef, wanted: o.CallOrder, outcome: Result, latency_us: int, cause: Cause
+    ) -> None:
         """The effect has happened: keep trying to record it while this worker lives, then leave it to the next."""
+        command = c.RecordOutcome(
+            call_id=wanted.call_id,
+            attempt=wanted.attempt,
+            outcome=outcome,
+            latency_us=latency_us,
+            worker=self._worker_id,
+            now=self._clock.now(),
+        )
         while True:
             try:
-                return await self._handler.handle(run, command, cause)
+                await self._handler.handle(run, command, cause)
+                return
             except (Unavailable, StreamMoved) as again:
                 _log.warning("outcome_not_recorded_yet", call_id=command.call_id, reason=str(again))
                 await asyncio.sleep(RETRY_ORDER_S)
 
-    async def _done_already(self, call: OpenCall, place: Place) -> bool:
-        """Whether an earlier attempt moved the state itself; then the call is made again under its key, harmlessly."""
-        try:
-            return await self._caller.found(call, place) is not None
-        except (ToolError, TimeoutError):
+    async def _no_longer_as_shown(self, call: OpenCall, place: Place, lost_answer: bool) -> bool:
+        """Whether the world moved after the reviewers looked, and not by this very call. Raises Unavailable."""
+        if fingerprint(await self._asking.evidence(call, place)) == call.fingerprint:
             return False
-
-    async def _no_longer_as_shown(self, call: OpenCall, place: Place) -> bool:
-        """Whether the world moved after the reviewers looked, and not by this very call."""
-        moved = await self._fingerprint_now(call, place) not in (call.fingerprint, None)
-        return moved and not await self._done_already(call, place)
-
-    async def _fingerprint_now(self, call: OpenCall, place: Place) -> str | None:
-        """None when the state cannot be read: the tool itself will then say so."""
         try:
-            return fingerprint(redact(await self._caller.preview(call, place))[0])
+            return await self._caller.found(call, place) is None
         except (ToolError, TimeoutError):
-            return None
+            return not lost_answer  # nobody can tell: what was begun goes on under its key
 
     async def _void(self, run: StreamRef, wanted: o.CallOrder, reason: str) -> None:
         command = c.VoidApproval(call_id=wanted.call_id, reason=reason, now=self._clock.now())
-        await self._handler.handle(run, command, _because(wanted, "void", SYSTEM))
-
-    # --- approvals -----------------------------------------------------------------------------------------------
-
-    async def _ask_approval(self, wanted: o.ApprovalOrder) -> None:
-        run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
-        loaded = await self._handler.load(run)
-        call = loaded.state.calls.get(wanted.call_id) if isinstance(loaded.state, Active) else None
-        if call is None or call.approval is None or call.approval.approval_id != wanted.approval_id:
-            return
-        requested = await self._question_for_people(loaded.state, call, wanted.tenant_id)
-        stream = StreamRef(wanted.tenant_id, "approval", wanted.approval_id)
-        await self._dispatch.approval_deadline(
-            ApprovalAlarm(tenant_id=wanted.tenant_id, approval_id=wanted.approval_id, due_at=requested.deadline_at)
-        )
-        cause = _because(wanted, "ask", Actor(kind="agent", id=loaded.state.start.agent_principal_id))
-        await self._handler.handle(stream, RequestApproval(requested=requested), cause)
-
-    async def _question_for_people(self, state: Active, call: OpenCall, tenant_id: TenantId) -> ApprovalRequested:
-        asked, request = call.approval, call.request
-        assert asked is not None, "the caller has looked"
-        place = Place(tenant_id, state.start.environment_kind)
-        shown, _ = redact(await self._evidence(call, place))
-        return ApprovalRequested(
-            run_id=state.run_id,
-            call_id=request.call_id,
-            workspace_id=state.start.workspace_id,
-            workflow_name=state.start.workflow_name,
-            tool=request.tool,
-            arguments=request.arguments,
-            rule_id=call.rule_id,
-            reason=call.reason,
-            evidence=shown,
-            fingerprint=fingerprint(shown),
-            digest=asked.digest,
-            count=asked.count,
-            roles=asked.roles,
-            requested_by=(state.start.started_by, state.start.agent_principal_id),
-            deadline_at=asked.deadline_at,
-        )
-
-    async def _evidence(self, call: OpenCall, place: Place) -> dict[str, Any]:
-        """Raises Unavailable when the counterpart asks to come back later: people should not decide blind."""
-        try:
-            return await self._caller.preview(call, place)
-        except (TryLater, TimeoutError) as later:
-            raise Unavailable(f"the evidence for {call.request.tool}") from later
-        except ToolError as error:
-            return {"preview_failed": {"code": error.code, "message": str(error)}}
-
-
-def fingerprint(shown: object) -> str:
-    """SHA-256 over the canonical JSON of what reviewers were shown."""
-    return hashlib.sha256(rfc8785.dumps(shown)).hexdigest()  # type: ignore[arg-type]  # plain JSON by contract
+        await self._handler.handle(run, command, because(wanted, "void", SYSTEM))
 
 
 def _must_be_marked(call: OpenCall) -> bool:
+    """Whether it has to be known afterwards that this attempt was begun."""
+    return _unrepeatable(call) or call.approval is not None
+
+
+def _unrepeatable(call: OpenCall) -> bool:
     request = call.request
     return request.effect is not Effect.READ and request.idempotency is Idempotency.NONE
 
 
-def _because(wanted: o.Order, what: str, actor: Actor) -> Cause:
-    """The same order always gives the same command ids."""
-    order = o.order_id(wanted)
-    return Cause(
-        actor=actor,
-        command_id=CommandId(f"cmd_{order}.{what}"),
-        causation_id=order,
-        correlation_id=wanted.run_id,
-    )
+def _pause_s(order: Order) -> float:
+    """Doubles, and spreads over its half."""
+    ceiling_s: float = RETRY_ORDER_S * 2 ** min(order.deliveries - 1, MAX_DOUBLINGS)
+    return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311  # spreads orders, guards nothing
 
 
 @asynccontextmanager
-async def _heartbeat(order: Order) -> AsyncIterator[None]:
+async def _heartbeat(order: Order, every_s: float) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(every_s)
             await order.extend()
 
     beating = asyncio.create_task(beat())
