@@ -19,7 +19,7 @@ from fairlead.domain.errors import Unavailable
 from fairlead.domain.runs import events as e
 from fairlead.ports import AnyRecorded, SqlTx
 from tests.support.clock import T0, ManualClock
-from tests.support.database import DatabaseUrls
+from tests.support.database import DatabaseUrls, columns
 from tests.support.histories import CODEC, Writer, a_run, five_steps, started
 
 ALICE, BOB = "tnt_alice", "tnt_bob"
@@ -33,7 +33,7 @@ class Fragile:
 
     NAME = "run_commits"
     KINDS: tuple[Kind, ...] = ("run", "approval")
-    TABLES = ("run_commits",)
+    TABLES: tuple[str, ...] = ("run_commits",)
 
     def __init__(self, poison: int | None = None) -> None:
         self.poison = poison
@@ -62,13 +62,13 @@ async def test_rows_and_position_become_visible_together_and_each_tenant_sees_it
 ) -> None:
     writer = Writer(log)
     for tenant in (ALICE, BOB):
-        for commit in five_steps(a_run(tenant, 1)):
-            last = await writer.append(a_run(tenant, 1), *commit)
+        await writer.write(a_run(tenant, 1), *five_steps(a_run(tenant, 1)))
+    last = await log.last_sequence()
     async with _running(log, engine_database, run_board, run_commits):
         assert await positions.reached(["run_board", "run_commits"], last, LONG_S)
     async with app_database.read(ALICE) as tx:
-        bodies = await tx.rows(_BODIES, None, dict)
-        assert await tx.rows(_STATUSES, None, dict) == [{"status": "completed"}]
+        bodies = await tx.rows(_BODIES, None, columns)
+        assert await tx.rows(_STATUSES, None, columns) == [{"status": "completed"}]
     recorded = await log.read(a_run(ALICE, 1))
     assert [row["body"].encode() for row in bodies] == [each.body for each in recorded]
 
@@ -82,7 +82,7 @@ async def test_a_writer_reads_its_own_write(
             run = a_run(ALICE, number)
             assert await positions.reached(["run_board"], await writer.append(run, started(run)), LONG_S)
             async with app_database.read(ALICE) as tx:
-                assert len(await tx.rows(_STATUSES, None, dict)) == number + 1
+                assert len(await tx.rows(_STATUSES, None, columns)) == number + 1
 
 
 async def test_who_waits_for_what_does_not_come_is_told_so_in_time(positions: Positions) -> None:
@@ -95,21 +95,22 @@ async def test_a_poison_commit_is_parked_with_what_follows_in_its_stream_and_the
     writer, sick, well = Writer(log), a_run(ALICE, 1), a_run(BOB, 2)
     for commit in zip(five_steps(sick), five_steps(well), strict=True):
         await writer.append(sick, *commit[0])
-        last = await writer.append(well, *commit[1])
+        await writer.append(well, *commit[1])
+    last = await log.last_sequence()
     fragile = Fragile(poison=3)
     async with _running(log, engine_database, fragile, run_board):
         assert await positions.reached(["run_commits", "run_board"], last, LONG_S)
     async with engine_database.read(ALICE) as tx:
         parked = await parked_of(tx, "run_commits", 1, 100)
-        folded = await tx.rows(_BODIES, None, dict)
+        folded = await tx.rows(_BODIES, None, columns)
     assert [(each.sequence, each.error_class) for each in parked] == [
         (3, "DivisionByZero"),
         *[(sequence, "Held") for sequence in (5, 7, 9, 11)],
     ]
     assert [row["sequence"] for row in folded] == [1]
     async with app_database.read(BOB) as tx:
-        assert len(await tx.rows(_BODIES, None, dict)) == 6
-        assert await tx.rows(_STATUSES, None, dict) == [{"status": "completed"}]
+        assert len(await tx.rows(_BODIES, None, columns)) == 6
+        assert await tx.rows(_STATUSES, None, columns) == [{"status": "completed"}]
 
 
 async def test_parked_commits_are_folded_in_order_once_the_fault_is_mended(
@@ -119,17 +120,15 @@ async def test_parked_commits_are_folded_in_order_once_the_fault_is_mended(
     commits = list(five_steps(run))
     fragile = Fragile(poison=2)
     async with _running(log, engine_database, fragile):
-        for commit in commits[:4]:
-            last = await writer.append(run, *commit)
+        last = await writer.write(run, *commits[:4])
         assert await positions.reached(["run_commits"], last, LONG_S)
         fragile.poison = None
         assert await replay(log, engine_database, fragile, run.tenant_id) == 3
         assert await replay(log, engine_database, fragile, run.tenant_id) == 0
-        for commit in commits[4:]:
-            last = await writer.append(run, *commit)
+        last = await writer.write(run, *commits[4:])
         assert await positions.reached(["run_commits"], last, LONG_S)
     async with engine_database.read(ALICE) as tx:
-        assert [row["sequence"] for row in await tx.rows(_BODIES, None, dict)] == [1, 2, 3, 4, 5, 6]
+        assert [row["sequence"] for row in await tx.rows(_BODIES, None, columns)] == [1, 2, 3, 4, 5, 6]
         assert await parked_of(tx, "run_commits", 1, 100) == []
     assert [position.parked for position in await positions.all()] == [0]
 
@@ -148,16 +147,15 @@ async def test_a_stale_process_changes_nothing(log: MemoryLog, engine_database: 
 
 async def test_folding_a_commit_again_changes_no_row(log: MemoryLog, engine_database: Database) -> None:
     writer, run = Writer(log), a_run(ALICE, 1)
-    for commit in five_steps(run):
-        await writer.append(run, *commit)
+    await writer.write(run, *five_steps(run))
     batch = await log.read(run)
     rows = "SELECT * FROM run_board NATURAL JOIN (SELECT run_id, count(*) AS calls FROM tool_calls GROUP BY 1) AS c"
     async with engine_database.tenant(ALICE) as tx:
         await run_board.project(batch, tx)
-        once = await tx.rows(rows, None, dict)
+        once = await tx.rows(rows, None, columns)
         await run_board.project(batch, tx)
         await run_board.project(batch[2:4], tx)
-        assert await tx.rows(rows, None, dict) == once
+        assert await tx.rows(rows, None, columns) == once
 
 
 async def test_a_second_process_takes_over_when_the_first_dies(
@@ -195,8 +193,8 @@ async def test_a_new_projection_catches_up_beside_the_others_and_joins_them(
     monkeypatch.setattr(projection_runner, "MAX_CATCH_UP_BATCH", 7)
     writer = Writer(log)
     for number in range(20):
-        for commit in five_steps(a_run(ALICE, number)):
-            last = await writer.append(a_run(ALICE, number), *commit)
+        await writer.write(a_run(ALICE, number), *five_steps(a_run(ALICE, number)))
+    last = await log.last_sequence()
     async with _running(log, engine_database, run_board):
         assert await positions.reached(["run_board"], last, LONG_S)
     async with _running(log, engine_database, run_board, run_commits):

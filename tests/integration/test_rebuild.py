@@ -12,7 +12,7 @@ from fairlead.consumers import open_work, run_board
 from fairlead.consumers.parking import parked_of
 from fairlead.consumers.rebuild import RebuildRunning, rebuild
 from tests.integration.test_projections import ALICE, BOB, LONG_S, Fragile, _running, _stopped
-from tests.support.database import DatabaseUrls
+from tests.support.database import DatabaseUrls, columns
 from tests.support.histories import CODEC, Writer, a_run, five_steps
 
 _SHAPE = """
@@ -63,15 +63,15 @@ async def test_new_tables_take_the_place_of_the_old_and_look_the_same_to_the_las
     last = await _write_runs(Writer(log), ALICE, 5)
     async with Database(database.admin) as admin:
         async with admin.platform() as tx:
-            shape, oids = await tx.rows(_SHAPE, _TABLES, dict), await tx.rows(_OIDS, _TABLES, dict)
+            shape, oids = await tx.rows(_SHAPE, _TABLES, columns), await tx.rows(_OIDS, _TABLES, columns)
         async with _running(log, engine_database, run_board, open_work):
             assert await positions.reached(["run_board", "open_work"], last, LONG_S)
             for projection in (run_board, open_work):
                 standing = await rebuild(log, owner_database, projection)
                 assert (standing.build, standing.sequence) == (2, last)
         async with admin.platform() as tx:
-            assert await tx.rows(_SHAPE, _TABLES, dict) == shape
-            assert await tx.rows(_OIDS, _TABLES, dict) != oids
+            assert await tx.rows(_SHAPE, _TABLES, columns) == shape
+            assert await tx.rows(_OIDS, _TABLES, columns) != oids
 
 
 async def test_writers_and_readers_go_on_and_nobody_sees_a_half_built_table(
@@ -88,7 +88,7 @@ async def test_writers_and_readers_go_on_and_nobody_sees_a_half_built_table(
             number += 1
             last = await _write_runs(writer, ALICE, 1, start=number)
             async with app_database.read(ALICE) as tx:
-                [row] = await tx.rows(_RUNS, None, dict)
+                [row] = await tx.rows(_RUNS, None, columns)
             seen.append(row["runs"])
         standing = await rebuilding
         last = await _write_runs(writer, BOB, 1, start=number + 1)
@@ -97,7 +97,7 @@ async def test_writers_and_readers_go_on_and_nobody_sees_a_half_built_table(
     assert seen == sorted(seen), "a reader never saw fewer runs than before"
     assert seen[0] >= 40
     async with app_database.read(ALICE) as tx:
-        assert await tx.rows(_RUNS, None, dict) == [{"runs": 40 + number - 100}]
+        assert await tx.rows(_RUNS, None, columns) == [{"runs": 40 + number - 100}]
 
 
 async def test_a_rebuild_after_the_fix_folds_what_had_been_parked(
@@ -111,7 +111,7 @@ async def test_a_rebuild_after_the_fix_folds_what_had_been_parked(
         standing = await rebuild(log, owner_database, fragile)
     assert standing.parked == 0
     async with engine_database.read(ALICE) as tx:
-        assert len(await tx.rows("SELECT sequence FROM run_commits", None, dict)) == 6
+        assert len(await tx.rows("SELECT sequence FROM run_commits", None, columns)) == 6
         assert await parked_of(tx, "run_commits", standing.build, 10) == []
 
 
@@ -135,9 +135,5 @@ async def test_two_rebuilds_of_one_projection_do_not_run_at_once(log: MemoryLog,
 
 
 async def _write_runs(writer: Writer, tenant: str, count: int, start: int = 1) -> int:
-    last = 0
-    for number in range(start, start + count):
-        run = a_run(tenant, number)
-        for commit in five_steps(run):
-            last = await writer.append(run, *commit)
-    return last
+    runs = [a_run(tenant, number) for number in range(start, start + count)]
+    return [await writer.write(run, *five_steps(run)) for run in runs][-1]

@@ -16,6 +16,7 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import NotStarted, fold
 from fairlead.domain.runs.status import status_of
 from tests.support.clock import T0
+from tests.support.database import columns
 from tests.support.histories import (
     CODEC,
     Writer,
@@ -124,6 +125,7 @@ def _histories() -> Iterator[Any]:
     fork = e.RunForked(
         run_id=RunId(RUN.id),
         parent_run_id=RunId("run_parent"),
+        forked_by=PrincipalId("prn_ann"),
         parent_version=4,
         inherited=work,
         reason="try again",
@@ -148,7 +150,7 @@ async def test_the_board_agrees_with_the_history(
         for batch in [recorded] if together else [[each] for each in recorded]:
             await run_board.project(batch, tx)
             state = fold(state, [event for each in batch for event in each.commit.events])
-            board = await tx.row(_BOARD, {"run": RUN.id}, dict)
+            board = await tx.row(_BOARD, {"run": RUN.id}, columns)
             assert board is not None
             assert board["status"] == status_of(state)
             assert board["stream_version"] == batch[-1].commit.last_version
@@ -165,7 +167,7 @@ async def test_calls_keep_what_was_said_of_them_last(engine_database: Database) 
     async with engine_database.tenant(ALICE) as tx:
         for recorded in await log.read(RUN):
             await run_board.project([recorded], tx)
-        [call] = await tx.rows(_CALLS, None, dict)
+        [call] = await tx.rows(_CALLS, None, columns)
     assert (call["status"], call["attempt"], call["error_code"], call["output"]) == ("dispatched", 2, "http_503", None)
 
 

@@ -55,3 +55,8 @@ def _url(admin: psycopg.Connection[Any], database: str, user: str | None) -> str
     info = admin.info
     login = f"{user}:test" if user else f"{info.user}:{quote(info.password)}"
     return f"postgresql://{login}@/{database}?host={quote(info.host, safe='')}&port={info.port}"
+
+
+def columns(**values: Any) -> dict[str, Any]:
+    """A row as the test wants it: `await tx.rows(statement, None, columns)`."""
+    return values

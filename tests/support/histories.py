@@ -47,6 +47,10 @@ class Writer:
         self._heads[stream] = (sequence, commit.last_version)
         return sequence
 
+    async def write(self, stream: StreamRef, *commits: tuple[Any, ...]) -> Sequence:
+        """Several commits; where the last one is."""
+        return [await self.append(stream, *events) for events in commits][-1]
+
 
 def a_run(tenant: str, number: int, kind: Kind = "run") -> StreamRef:
     return StreamRef(TenantId(tenant), kind, f"run_{number:026}")

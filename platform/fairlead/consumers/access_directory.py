@@ -9,7 +9,7 @@ from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "access_directory"
 KINDS: tuple[Kind, ...] = ("tenant",)
-TABLES = ("tenants", "workspaces", "environments", "principals", "grants", "api_keys")
+TABLES: tuple[str, ...] = ("tenants", "workspaces", "environments", "principals", "grants", "api_keys")
 
 _TENANT = """
 INSERT INTO tenants (tenant_id, name, created_at, stream_version)

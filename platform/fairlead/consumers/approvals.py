@@ -13,7 +13,7 @@ from fairlead.ports import AnyCommit, AnyRecorded, SqlTx
 
 NAME = "approvals"
 KINDS: tuple[Kind, ...] = ("approval",)
-TABLES = ("approvals",)
+TABLES: tuple[str, ...] = ("approvals",)
 
 _REQUESTED = """
 INSERT INTO approvals (

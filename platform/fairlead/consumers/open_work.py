@@ -10,7 +10,7 @@ from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "open_work"
 KINDS: tuple[Kind, ...] = ("run",)
-TABLES = ("open_work",)
+TABLES: tuple[str, ...] = ("open_work",)
 
 FIRST_LOOK = timedelta(seconds=10)
 

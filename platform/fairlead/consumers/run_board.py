@@ -19,7 +19,7 @@ from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "run_board"
 KINDS: tuple[Kind, ...] = ("run",)
-TABLES = ("run_board", "tool_calls", "run_waits")
+TABLES: tuple[str, ...] = ("run_board", "tool_calls", "run_waits")
 
 _STARTED = """
 INSERT INTO run_board (

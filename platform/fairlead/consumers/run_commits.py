@@ -7,7 +7,7 @@ from fairlead.ports import AnyCommit, AnyRecorded, SqlTx
 
 NAME = "run_commits"
 KINDS: tuple[Kind, ...] = ("run", "approval")
-TABLES = ("run_commits",)
+TABLES: tuple[str, ...] = ("run_commits",)
 
 # Arrays in binary: as text, each quotation mark of a body would have to be escaped.
 _INSERT = """

@@ -10,7 +10,7 @@ from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "workflow_versions"
 KINDS: tuple[Kind, ...] = ("workflow",)
-TABLES = ("workflows", "workflow_versions")
+TABLES: tuple[str, ...] = ("workflows", "workflow_versions")
 
 _WORKFLOW = """
 INSERT INTO workflows AS f (

@@ -1,0 +1,165 @@
+"""Read models of tenants, workflows and approvals: what lists and look-ups are answered from."""
+
+from datetime import timedelta
+from typing import Any
+
+from fairlead_tenants.access import Grant, Role
+from fairlead_tenants.ids import ApiKeyId, PrincipalId, TenantId, WorkspaceId
+
+from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.postgres import Database
+from fairlead.consumers import access_directory, approvals, workflow_versions
+from fairlead.consumers.projection import Projection
+from fairlead.domain import approvals as a
+from fairlead.domain import workflows as w
+from fairlead.domain.envelope import Kind, StreamRef
+from fairlead.domain.ids import CallId, RunId
+from fairlead.domain.tenants import events as t
+from tests.support.clock import T0
+from tests.support.database import columns
+from tests.support.given import given
+from tests.support.histories import ANN, CODEC, Writer
+from tests.support.tenancy import CREATE, LIVE, OWNER, TENANT, TENANTS
+
+ALICE = TenantId("tnt_alice")
+SOON = T0 + timedelta(days=1)
+
+
+async def _projected(database: Database, projection: Projection, kind: Kind, stream: StreamRef, *facts: Any) -> None:
+    assert stream.kind == kind
+    log = MemoryLog(CODEC)
+    writer = Writer(log)
+    for fact in facts:
+        await writer.append(stream, *(fact if isinstance(fact, list) else [fact]), actor=ANN)
+    async with database.tenant(stream.tenant_id) as tx:
+        batch = await log.read(stream)
+        await projection.project(batch, tx)
+        await projection.project(batch, tx)
+
+
+async def _rows(database: Database, tenant: TenantId, statement: Any) -> list[dict[str, Any]]:
+    async with database.read(tenant) as tx:
+        return await tx.rows(statement, None, columns)
+
+
+async def test_the_directory_knows_principals_roles_and_keys(engine_database: Database) -> None:
+    stream = StreamRef(TENANT, "tenant", TENANT)
+    bob, key, later = PrincipalId("prn_bob"), ApiKeyId("key_1"), ApiKeyId("key_2")
+    issued = t.KeyIssued(
+        key_id=key,
+        principal_id=bob,
+        name="ci",
+        hash="a" * 64,
+        last_four="wxyz",
+        scopes=None,
+        environment_id=LIVE,
+        issued_at=T0,
+        expires_at=T0 + timedelta(days=9),
+    )
+    rotated = t.KeyRotated(
+        key_id=key,
+        principal_id=bob,
+        new_key_id=later,
+        hash="b" * 64,
+        last_four="abcd",
+        rotated_at=T0,
+        expires_at=T0 + timedelta(days=30),
+        overlap_until=SOON,
+    )
+    await _projected(
+        engine_database,
+        access_directory,
+        "tenant",
+        stream,
+        list(given(TENANTS).when(CREATE)),
+        t.ServiceAccountCreated(principal_id=bob, name="robot"),
+        [t.RoleGranted(principal_id=bob, grant=Grant(Role.DEVELOPER)), issued],
+        t.RoleWithdrawn(principal_id=bob, grant=Grant(Role.DEVELOPER)),
+        rotated,
+        t.KeyRevoked(key_id=later, principal_id=bob, reason="leaked", revoked_at=SOON),
+        t.PrincipalDisabled(principal_id=bob, reason="left"),
+        t.ToolCapChanged(cap=20),
+    )
+    people = await _rows(
+        engine_database, TENANT, "SELECT principal_id, kind, disabled_reason FROM principals ORDER BY 1"
+    )
+    assert people == [
+        {"principal_id": bob, "kind": "service_account", "disabled_reason": "left"},
+        {"principal_id": OWNER, "kind": "person", "disabled_reason": None},
+    ]
+    held = await _rows(engine_database, TENANT, "SELECT principal_id, role FROM grants WHERE held")
+    assert held == [{"principal_id": OWNER, "role": "owner"}]
+    keys = await _rows(
+        engine_database, TENANT, "SELECT key_id, name, expires_at, revoked_reason, replaced_by FROM api_keys ORDER BY 1"
+    )
+    assert [(k["key_id"], k["name"], k["replaced_by"], k["revoked_reason"]) for k in keys] == [
+        (key, "ci", later, None),
+        (later, "ci", None, "leaked"),
+    ]
+    assert keys[0]["expires_at"] == SOON
+    assert await _rows(engine_database, TENANT, "SELECT tool_cap FROM tenants") == [{"tool_cap": 20}]
+    assert await _rows(engine_database, ALICE, "SELECT tenant_id FROM principals") == []
+
+
+async def test_every_version_of_a_workflow_is_kept_with_its_author(engine_database: Database) -> None:
+    stream = StreamRef(ALICE, "workflow", "wfl_pay")
+    versions = [
+        w.WorkflowPublished(
+            workspace_id=WorkspaceId("wsp_1"),
+            name="pay",
+            version=number,
+            document={"goal": f"pay {number}"},
+            document_hash=f"h{number}",
+            reason="because",
+            agent_principal_id=PrincipalId("prn_agent"),
+            tool_versions={},
+        )
+        for number in (1, 2)
+    ]
+    await _projected(
+        engine_database, workflow_versions, "workflow", stream, *versions, w.WorkflowArchived(reason="old")
+    )
+    kept = await _rows(
+        engine_database, ALICE, "SELECT version, document, author_kind, author_id FROM workflow_versions ORDER BY 1"
+    )
+    author = {"author_kind": "person", "author_id": ANN.id}
+    assert kept == [{"version": number, "document": {"goal": f"pay {number}"}, **author} for number in (1, 2)]
+    [workflow] = await _rows(engine_database, ALICE, "SELECT newest_version, archived_at FROM workflows")
+    assert workflow["newest_version"] == 2
+    assert workflow["archived_at"] is not None
+
+
+async def test_an_approval_shows_its_evidence_its_answers_and_its_outcome(engine_database: Database) -> None:
+    run, call = RunId("run_1"), CallId("tcl_1-1")
+    asked = a.ApprovalRequested(
+        run_id=run,
+        call_id=call,
+        workspace_id=WorkspaceId("wsp_1"),
+        workflow_name="pay",
+        tool="invoices.stage_payment",
+        arguments={"amount": 12},
+        rule_id="high",
+        reason="a high amount",
+        evidence={"before": None, "after": {"paid\x00": True}},
+        fingerprint="f",
+        digest="d",
+        count=2,
+        roles=("reviewer",),
+        requested_by=(OWNER,),
+        deadline_at=SOON,
+    )
+    signed = a.ApprovalSigned(signed_by=ANN.id, comment="fine", missing=1)
+    denied = a.ApprovalDenied(run_id=run, call_id=call, denied_by=PrincipalId("prn_bob"), comment="not \x00 fine")
+    await _projected(
+        engine_database, approvals, "approval", StreamRef(ALICE, "approval", "apr_1-2"), asked, signed, denied
+    )
+    [row] = await _rows(engine_database, ALICE, "SELECT * FROM approvals")
+    assert (row["status"], row["count"], row["evidence"]["after"]) == (
+        "denied",
+        2,
+        {"paid\N{REPLACEMENT CHARACTER}": True},
+    )
+    assert [(answer["principal_id"], answer["approves"]) for answer in row["answers"]] == [
+        ("prn_ann", True),
+        ("prn_bob", False),
+    ]
