@@ -15,6 +15,7 @@ from fairlead.consumers.tool_calls import CALL_EVENTS, write_calls
 from fairlead.domain.envelope import Actor, Kind
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
+from fairlead.domain.runs.states import Active, NotStarted, fold
 from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "run_board"
@@ -151,12 +152,14 @@ def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRe
         elif kind is e.RunPaused or kind is e.RunResumed:
             row.pausing, row.paused_reason = True, event.reason if kind is e.RunPaused else None
         elif kind is e.RunStarted or kind is e.RunForked:
-            started.append(_start(event, commit.actor, recorded.sequence))
-            row.tool_calls += _inherited_calls(event)
+            began = fold(NotStarted(), (event,))
+            assert isinstance(began, Active), "a start begins a run"
+            started.append(_start(event, began.start, commit.actor, recorded.sequence))
+            row.tool_calls += began.tool_calls_used  # a fork's calls so far count against its limits too
 
 
-def _start(event: e.RunStarted | e.RunForked, actor: Actor, sequence: int) -> _Started:
-    origin = _origin(event)
+def _start(event: e.RunStarted | e.RunForked, origin: e.RunStarted, actor: Actor, sequence: int) -> _Started:
+    """`origin` is the event itself, or for a fork the start that it goes back to."""
     return _Started(
         run_id=event.run_id,
         workspace_id=origin.workspace_id,
@@ -178,22 +181,6 @@ def _start(event: e.RunStarted | e.RunForked, actor: Actor, sequence: int) -> _S
         deadline_at=event.deadline_at,
         sequence=sequence,
     )
-
-
-def _origin(event: e.RunStarted | e.RunForked) -> e.RunStarted:
-    """A fork begins with its parent's beginning, which may be a fork itself."""
-    while isinstance(event, e.RunForked):
-        first = event.inherited[0]
-        assert isinstance(first, e.RunStarted | e.RunForked), "a history begins with a start or a fork"
-        event = first
-    return event
-
-
-def _inherited_calls(event: e.RunEvent) -> int:
-    """Calls that the parent made count against the child's limits too."""
-    if isinstance(event, e.RunForked):
-        return sum(_inherited_calls(inherited) for inherited in event.inherited)
-    return int(isinstance(event, e.ToolCallRequested))
 
 
 def _ending(event: Any) -> tuple[str, str, str | None]:
