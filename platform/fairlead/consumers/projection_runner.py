@@ -20,6 +20,8 @@ MAX_CATCH_UP_BATCH = 5_000
 FIRST_ANALYZE = 300  # commits folded; then after ten times as many
 LAST_ANALYZE = 300_000
 NEAR = 5_000  # commits: a projection further behind than this catches up by itself and holds nobody up
+GATHER_FOLDS = 4  # commits gather for as long as so many folds take: those of one run become one change of its rows
+MAX_GATHER_S = 0.2  # the most that this adds to the lag
 LOCK_POLL_S = 0.5
 MIN_PAUSE_S = 0.2
 MAX_PAUSE_S = 5.0
@@ -61,13 +63,18 @@ class ProjectionRunner:
             await _until_one_returns([self._lead(session, near)] + ([self._catch_up(far)] if far else []))
 
     async def _lead(self, session: SqlSession, members: Sequence[Member]) -> None:
-        after = min(member.standing.sequence for member in members)
+        after, loop = min(member.standing.sequence for member in members), asyncio.get_running_loop()
         async with self._log.follow(LogSequence(after), max_batch=MAX_BATCH) as batches:
             plans = Plans(session, members)
             async for batch in batches:
-                if batch:
-                    await fold_or_park(session, members, batch)
-                    await plans.used(len(batch))
+                if not batch:
+                    continue
+                began = loop.time()
+                await fold_or_park(session, members, batch)
+                took_s = loop.time() - began
+                await plans.used(len(batch))
+                if len(batch) < MAX_BATCH:
+                    await asyncio.sleep(min(GATHER_FOLDS * took_s, MAX_GATHER_S))
 
     async def _catch_up(self, members: Sequence[Member]) -> None:
         after = min(member.standing.sequence for member in members)

@@ -3,7 +3,7 @@
 The status says the same as `domain.runs.status.status_of`, worked out from rows instead of from the whole history.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 from msgspec import Struct
@@ -38,7 +38,8 @@ SELECT %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.environment_kin
        parent_version bigint, started_at timestamptz, deadline_at timestamptz, sequence bigint)
     ON CONFLICT DO NOTHING
 """
-# What a run waits for is the busiest of its open calls and waits, as `domain.runs.obligations.awaiting` has it.
+# What a run waits for is the busiest of its open calls and waits, as `domain.runs.obligations.awaiting` has it. Nothing
+# is busier than work, so a call that the batch leaves at work says it without a look at the others.
 # Row by row for the reason given in tool_calls.py.
 _CHANGED = """
 UPDATE run_board AS b
@@ -48,7 +49,11 @@ UPDATE run_board AS b
        ended_at       = coalesce(b.ended_at, %(ended_at)s),
        paused_reason  = CASE WHEN %(pausing)s THEN %(paused_reason)s ELSE b.paused_reason END,
        tool_calls     = b.tool_calls + %(tool_calls)s,
-       awaiting       = CASE WHEN %(waits_changed)s THEN (
+       awaiting       = CASE
+           WHEN NOT %(waits_changed)s THEN b.awaiting
+           WHEN %(at_work)s THEN 'work'
+           WHEN %(outcome)s::text IS NOT NULL THEN 'nothing'
+           ELSE (
            SELECT coalesce((ARRAY['work', 'approval', 'person', 'signal', 'time'])[min(w.rank)], 'nothing')
              FROM (SELECT CASE c.status
                           WHEN 'requested' THEN 1 WHEN 'judged' THEN 1 WHEN 'dispatched' THEN 1 WHEN 'started' THEN 1
@@ -60,7 +65,7 @@ UPDATE run_board AS b
                    SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 4 WHEN 'time' THEN 5 END
                      FROM run_waits AS o
                     WHERE o.tenant_id = %(tenant)s AND o.run_id = %(run_id)s AND o.open) AS w
-           ) ELSE b.awaiting END,
+           ) END,
        updated_at     = %(at)s,
        last_sequence  = %(sequence)s,
        stream_version = %(last_version)s
@@ -110,7 +115,7 @@ class _Changed(Struct, kw_only=True):
 
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
     tenant_id = batch[0].commit.tenant_id
-    await write_calls(tenant_id, batch, tx)
+    at_work = await write_calls(tenant_id, batch, tx)
     await write_waits(tenant_id, batch, tx)
     started: list[_Started] = []
     changed: dict[str, _Changed] = {}
@@ -118,12 +123,13 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
         _fold(changed, started, recorded)
     if started:
         await tx.run(_STARTED, {"tenant": tenant_id, "rows": as_json(started)})
-    await tx.run_many(_CHANGED, [_params(tenant_id, row) for row in changed.values()])
+    await tx.run_many(_CHANGED, [_params(tenant_id, row, at_work) for row in changed.values()])
 
 
-def _params(tenant_id: str, row: _Changed) -> dict[str, Any]:
+def _params(tenant_id: str, row: _Changed, at_work: Set[str]) -> dict[str, Any]:
     return asdict(row) | {
         "tenant": tenant_id,
+        "at_work": row.run_id in at_work,
         "reason": row.reason and printable(row.reason),
         "paused_reason": row.paused_reason and printable(row.paused_reason),
     }

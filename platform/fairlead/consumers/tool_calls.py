@@ -82,7 +82,8 @@ class CallRow(Struct, kw_only=True, omit_defaults=True):
     requested_sequence: int | None = None
 
 
-async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
+async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -> set[str]:
+    """Ids of the runs that the batch leaves with a call at work; others may have one too."""
     rows: dict[str, CallRow] = {}
     for recorded in batch:
         for version, event in enumerate(recorded.commit.events, start=recorded.commit.first_version):
@@ -96,6 +97,7 @@ async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -
         await tx.run(_REQUESTED, {"tenant": tenant_id, "rows": as_json(requested)})
     if changed:
         await tx.run_many(_CHANGED, [_params(tenant_id, row) for row in changed])
+    return {row.run_id for row in rows.values() if row.status in _AT_WORK}
 
 
 def _params(tenant_id: str, row: CallRow) -> dict[str, Any]:
@@ -186,3 +188,4 @@ _SAYS: dict[type, Callable[[Any], dict[str, Any]]] = {  # what each fact says of
     e.ToolCallApprovalVoided: lambda _: {"status": "judged"},
 }
 CALL_EVENTS = frozenset(_SAYS)
+_AT_WORK = frozenset({"requested", "judged", "dispatched", "started"})
