@@ -22,7 +22,7 @@ from fairlead.adapters.nats_streams import ensure_streams
 from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.adapters.plugins import Connectors, load_connectors
 from fairlead.adapters.postgres import Database
-from fairlead.adapters.quiet_runs import PostgresQuietRuns
+from fairlead.adapters.quiet_runs import QuietRuns
 from fairlead.consumers import (
     access_directory,
     approvals,
@@ -162,7 +162,7 @@ async def engine(core: Core) -> None:
         database = await open_parts.enter_async_context(
             Database(settings.database_engine_url, max_connections=settings.database_connections)
         )
-        watch = RunWatch(PostgresQuietRuns(database), core.handler, core.dispatch, core.clock)
+        watch = RunWatch(QuietRuns(database), core.handler, core.dispatch, core.clock)
         tasks.create_task(ProjectionRunner(core.log, database, PROJECTIONS).run())
         tasks.create_task(ProcessRunner(core.log, database, core.handler.handle, executor).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())

@@ -1,0 +1,105 @@
+"""What the API is built from. The composition root has these; the API knows them by what they do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fairlead_tenants.access import EnvironmentKind
+from fairlead_tenants.ids import TenantId
+from fairlead_tenants.keys import ParsedKey
+
+from fairlead.api.rate_limit import RateLimit
+from fairlead.domain.expressions import Expressions
+from fairlead.domain.tools import ToolCatalogue
+from fairlead.handling.founding import NewSecret
+from fairlead.handling.handler import Handler
+from fairlead.handling.rulebook import Rulebook
+from fairlead.handling.starting import Starter
+from fairlead.ports import Clock, Ids, Log, SqlDatabase
+
+
+class PresentedKey(Protocol):
+    """A well-formed key that somebody sent; `hash` is its keyed hash."""
+
+    @property
+    def parsed(self) -> ParsedKey: ...
+
+    @property
+    def hash(self) -> str: ...
+
+
+class Keys(Protocol):
+    """Makes keys and recognises them; only it knows the pepper."""
+
+    def new(self, environment_kind: EnvironmentKind, tenant_id: TenantId) -> NewSecret: ...
+
+    def recognise(self, text: str) -> PresentedKey | None: ...
+
+
+class Positions(Protocol):
+    async def reached(self, names: Sequence[str], sequence: int, timeout_s: float) -> bool:
+        """Whether all the named read models have folded `sequence` within the time."""
+
+
+class Lag(Protocol):
+    """How far one read model is behind."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def commits(self) -> int: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def parked(self) -> int: ...
+
+
+class BrokenConnector(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+class Connectors(Protocol):
+    """What is installed, and what was allowed and cannot be used."""
+
+    @property
+    def catalogue(self) -> ToolCatalogue: ...
+
+    @property
+    def versions(self) -> Mapping[str, str]: ...
+
+    @property
+    def broken(self) -> Sequence[BrokenConnector]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiParts:
+    """`lag`, `backlog` and `jobs_depth` are asked when metrics are read; `backlog` also before a run is taken.
+
+    `closing` is set by whoever stops the process, before connections are closed: open streams then end themselves.
+    """
+
+    log: Log
+    handler: Handler
+    rulebook: Rulebook
+    starter: Starter
+    clock: Clock
+    ids: Ids
+    connectors: Connectors
+    expressions: Expressions
+    database: SqlDatabase
+    positions: Positions
+    keys: Keys
+    lag: Callable[[], Awaitable[Sequence[Lag]]]
+    backlog: Callable[[], Awaitable[int]]
+    jobs_depth: Callable[[], Awaitable[Mapping[str, int]]]
+    backlog_limit: int = 10_000
+    rate_limit: RateLimit = RateLimit(per_second=1_000, burst=2_000)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
