@@ -8,23 +8,20 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import Coroutine
+from typing import Any
 
 import rich_click as click
 
 from fairlead.cli.client import client
 from fairlead.cli.exits import Exit
-from fairlead.cli.failures import of_error
 from fairlead.cli.output import FORMATS, Column, Format, Printer, View, console
-from fairlead.domain.errors import FairleadError
+from fairlead.cli.program import Program
 from fairlead.logs import configure
 from fairlead.settings import Settings, from_environment
 
 ROLES = ("api", "engine", "worker")
 LOGS = "logs"  # within the data directory
-
-T = TypeVar("T")
 
 _FINDING = View(
     identity="name",
@@ -41,7 +38,7 @@ _TENANT = View(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fairlead", message="fairlead %(version)s")
 def main() -> None:
     """Fairlead: the control plane for agents that act on real systems."""
@@ -52,8 +49,7 @@ for _command in client.commands.values():
 
 
 def _settings(log_level: str | None = None) -> Settings:
-    with _failing_well():
-        settings = from_environment(os.environ)
+    settings = from_environment(os.environ)
     configure(log_level or settings.log_level)
     return settings
 
@@ -98,7 +94,7 @@ def migrate(pre_only: bool) -> None:
     """Bring the database's tables up to date. Safe to run twice and at once."""
     from fairlead import operating
 
-    applied = _answer(operating.migrate(_settings("warning"), include_post=not pre_only))
+    applied = asyncio.run(operating.migrate(_settings("warning"), include_post=not pre_only))
     click.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
 
 
@@ -122,7 +118,7 @@ def rebuild(names: tuple[str, ...], everything: bool) -> None:
                 tasks[name] = progress.add_task(name, total=goal)
             progress.update(tasks[name], completed=done, total=goal)
 
-        _answer(operating.rebuild_projections(_settings("warning"), os.environ, names, show))
+        asyncio.run(operating.rebuild_projections(_settings("warning"), os.environ, names, show))
     click.echo("\n".join(f"rebuilt {name}" for name in tasks))
 
 
@@ -138,7 +134,7 @@ def doctor(output: Format, strict: bool) -> None:
 
     from fairlead import operating
 
-    findings = _answer(operating.examine(_settings("warning")))
+    findings = asyncio.run(operating.examine(_settings("warning")))
     Printer(output).many(msgspec.to_builtins(findings), _FINDING)
     wrong = {"fail", "warn"} if strict else {"fail"}
     if any(finding.status in wrong for finding in findings):
@@ -161,7 +157,7 @@ def create_tenant(name: str, owner_email: str, owner_name: str | None, output: F
 
     from fairlead import operating
 
-    made = _answer(
+    made = asyncio.run(
         operating.create_tenant(_settings("warning"), os.environ, name, owner_email, owner_name or owner_email)
     )
     body = {**msgspec.to_builtins(made.founded), "key": made.key}
@@ -178,7 +174,7 @@ def list_tenants(output: Format) -> None:
 
     from fairlead import operating
 
-    rows = _answer(operating.list_tenants(_settings("warning"), os.environ))
+    rows = asyncio.run(operating.list_tenants(_settings("warning"), os.environ))
     Printer(output).many(msgspec.to_builtins(rows), _TENANT)
 
 
@@ -195,32 +191,7 @@ def _run(work: Coroutine[Any, Any, None], until_input_ends: bool = False) -> Non
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    with _failing_well():
-        uvloop.run(stoppable())
-
-
-def _answer(work: Coroutine[Any, Any, T]) -> T:
-    with _failing_well():
-        try:
-            return asyncio.run(work)
-        except KeyboardInterrupt:
-            raise SystemExit(Exit.INTERRUPTED) from None
-
-
-@contextlib.contextmanager
-def _failing_well() -> Iterator[None]:
-    """What we raise on purpose becomes a message and an exit code, also out of a group of tasks."""
-    try:
-        yield
-    except FairleadError as error:
-        raise of_error(error) from error
-    except ExceptionGroup as group:
-        only: BaseException = group
-        while isinstance(only, ExceptionGroup) and len(only.exceptions) == 1:
-            only = only.exceptions[0]
-        if not isinstance(only, FairleadError):
-            raise
-        raise of_error(only) from group
+    uvloop.run(stoppable())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """What goes wrong on the way to the API, each with its exit code and with what the reader can do about it."""
 
-import sys
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import rich_click as click
 from msgspec import Struct
 
 from fairlead.cli.exits import Exit, of_status
-from fairlead.cli.plain import plain
+from fairlead.cli.plain import plain, plain_json
 from fairlead.domain.errors import Denied, FairleadError, Invalid, NotFound, Rejected, StreamMoved, Unavailable
 
 _OF_ERROR: tuple[tuple[type[FairleadError], Exit], ...] = (
@@ -40,27 +39,31 @@ class ProblemDocument(Struct, frozen=True):
     errors: tuple[PathProblem, ...] = ()
 
 
-class Failure(click.ClickException):
-    """Ends the command with `exit_code`. `document` is what a program may want to read, where the server sent one."""
+class Failure(Exception):
+    """Ends the program with `exit_code`. `document` is what a program may want to read instead of the sentences."""
 
     def __init__(
         self,
         message: str,
-        code: Exit = Exit.FAILED,
+        exit_code: Exit = Exit.FAILED,
         *,
         details: tuple[str, ...] = (),
         document: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.exit_code = code  # type: ignore[misc]  # click reads it from here, and declares it for the class only
+        self.exit_code = exit_code
         self.details = details
         self.document = document
+        self.as_document = False
 
-    def show(self, file: IO[Any] | None = None) -> None:
-        out = file or sys.stderr
-        click.echo(f"fairlead: {plain(self.message)}", file=out)
+    def show(self) -> None:
+        """On standard error; standard output is for answers."""
+        if self.as_document and self.document is not None:
+            click.echo(plain_json(msgspec.json.encode(self.document).decode()), err=True)
+            return
+        click.echo(f"fairlead: {plain(str(self))}", err=True)
         for detail in self.details:
-            click.echo(f"  {plain(detail)}", file=out)
+            click.echo(f"  {plain(detail)}", err=True)
 
 
 def of_answer(status: int, body: bytes) -> Failure:

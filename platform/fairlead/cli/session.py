@@ -7,14 +7,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-import msgspec
 import rich_click as click
 from msgspec import Struct
 
-from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.output import FORMATS, Format, Printer
-from fairlead.cli.plain import plain_json
 from fairlead.cli.targets import Wanted, find
 from fairlead.cli.transport import Api
 
@@ -80,12 +77,8 @@ def client_command(body: Callable[Concatenate[Session, P], None]) -> Callable[P,
             with Api(target) as api:
                 body(Session(api, Printer(output)), *args, **kwargs)
         except Failure as failure:
-            if output == "json" and failure.document is not None:
-                click.echo(plain_json(msgspec.json.encode(failure.document).decode()), err=True)
-                raise SystemExit(failure.exit_code) from failure
+            failure.as_document = output in ("json", "yaml")
             raise
-        except KeyboardInterrupt:
-            raise SystemExit(Exit.INTERRUPTED) from None
 
     return connection_options(output_option(command))
 
