@@ -38,7 +38,8 @@ class Log(Protocol):
         """Store the commit if the stream's last commit is at `expected` (0: the stream is empty).
 
         Durable when it returns. Retries an unknown answer by itself under the same commit id, so one call makes
-        at most one commit. Raises StreamMoved when the stream's last commit is elsewhere.
+        at most one commit. Raises StreamMoved when the stream's last commit is elsewhere, and when a commit of that id
+        is there with other content: whoever decided on an older state must not take its facts for what happened.
         """
 
     async def read(self, stream: StreamRef, after: LogSequence = LogSequence(0)) -> list[AnyRecorded]:

@@ -62,6 +62,15 @@ async def test_the_same_command_is_recognised_after_its_stream_went_on(log: Log)
     assert await log.append(note(run("1")), EMPTY) == first
 
 
+async def test_the_same_command_decided_otherwise_has_to_look_at_what_happened(log: Log) -> None:
+    first = await log.append(note(run("1"), text="now"), EMPTY)
+    with pytest.raises(StreamMoved):
+        await log.append(note(run("1"), text="later"), EMPTY)
+    with pytest.raises(StreamMoved):
+        await log.append(note(run("1"), text="later"), first)
+    assert len(await log.read(run("1"))) == 1
+
+
 async def test_the_same_command_is_recognised_when_it_expects_its_own_commit(log: Log) -> None:
     first = await log.append(note(run("1")), EMPTY)
     assert await log.append(note(run("1")), first) == first

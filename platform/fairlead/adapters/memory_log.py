@@ -82,6 +82,8 @@ class MemoryLog:
         before = self._of_commit_id.get(commit.commit_id)
         if before is not None:
             assert before.stream == stream, "a command id is used for one stream only"
+            if before.body != body:
+                raise StreamMoved(f"{commit.commit_id} was decided before, and otherwise")
             return before.sequence
         if head != expected:
             raise StreamMoved(f"{stream.kind} {stream.id} is at {head}, not at {expected}")

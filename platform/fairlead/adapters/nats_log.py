@@ -50,11 +50,13 @@ class NatsLog:
             if stored.duplicate:
                 earlier = await self._one({"seq": stored.seq})
                 assert _is(earlier, commit, subject), "a command id is used for one stream only"
+                if earlier.data != body:
+                    raise StreamMoved(f"{commit.commit_id} was decided before, and otherwise")
             return LogSequence(stored.seq)
         # Somebody was first. When that was this very commit, sent again because its answer was lost, it directly
         # follows `expected`, for it was stored on that condition.
         first = await self._one({"seq": expected + 1, "next_by_subj": subject})
-        if _is(first, commit, subject):
+        if _is(first, commit, subject) and first.data == body:
             return _sequence(first)
         raise StreamMoved(f"{commit.kind} {commit.stream_id} is not at {expected} any more")
 
