@@ -1,0 +1,220 @@
+"""An approval: who may answer, what settles it, and that random answers never break its rules."""
+
+from datetime import timedelta
+from typing import Any, Literal
+
+import pytest
+from fairlead_tenants.ids import PrincipalId, WorkspaceId
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from fairlead.domain import approvals as a
+from fairlead.domain.errors import FairleadError, NotFound
+from fairlead.domain.ids import CallId, RunId
+from tests.support.clock import T0
+from tests.support.given import Given, Spec, given
+
+APPROVALS: Spec[a.ApprovalCommand, a.ApprovalState, a.ApprovalEvent] = Spec(a.decide, a.evolve, a.initial)
+DEADLINE = T0 + timedelta(hours=1)
+JUST = timedelta(microseconds=1)
+STARTER, AGENT = PrincipalId("prn_starter"), PrincipalId("prn_agent")
+Kind = Literal["person", "service_account", "agent"]
+
+
+def asked(count: int = 1) -> a.ApprovalRequested:
+    return a.ApprovalRequested(
+        run_id=RunId("run_1"),
+        call_id=CallId("tcl_1-1"),
+        workspace_id=WorkspaceId("wsp_1"),
+        workflow_name="pay",
+        tool="bills.pay",
+        arguments={"amount": 1},
+        rule_id="writes",
+        reason="it writes",
+        evidence={},
+        fingerprint="f",
+        digest="d",
+        count=count,
+        roles=("reviewer", "owner"),
+        requested_by=(STARTER, AGENT),
+        deadline_at=DEADLINE,
+    )
+
+
+def sign(who: str = "ann", **changes: Any) -> a.SignApproval:
+    fields: dict[str, Any] = {
+        "principal_id": PrincipalId(f"prn_{who}"),
+        "principal_kind": "person",
+        "role_names": ("reviewer",),
+        "digest": "d",
+        "comment": "fine",
+        "now": T0,
+    }
+    return a.SignApproval(**(fields | changes))
+
+
+def deny(who: str = "ann", **changes: Any) -> a.DenyApproval:
+    fields: dict[str, Any] = {
+        "principal_id": PrincipalId(f"prn_{who}"),
+        "principal_kind": "person",
+        "role_names": ("reviewer",),
+        "comment": "not this one",
+        "now": T0,
+    }
+    return a.DenyApproval(**(fields | changes))
+
+
+def pending(count: int = 1) -> Given[a.ApprovalCommand, a.ApprovalState, a.ApprovalEvent]:
+    return given(APPROVALS, asked(count))
+
+
+def tags(facts: list[a.ApprovalEvent]) -> list[str]:
+    return [type(fact).__name__ for fact in facts]
+
+
+def test_one_signature_grants_where_one_is_asked_for_and_carries_what_was_shown() -> None:
+    signed, granted = pending().when(sign())
+    assert signed == a.ApprovalSigned(signed_by=PrincipalId("prn_ann"), comment="fine", missing=0)
+    assert isinstance(granted, a.ApprovalGranted)
+    assert (granted.digest, granted.fingerprint, granted.approved_by) == ("d", "f", (PrincipalId("prn_ann"),))
+
+
+def test_two_signatures_are_two_people() -> None:
+    once = pending(2).after(sign("ann"))
+    with pytest.raises(a.AlreadySigned):
+        once.when(sign("ann"))
+    assert tags(once.when(sign("bo"))) == ["ApprovalSigned", "ApprovalGranted"]
+
+
+@pytest.mark.parametrize("answer", [sign, deny])
+@pytest.mark.parametrize("kind", ["agent", "service_account"])
+def test_only_people_answer(answer: Any, kind: Kind) -> None:
+    with pytest.raises(a.MayNotApprove):
+        pending().when(answer(principal_kind=kind))
+
+
+@pytest.mark.parametrize("answer", [sign, deny])
+@pytest.mark.parametrize("who", ["starter", "agent"])
+def test_whoever_asked_does_not_answer(answer: Any, who: str) -> None:
+    with pytest.raises(a.MayNotApprove):
+        pending().when(answer(who))
+
+
+@pytest.mark.parametrize("answer", [sign, deny])
+@pytest.mark.parametrize("roles", [(), ("operator", "auditor")])
+def test_others_need_one_of_the_roles(answer: Any, roles: tuple[str, ...]) -> None:
+    with pytest.raises(a.MayNotApprove):
+        pending().when(answer(role_names=roles))
+    assert pending().when(answer(role_names=("operator", "owner")))
+
+
+def test_a_signature_under_something_else_is_refused() -> None:
+    with pytest.raises(a.DigestMismatch):
+        pending().when(sign(digest="other"))
+
+
+@pytest.mark.parametrize("answer", [sign, deny])
+@pytest.mark.parametrize(("at", "late"), [(DEADLINE - JUST, False), (DEADLINE, True), (DEADLINE + JUST, True)])
+def test_an_answer_at_the_deadline_or_after_it_comes_too_late(answer: Any, at: Any, late: bool) -> None:
+    assert (tags(pending().when(answer(now=at))) == ["ApprovalExpired"]) is late
+
+
+def test_an_alarm_that_rings_early_changes_nothing() -> None:
+    assert pending().when(a.ExpireApproval(now=DEADLINE - JUST)) == []
+    assert tags(pending().when(a.ExpireApproval(now=DEADLINE))) == ["ApprovalExpired"]
+
+
+@pytest.mark.parametrize(
+    "settle", [sign(), deny(), a.ExpireApproval(now=DEADLINE), a.WithdrawApproval(reason="the run has ended")]
+)
+def test_what_is_settled_stays_settled(settle: a.ApprovalCommand) -> None:
+    settled = pending().after(settle)
+    for late in (sign("bo"), deny("bo")):
+        with pytest.raises(a.ApprovalSettled):
+            settled.when(late)
+    for again in (a.ExpireApproval(now=DEADLINE), a.WithdrawApproval(reason=""), a.RequestApproval(requested=asked())):
+        assert settled.when(again) == []
+
+
+def test_nothing_can_be_said_to_an_approval_nobody_asked_for() -> None:
+    with pytest.raises(NotFound):
+        given(APPROVALS).when(sign())
+    assert given(APPROVALS).when(a.WithdrawApproval(reason="")) == []
+    assert given(APPROVALS).when(a.ExpireApproval(now=DEADLINE)) == []
+
+
+def test_asking_twice_asks_once() -> None:
+    assert pending().when(a.RequestApproval(requested=asked(5))) == []
+
+
+def test_a_secret_in_a_comment_does_not_reach_a_fact() -> None:
+    secret = "ghp_" + "a1B2" * 9
+    assert secret not in repr(pending().when(sign(comment=f"see {secret}")))
+    assert secret not in repr(pending().when(deny(comment=f"see {secret}")))
+
+
+class ApprovalMachine(RuleBasedStateMachine):
+    """Anybody answers anything at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: a.ApprovalState = a.initial()
+        self.history: list[a.ApprovalEvent] = []
+        self.now = T0
+
+    @initialize(count=st.integers(1, 3))
+    def request(self, count: int) -> None:
+        self.count = count
+        self.do(a.RequestApproval(requested=asked(count)))
+
+    @rule(
+        who=st.sampled_from(["ann", "bo", "cy", "di", "starter", "agent"]),
+        kind=st.sampled_from(["person", "person", "person", "service_account", "agent"]),
+        role=st.sampled_from(["reviewer", "reviewer", "owner", "operator"]),
+        digest=st.sampled_from(["d", "d", "d", "other"]),
+    )
+    def somebody_signs(self, who: str, kind: Kind, role: str, digest: str) -> None:
+        self.do(sign(who, principal_kind=kind, role_names=(role,), digest=digest, now=self.now))
+
+    @rule(who=st.sampled_from(["ann", "starter"]), role=st.sampled_from(["reviewer", "operator"]))
+    def somebody_denies(self, who: str, role: str) -> None:
+        self.do(deny(who, role_names=(role,), now=self.now))
+
+    @rule()
+    def the_alarm_rings(self) -> None:
+        self.do(a.ExpireApproval(now=self.now))
+
+    @rule(minutes=st.sampled_from([1, 10, 45]))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+
+    @rule()
+    def it_is_asked_again(self) -> None:
+        self.do(a.RequestApproval(requested=asked(1)))
+
+    def do(self, command: a.ApprovalCommand) -> None:
+        before = self.state
+        try:
+            facts = a.decide(command, before)
+        except FairleadError:
+            return
+        for fact in facts:
+            self.state = a.evolve(self.state, fact)
+        self.history += facts
+        if any(isinstance(fact, a.ApprovalSigned | a.ApprovalDenied) for fact in facts):
+            assert self.now < DEADLINE
+        assert not (facts and isinstance(before, a.Settled)), "nothing follows an outcome"
+        self.check()
+
+    def check(self) -> None:
+        signers = [fact.signed_by for fact in self.history if isinstance(fact, a.ApprovalSigned)]
+        assert len(signers) == len(set(signers)) <= self.count
+        assert not {STARTER, AGENT} & set(signers)
+        granted = [fact for fact in self.history if isinstance(fact, a.ApprovalGranted)]
+        assert bool(granted) == (len(signers) == self.count)
+        assert all(fact.approved_by == tuple(signers) for fact in granted)
+
+
+ApprovalMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+TestApprovals = ApprovalMachine.TestCase
