@@ -24,11 +24,11 @@ UNDER_WAY = (
 # Which index serves best depends on which filters are given, so the plan is made for them each time.
 _PLAN_FOR_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
 _NEWEST = """
-SELECT run_id, status, CASE WHEN outcome IS NULL THEN awaiting ELSE 'nothing' END AS awaiting, workspace_id,
-       environment_id, environment_kind, workflow_id, workflow_name, workflow_version, workflow_hash, policy_version,
-       planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version, started_at,
-       deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, updated_at, stream_version AS version,
-       last_sequence AS sequence, started_sequence
+SELECT run_id, status, CASE WHEN outcome IS NULL AND paused_reason IS NULL THEN awaiting ELSE 'nothing' END AS awaiting,
+       workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version, workflow_hash,
+       policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version,
+       started_at, deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, updated_at,
+       stream_version AS version, last_sequence AS sequence, started_sequence
   FROM run_board
  WHERE started_sequence < %(below)s
    AND (%(status)s::text IS NULL OR status = %(status)s)

@@ -105,11 +105,11 @@ class RunDetail(RunSummary, frozen=True, kw_only=True):
 # --- from the read model ----------------------------------------------------------------------------------------------
 
 _RUN = """
-SELECT run_id, status, CASE WHEN outcome IS NULL THEN awaiting ELSE 'nothing' END AS awaiting, workspace_id,
-       environment_id, environment_kind, workflow_id, workflow_name, workflow_version, workflow_hash, policy_version,
-       planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version, started_at,
-       deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, updated_at, stream_version AS version,
-       last_sequence AS sequence, started_sequence
+SELECT run_id, status, CASE WHEN outcome IS NULL AND paused_reason IS NULL THEN awaiting ELSE 'nothing' END AS awaiting,
+       workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version, workflow_hash,
+       policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version,
+       started_at, deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, updated_at,
+       stream_version AS version, last_sequence AS sequence, started_sequence
   FROM run_board
  WHERE run_id = %(run_id)s
 """
@@ -129,7 +129,7 @@ _WAITS = """
 SELECT what, step, name, due_at
   FROM run_waits
  WHERE run_id = %(run_id)s AND what IN ('signal', 'time') AND open
- ORDER BY stream_version
+ ORDER BY what, stream_version
 """
 # What a run was given and gave is in its first commit and in the one that ended it.
 _EDGES = """

@@ -1,0 +1,99 @@
+"""Approvals as they are shown: the queue, and one with all that a reviewer is to look at."""
+
+from typing import Annotated, Any, Literal
+
+from fairlead_tenants.ids import EnvironmentId, PrincipalId, WorkspaceId
+from msgspec import Meta, Struct, convert
+
+from fairlead.api.commit_pages import Within
+from fairlead.domain.ids import ApprovalId, CallId, RunId
+from fairlead.domain.instant import Instant
+from fairlead.ports import SqlTx
+
+ApprovalStatus = Literal["pending", "granted", "denied", "expired", "withdrawn"]
+
+_APPROVAL = """
+SELECT a.approval_id, a.run_id, a.call_id, a.workspace_id, b.environment_id, a.workflow_name, a.tool, a.rule_id,
+       a.reason, a.digest, a.count, a.roles, a.requested_by, a.status, a.answers, a.requested_at, a.deadline_at,
+       a.settled_at, a.settled_reason, a.requested_sequence, a.arguments, a.evidence, a.fingerprint
+  FROM approvals AS a
+  JOIN run_board AS b ON b.tenant_id = a.tenant_id AND b.run_id = a.run_id
+ WHERE a.approval_id = %(approval_id)s
+"""
+# See `_PLAN_FOR_VALUES` in run_lists.py.
+_PLAN_FOR_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
+_NEWEST = """
+SELECT a.approval_id, a.run_id, a.call_id, a.workspace_id, b.environment_id, a.workflow_name, a.tool, a.rule_id,
+       a.reason, a.digest, a.count, a.roles, a.requested_by, a.status, a.answers, a.requested_at, a.deadline_at,
+       a.settled_at, a.settled_reason, a.requested_sequence
+  FROM approvals AS a
+  JOIN run_board AS b ON b.tenant_id = a.tenant_id AND b.run_id = a.run_id
+ WHERE a.requested_sequence < %(below)s
+   AND (%(status)s::text IS NULL OR a.status = %(status)s)
+   AND (%(run_id)s::text IS NULL OR a.run_id = %(run_id)s)
+   AND (%(workspaces)s::text[] IS NULL OR a.workspace_id = ANY (%(workspaces)s))
+   AND (%(environment)s::text IS NULL OR b.environment_id = %(environment)s)
+ ORDER BY a.requested_sequence DESC
+ LIMIT %(limit)s
+"""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    principal_id: PrincipalId
+    approves: bool
+    comment: str
+    at: Instant
+
+
+class ApprovalSummary(Struct, frozen=True, kw_only=True):
+    """`count` signatures are needed, each of another person who holds one of `roles` and is none of `requested_by`."""
+
+    approval_id: ApprovalId
+    run_id: RunId
+    call_id: CallId
+    workspace_id: WorkspaceId
+    environment_id: EnvironmentId
+    workflow_name: str
+    tool: str
+    rule_id: str
+    reason: str
+    digest: Annotated[str, Meta(description="Of exactly what would be done. A signature names it.")]
+    count: int
+    roles: list[str]
+    requested_by: list[PrincipalId]
+    status: ApprovalStatus
+    answers: list[Answer]
+    requested_at: Instant
+    deadline_at: Instant
+    settled_at: Instant | None
+    settled_reason: str | None
+
+
+class ApprovalDetail(ApprovalSummary, frozen=True, kw_only=True):
+    """`fingerprint` is of the state that the evidence shows; if that moves before the call is made, people are asked
+    again."""
+
+    arguments: Any
+    evidence: Any
+    fingerprint: str
+
+
+async def approval_of(tx: SqlTx, approval_id: str) -> ApprovalDetail | None:
+    return await tx.row(_APPROVAL, {"approval_id": approval_id}, _detail)
+
+
+async def approvals_page(
+    tx: SqlTx, within: Within, below: int, limit: int, status: ApprovalStatus | None, run_id: RunId | None
+) -> list[tuple[int, ApprovalSummary]]:
+    """Newest first, each with its place in the list."""
+    params = {**within.as_params(), "below": below, "limit": limit, "status": status, "run_id": run_id}
+    await tx.run(_PLAN_FOR_VALUES)
+    return await tx.rows(_NEWEST, params, _listed)
+
+
+def _listed(*, requested_sequence: int, answers: list[Any], **columns: Any) -> tuple[int, ApprovalSummary]:
+    return requested_sequence, ApprovalSummary(**columns, answers=convert(answers, list[Answer]))
+
+
+def _detail(*, requested_sequence: int, answers: list[Any], **columns: Any) -> ApprovalDetail:  # noqa: ARG001
+    return ApprovalDetail(**columns, answers=convert(answers, list[Answer]))
