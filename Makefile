@@ -9,7 +9,7 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Send twelve invoices through a governed workflow, end to end
-	$(BIN)/fairlead demo
+	$(BIN)/python -m demo
 
 dev: $(READY) ## Run everything in one process, with its own engines under .fairlead/
 	$(BIN)/fairlead dev
