@@ -165,6 +165,18 @@ class MayNotApprove(Denied):
     code = "may_not_approve"
 
 
+class OnlyPeopleApprove(MayNotApprove):
+    """A signature is a person's."""
+
+    code = "only_people_approve"
+
+
+class RequesterMayNotApprove(MayNotApprove):
+    """Nobody approves what they asked for themselves."""
+
+    code = "requester_may_not_approve"
+
+
 def initial() -> ApprovalState:
     return NotRequested()
 
@@ -224,9 +236,9 @@ def _said(command: SignApproval | DenyApproval) -> str:
 
 def _check_signer(command: SignApproval | DenyApproval, asked: ApprovalRequested) -> None:
     if command.principal_kind != "person":
-        raise MayNotApprove("approval:decide", "only people approve")
+        raise OnlyPeopleApprove("approval:decide", "only people approve")
     if command.principal_id in asked.requested_by:
-        raise MayNotApprove("approval:decide", "whoever asked for the action cannot approve it")
+        raise RequesterMayNotApprove("approval:decide", "whoever asked for the action cannot approve it")
     if not set(command.role_names) & set(asked.roles):
         raise MayNotApprove(f"role:{asked.roles[0]}", f"one of the roles {', '.join(asked.roles)} is required")
 
