@@ -1,70 +1,94 @@
-"""Who asks. The tenant comes from the credential and from nowhere else.
+"""From a credential to a principal. The tenant comes from here and from nowhere else.
 
-The answer is read from the tenant's own stream as of now, so a key that was revoked a moment ago is refused, and no
-database is needed to know it.
+The answer is the tenant's stream as of now: a revoked key stops with the next request, and writes need no PostgreSQL.
 """
 
+import time
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from fairlead_tenants.access import Principal
+from fairlead_tenants.ids import TenantId
+from litestar.connection import ASGIConnection
+from msgspec import Struct
 
 from fairlead.api.parts import Keys
-from fairlead.api.problems import NoCredential
+from fairlead.api.problems import NotSignedIn
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.errors import NotFound
+from fairlead.domain.errors import Unavailable
 from fairlead.domain.tenants.errors import CredentialUnknown
 from fairlead.domain.tenants.identity import authenticate
-from fairlead.domain.tenants.states import Tenant
+from fairlead.domain.tenants.states import Absent, Tenant, TenantState
 from fairlead.handling.handler import Handler
 from fairlead.ports import Clock, Log
 
-MAX_CREDENTIAL_CHARS = 512
+Connection = ASGIConnection[Any, Any, Any, Any]
+SCHEME = "bearer "
+# While the log cannot be reached nothing can be revoked in it, so what was known a moment ago may still be read by.
+READ_ON_S = 60.0
+KEPT_TENANTS = 1_000
+
+
+class SignedIn(Struct, frozen=True):
+    """Who asks, and the tenant as it was when that was found out."""
+
+    principal: Principal
+    tenant: Tenant
 
 
 class Authenticator(Protocol):
-    """One way to be known. Sign-in by an identity provider is another one of these."""
+    """One sort of credential. The first that knows the request's speaks for it."""
 
-    async def principal(self, scheme: str, credential: str) -> Principal | None:
-        """None: this credential is not of my kind. Raises CredentialRefused, Denied."""
+    async def sign_in(self, connection: Connection) -> SignedIn | None:
+        """None: the request carries no credential of this sort. Raises CredentialRefused, Denied, Unavailable."""
 
 
-class ApiKeyAuthenticator:
+class ByApiKey:
     def __init__(self, keys: Keys, log: Log, handler: Handler, clock: Clock) -> None:
         self._keys = keys
         self._log = log
         self._handler = handler
         self._clock = clock
+        self._known: OrderedDict[TenantId, tuple[Tenant, float]] = OrderedDict()
 
-    async def principal(self, scheme: str, credential: str) -> Principal | None:
-        if scheme != "bearer" or (presented := self._keys.recognise(credential)) is None:
+    async def sign_in(self, connection: Connection) -> SignedIn | None:
+        header = connection.headers.get("authorization", "")
+        if header[: len(SCHEME)].lower() != SCHEME:
             return None
-        tenant = await tenant_now(self._log, self._handler, presented.parsed.tenant_id)
-        return authenticate(tenant, presented.hash, self._clock.now())
+        presented = self._keys.recognise(header[len(SCHEME) :].strip())
+        if presented is None:
+            raise CredentialUnknown("no such key")
+        changes_nothing = connection.scope.get("method") in ("GET", "HEAD", "OPTIONS")
+        state = await self._tenant(presented.parsed.tenant_id, changes_nothing)
+        principal = authenticate(state, presented.hash, self._clock.now())
+        assert isinstance(state, Tenant), "an absent tenant has no keys"
+        return SignedIn(principal, state)
+
+    async def _tenant(self, tenant_id: TenantId, changes_nothing: bool) -> TenantState:
+        stream = StreamRef(tenant_id, "tenant", tenant_id)
+        try:
+            (head,) = await self._log.heads([stream])
+            state: TenantState = Absent() if head == 0 else (await self._handler.load(stream, head)).state
+        except Unavailable:
+            known = self._known.get(tenant_id)
+            if known is None or not changes_nothing or time.monotonic() - known[1] > READ_ON_S:
+                raise
+            return known[0]
+        if isinstance(state, Tenant):
+            self._remember(state)
+        return state
+
+    def _remember(self, tenant: Tenant) -> None:
+        self._known[tenant.tenant_id] = (tenant, time.monotonic())
+        self._known.move_to_end(tenant.tenant_id)
+        if len(self._known) > KEPT_TENANTS:
+            self._known.popitem(last=False)
 
 
-async def tenant_now(log: Log, handler: Handler, tenant_id: str) -> Tenant:
-    """The tenant as of now. Raises CredentialUnknown for one that does not exist: a guess learns nothing."""
-    stream = StreamRef(tenant_id, "tenant", tenant_id)  # type: ignore[arg-type]  # well-formed by the key's own parser
-    try:
-        (head,) = await log.heads([stream])
-        state = (await handler.load(stream, head)).state
-    except NotFound as error:
-        raise CredentialUnknown("no such key") from error
-    if not isinstance(state, Tenant):
-        raise CredentialUnknown("no such key")
-    return state
-
-
-async def authenticated(authorization: str | None, authenticators: Sequence[Authenticator]) -> Principal:
-    """Raises NoCredential, CredentialRefused, Denied."""
-    scheme, _, credential = (authorization or "").partition(" ")
-    credential = credential.strip()
-    if not credential or len(credential) > MAX_CREDENTIAL_CHARS:
-        raise NoCredential("send an API key: Authorization: Bearer flk_…")
+async def signed_in(authenticators: Sequence[Authenticator], connection: Connection) -> SignedIn:
+    """Raises NotSignedIn when there is no credential at all."""
     for authenticator in authenticators:
-        if (principal := await authenticator.principal(scheme.lower(), credential)) is not None:
-            return principal
-    raise CredentialUnknown("no such key")
-
-
+        if (found := await authenticator.sign_in(connection)) is not None:
+            return found
+    raise NotSignedIn("this needs a credential: send an API key as `Authorization: Bearer flk_…`")

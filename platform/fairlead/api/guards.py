@@ -1,50 +1,66 @@
-"""May this principal use this route at all? Each route says which permission it needs; the matrix test reads it there.
+"""Which permission a route needs, as data on the route; and whether a principal has it where the object is.
 
-The object's own workspace is looked at by the handler: a stranger's object is a 404 before permission is even asked.
+A route says `opt=requires(Permission.X)`; the application does not start with one that says nothing.
 """
 
-from typing import Any
+from typing import Any, Literal
 
-from fairlead_tenants.access import PERMISSIONS_OF, Permission, Principal, carries, may
+from fairlead_tenants.access import PERMISSIONS_OF, Permission, Principal, carries, may, workspaces_where
 from fairlead_tenants.ids import EnvironmentId, WorkspaceId
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard
 
 from fairlead.domain.errors import Denied, NotFound
 
-PERMISSION = "permission"  # where a route's `opt` says which permission it needs
+ReadModel = Literal["access_directory", "workflow_versions", "run_commits", "run_board", "approvals", "open_work"]
+
+NEEDS = "needs"
+READS = "reads"
+OWN = "own"
+OPEN = "open"
+SIGNED_IN = "signed_in"
 
 
-def requires(permission: Permission) -> dict[str, Any]:
-    """Arguments of a route decorator: `@get(…, **requires(Permission.RUN_READ))`."""
-    return {"guards": [_guard(permission)], "opt": {PERMISSION: permission}}
+def requires(permission: Permission, *reads: ReadModel, or_own: bool = False) -> dict[str, Any]:
+    """`reads` are the read models that the route looks into: a caller that names a position waits for them.
+
+    `or_own`: people who are signed in need no permission for what is theirs, which the decision then checks.
+    """
+    return {NEEDS: permission, READS: reads, OWN: or_own}
 
 
-def _guard(permission: Permission) -> Guard:
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        if not holds_somewhere(connection.scope["user"], permission):
-            raise Denied(permission)
-
-    return guard
+def for_anyone_signed_in() -> dict[str, Any]:
+    """Any principal, whatever it may do."""
+    return {SIGNED_IN: True}
 
 
-def holds_somewhere(principal: Principal, permission: Permission) -> bool:
-    """Whether there is any workspace or environment where the principal has the permission."""
-    return carries(principal, permission) and any(
-        permission in PERMISSIONS_OF[grant.role] for grant in principal.grants
-    )
+def for_anybody() -> dict[str, Any]:
+    """Without a credential: nothing of a tenant may be behind it."""
+    return {OPEN: True}
 
 
-def check_object(
+def check(opt: dict[str, Any], principal: Principal) -> None:
+    """Whether the principal holds the route's permission anywhere at all. Raises Denied, which names it."""
+    needed: Permission | None = opt.get(NEEDS)
+    if needed is None or (opt.get(OWN) and principal.key_id is None):
+        return
+    if not (carries(principal, needed) and any(needed in PERMISSIONS_OF[grant.role] for grant in principal.grants)):
+        raise Denied(needed)
+
+
+def check_place(
     principal: Principal,
-    permission: Permission,
-    seen_by: Permission,
-    workspace_id: WorkspaceId,
+    needed: Permission,
+    read: Permission,
+    workspace_id: WorkspaceId | None,
     environment_id: EnvironmentId | None = None,
 ) -> None:
-    """NotFound for an object that the principal may not even see, Denied for a permission it lacks there."""
-    if not may(principal, seen_by, workspace_id, environment_id):
-        raise NotFound("there is no such object")
-    if not may(principal, permission, workspace_id, environment_id):
-        raise Denied(permission)
+    """Raises NotFound for an object that the principal cannot even see there, Denied for one it can."""
+    if not may(principal, read, workspace_id, environment_id):
+        raise NotFound("no such object")
+    if not may(principal, needed, workspace_id, environment_id):
+        raise Denied(needed)
+
+
+def listed_workspaces(principal: Principal, permission: Permission) -> list[WorkspaceId] | None:
+    """For a query: None is everywhere, an empty list nowhere."""
+    found = workspaces_where(principal, permission)
+    return None if found is None else sorted(found)

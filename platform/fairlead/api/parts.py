@@ -9,7 +9,7 @@ from fairlead_tenants.access import EnvironmentKind
 from fairlead_tenants.ids import TenantId
 from fairlead_tenants.keys import ParsedKey
 
-from fairlead.api.rate_limit import RateLimit
+from fairlead.api.rate_limit import DEFAULT_RATE, RateLimit
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.tools import ToolCatalogue
 from fairlead.handling.founding import NewSecret
@@ -101,5 +101,5 @@ class ApiParts:
     backlog: Callable[[], Awaitable[int]]
     jobs_depth: Callable[[], Awaitable[Mapping[str, int]]]
     backlog_limit: int = 10_000
-    rate_limit: RateLimit = RateLimit(per_second=1_000, burst=2_000)
+    rate_limit: RateLimit = DEFAULT_RATE
     closing: asyncio.Event = field(default_factory=asyncio.Event)

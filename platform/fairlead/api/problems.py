@@ -135,7 +135,6 @@ CODE_OF_STATUS: Mapping[int, str] = {
     415: "unsupported_media_type",
     500: "internal",
 }
-PHRASES: Mapping[int, str] = {status: HTTPStatus(status).phrase for status in (400, 404, 405, 413, 415, 500)}
 _QUOTES_A_VALUE = re.compile(r"Invalid enum value.*", re.DOTALL)
 
 

@@ -1,0 +1,71 @@
+"""Request bodies: bounded, strictly typed, and refused with every path named and no value repeated."""
+
+import re
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.exceptions import InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+
+from fairlead.api.problems import BodyTooLarge, MalformedBody, MediaTypeUnsupported, fault_message
+from fairlead.domain.errors import Invalid, Problem
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+JSON = "application/json"
+
+# A string may be cut off: taking it to the end keeps the scan linear, and the decoder refuses it.
+_NO_BRACKETS = re.compile(rb'"(?:[^"\\]|\\[\s\S])*+"?|[^\[\]{}"]++')
+_PLACE = re.compile(r" - at `\$(.*)`$", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+
+
+class ApiRequest(Request[Any, Any, Any]):
+    """Decodes a body straight into what the handler's `data` says; what was sent as another type is refused."""
+
+    async def body(self) -> bytes:
+        """Raises BodyTooLarge, MalformedBody when the caller goes away before its end."""
+        try:
+            return await super().body()
+        except RequestEntityTooLarge:
+            raise BodyTooLarge(f"the body may have {MAX_BODY_BYTES} bytes at most") from None
+        except InternalServerException:
+            raise MalformedBody("the body ended too early") from None
+
+    async def json(self) -> Any:
+        """Raises MediaTypeUnsupported, MalformedBody, Invalid."""
+        if self.content_type[0] not in ("", JSON):
+            raise MediaTypeUnsupported(f"the body must be {JSON}")
+        body = await self.body()
+        return decoded(body, self.route_handler.parsed_fn_signature.parameters["data"].raw)
+
+
+def decoded(body: bytes, into: Any = Any) -> Any:
+    """Raises MalformedBody, Invalid."""
+    if is_deeper(body, MAX_DEPTH):
+        raise MalformedBody(f"the body nests deeper than {MAX_DEPTH} levels")
+    try:
+        return msgspec.json.decode(body, type=into)
+    except msgspec.ValidationError as error:
+        raise Invalid([problem_of(error)], "the body is not valid") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedBody("the body is not JSON") from None
+
+
+def is_deeper(body: bytes, levels: int) -> bool:
+    """Whether brackets nest deeper. Each round takes the innermost away; the decoder judges what is no JSON at all."""
+    brackets = _NO_BRACKETS.sub(b"", body)
+    for _ in range(levels):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return bool(brackets) and brackets.count(b"[") + brackets.count(b"{") > levels
+
+
+def problem_of(error: msgspec.ValidationError) -> Problem:
+    """`Expected `int`, got `str` - at `$.a[1]`` is at `/a/1`."""
+    text = str(error)
+    place = _PLACE.search(text)
+    path = "".join(f"/{name or index}" for name, index in _STEP.findall(place[1])) if place else ""
+    return Problem(path=path, message=fault_message(_PLACE.sub("", text)))

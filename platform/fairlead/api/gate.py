@@ -1,0 +1,90 @@
+"""What a request passes before its handler: who asks, how often, whether they may, and whether they asked before."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from fairlead.api import guards, positions
+from fairlead.api.acting import COMMAND_ID, POSITION
+from fairlead.api.authentication import Authenticator, SignedIn, signed_in
+from fairlead.api.bodies import ApiRequest
+from fairlead.api.edge import ANSWER_HEADERS
+from fairlead.api.idempotency import SECRET, Answer, Asked, Idempotency, Recorder, key_of, replay, request_hash
+from fairlead.api.parts import ApiParts
+from fairlead.api.rate_limit import RateLimiter
+from fairlead.domain.ids import CommandId
+
+
+class Passage:
+    """One for an application: what its gate at each route shares."""
+
+    def __init__(self, parts: ApiParts, authenticators: Sequence[Authenticator]) -> None:
+        self.parts = parts
+        self.authenticators = authenticators
+        self.limiter = RateLimiter(parts.rate_limit)
+        self.idempotency = Idempotency(parts.database)
+
+    def gate(self, app: ASGIApp) -> ASGIApp:
+        return Gate(app, self).pass_through
+
+
+class Gate:
+    def __init__(self, app: ASGIApp, passage: Passage) -> None:
+        self._app = app
+        self._passage = passage
+
+    async def pass_through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == ScopeType.HTTP, "there are no web sockets here"
+        opt = scope["route_handler"].opt
+        if opt.get(guards.OPEN):
+            await self._app(scope, receive, send)
+            return
+        request = ApiRequest(scope, receive, send)
+        who = await signed_in(self._passage.authenticators, request)
+        scope["user"], scope["auth"] = who.principal, who
+        structlog.contextvars.bind_contextvars(
+            tenant_id=who.principal.tenant_id, principal_id=who.principal.principal_id
+        )
+        self._take_turn(who, scope)
+        guards.check(opt, who.principal)
+        at_least = positions.position_of(scope["headers"])
+        await positions.wait(self._passage.parts.positions, opt.get(guards.READS, ()), at_least)
+        await self._carry_out(request, who, send)
+
+    def _take_turn(self, who: SignedIn, scope: Scope) -> None:
+        """Raises RateLimited."""
+        credential = who.principal.key_id or who.principal.principal_id
+        allowance = self._passage.limiter.take(credential, time.monotonic())
+        scope["state"][ANSWER_HEADERS] = self._passage.limiter.headers(allowance)
+
+    async def _carry_out(self, request: ApiRequest, who: SignedIn, send: Send) -> None:
+        scope, key = request.scope, key_of(request.scope["headers"])
+        command_id = CommandId(self._passage.parts.ids.new("cmd"))
+        if scope["method"] != "POST" or key is None:
+            scope["state"][COMMAND_ID] = command_id
+            await self._app(scope, request.receive, send)
+            return
+        asked = Asked(
+            tenant_id=who.principal.tenant_id,
+            principal_id=who.principal.principal_id,
+            key=key,
+            request=request_hash(scope["method"], scope["path"], scope["query_string"], await request.body()),
+        )
+        claimed = await self._passage.idempotency.claim(asked, command_id)
+        if isinstance(claimed, Answer):
+            await replay(claimed, send)
+        else:
+            await self._once(request, asked, claimed, send)
+
+    async def _once(self, request: ApiRequest, asked: Asked, command_id: CommandId, send: Send) -> None:
+        scope, recorder = request.scope, Recorder()
+        scope["state"][COMMAND_ID] = command_id
+        await self._app(scope, request.receive, recorder.send)
+        answer = recorder.answer(carries_secret=bool(scope["route_handler"].opt.get(SECRET)))
+        if (position := scope["state"].get(POSITION)) is not None:
+            answer.headers["fairlead-position"] = str(position)
+        await self._passage.idempotency.settle(asked, command_id, answer)
+        await recorder.hand_over(send)

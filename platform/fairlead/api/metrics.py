@@ -1,0 +1,71 @@
+"""What Prometheus reads: requests by route, and how far everything behind the API is. No tenant, no id as a label."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from fairlead.api.parts import ApiParts, Lag
+from fairlead.domain.errors import Unavailable
+
+T = TypeVar("T")
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """One registry for each application: two in a process count apart."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "fairlead_api_requests", "Requests answered.", ("route", "method", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "fairlead_api_answer_seconds",
+            "Time until the answer began.",
+            ("route", "method"),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+
+    def answered(self, route: str, method: str, status: int, took_s: float) -> None:
+        self._requests.labels(route, method, str(status)).inc()
+        self._seconds.labels(route, method).observe(took_s)
+
+    async def text(self, parts: ApiParts) -> bytes:
+        """In the exposition format. What cannot be measured now is left out."""
+        return generate_latest(self.registry) + generate_latest(await _measured(parts))
+
+
+async def _measured(parts: ApiParts) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    if (lags := await _known(parts.lag)) is not None:
+        _show_lag(registry, lags)
+    if (backlog := await _known(parts.backlog)) is not None:
+        Gauge("fairlead_backlog_commits", "Commits that wait to be dealt with.", registry=registry).set(backlog)
+    if (depths := await _known(parts.jobs_depth)) is not None:
+        _show(registry, "fairlead_jobs_waiting", "Orders that wait in a lane.", "lane", depths)
+    return registry
+
+
+def _show_lag(registry: CollectorRegistry, lags: Sequence[Lag]) -> None:
+    shown: dict[str, tuple[str, Callable[[Lag], float]]] = {
+        "fairlead_projection_lag_commits": ("Commits behind the log.", lambda lag: lag.commits),
+        "fairlead_projection_lag_seconds": ("Age of the oldest commit not folded.", lambda lag: lag.seconds),
+        "fairlead_projection_parked": ("Commits that could not be folded.", lambda lag: lag.parked),
+    }
+    for name, (meaning, value) in shown.items():
+        _show(registry, name, meaning, "projection", {lag.name: value(lag) for lag in lags})
+
+
+def _show(registry: CollectorRegistry, name: str, meaning: str, label: str, values: Mapping[str, float]) -> None:
+    gauge = Gauge(name, meaning, (label,), registry=registry)
+    for each, value in values.items():
+        gauge.labels(each).set(value)
+
+
+async def _known(measure: Callable[[], Awaitable[T]]) -> T | None:
+    try:
+        return await measure()
+    except Unavailable:
+        return None
