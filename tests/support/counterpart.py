@@ -1,12 +1,17 @@
 """The other side of tool calls: an HTTP service of its own that counts every effect, as a bank or a post office would.
 
-`python -m tests.support.counterpart PORT`. It is never killed by a test, so what it counted is what happened.
+`python -m tests.support.counterpart PORT [SLOW_MS]`. It is never killed by a test, so what it counted is what happened.
+Each answer to a POST is late by up to SLOW_MS: the time in which a caller can die between effect and answer. It ends
+when its standard input does, so that it does not outlive its maker.
 """
 
 import json
+import os
+import random
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 
@@ -27,6 +32,7 @@ class Books:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     books = Books()
+    slow_ms = 0
 
     def do_GET(self) -> None:
         _, collection, *key = self.path.split("/")
@@ -35,7 +41,8 @@ class Handler(BaseHTTPRequestHandler):
             found = held if not key else held.get(key[0])
             if key and collection == "letters" and found:
                 found = {"number": found[0]}
-            self._answer(found)
+            encoded = json.dumps(found).encode()
+        self._answer(encoded)
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -46,7 +53,8 @@ class Handler(BaseHTTPRequestHandler):
                 number = self.books.number()
                 self.books.letters.setdefault(asked["reference"], []).append(number)
                 made = {"number": number}
-            self._answer(made)
+        time.sleep(random.uniform(0, self.slow_ms) / 1000)
+        self._answer(json.dumps(made).encode())
 
     def _pay(self, asked: dict[str, Any]) -> dict[str, Any]:
         key = self.headers["Idempotency-Key"]
@@ -54,8 +62,7 @@ class Handler(BaseHTTPRequestHandler):
             self.books.payments[key] = {**asked, "number": self.books.number()}
         return self.books.payments[key]
 
-    def _answer(self, body: Any) -> None:
-        encoded = json.dumps(body).encode()
+    def _answer(self, encoded: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(encoded)))
@@ -70,8 +77,20 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Callers are killed here all the time; anything else is a fault of this service."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def _end_with_maker() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
 
 def main() -> None:
+    Handler.slow_ms = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    Thread(target=_end_with_maker, daemon=True).start()
     server = Server(("127.0.0.1", int(sys.argv[1])), Handler)
     print(server.server_address[1], flush=True)  # noqa: T201  # the parent reads the port
     server.serve_forever()
