@@ -53,7 +53,9 @@ class Rulebook:
         """Raises NoSuchVersion."""
         kept = self._kept.get((workflow, version))
         if kept is None:
-            kept = self._compiled(await self.version(workflow, version))
+            found = await self.version(workflow, version)
+            # Many may have asked at once, each for its own run: compiling is the dear part and is done by the first.
+            kept = self._kept.get((workflow, version)) or self._compiled(found)
             self._kept[workflow, version] = kept
             while len(self._kept) > KEPT_VERSIONS:
                 self._kept.popitem(last=False)
