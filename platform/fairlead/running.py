@@ -136,7 +136,7 @@ async def _answers(url: str, logs: Path | None) -> None:
 
 async def _is_ready(client: httpx2.AsyncClient, url: str) -> bool:
     try:
-        return (await client.get(f"{url}/healthz")).is_success
+        return (await client.get(f"{url}/readyz")).is_success
     except httpx2.TransportError:
         return False
 

@@ -83,6 +83,15 @@ class Printer:
         else:
             click.echo(plain_json(msgspec.json.format(msgspec.json.encode(body)).decode()))
 
+    def line(self, item: Any, tell: Callable[[Any], None]) -> None:
+        """One of many that come one after the other: JSON is one line each."""
+        if self.form == "table":
+            tell(item)
+        elif self.form == "yaml":
+            self.document([item])  # items of one list, as a whole stream
+        else:
+            click.echo(plain_json(msgspec.json.encode(item).decode()))
+
     def done(self, sentence: str, body: Any = None) -> None:
         """After a change without a thing to show: a sentence for people, the answer for programs."""
         if self.form in ("json", "yaml"):

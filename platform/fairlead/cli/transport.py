@@ -25,10 +25,12 @@ MAX_ATTEMPTS = 5
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0  # a server that asks for more is reported instead
 PAGE = 100
+CONNECT_WITHIN_S = 5.0
+SILENCE_S = 60.0
 _POSITION = "Fairlead-Position"
 _LATER = frozenset({429, 502, 503, 504})
-_TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
-_QUIET_STREAM = httpx2.Timeout(60.0, connect=5.0)  # a stream that says nothing this long has lost its server
+_CONFLICT = 409
+_TIMEOUT = httpx2.Timeout(30.0, connect=CONNECT_WITHIN_S)
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Params = Mapping[str, str | int | bool | None]
@@ -48,7 +50,7 @@ class Api:
     def __init__(self, target: Target, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.target = target
         self._sleep = sleep
-        self._position: str | None = None
+        self._position = "0"
         self._client = httpx2.Client(
             base_url=target.url,
             headers={"Authorization": f"Bearer {target.key}", "User-Agent": f"fairlead-cli/{version('fairlead')}"},
@@ -84,17 +86,31 @@ class Api:
 
     @contextmanager
     def stream(
-        self, path: str, params: Params | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        params: Params | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        silence_s: float = SILENCE_S,
     ) -> Iterator[httpx2.Response]:
-        """An answer that is read as it comes. The caller decides about repeating it."""
+        """An answer that is read as it comes; one that says nothing for `silence_s` has lost its server.
+
+        Nothing is repeated here: the caller knows from where to go on.
+        """
+        timeout = httpx2.Timeout(silence_s, connect=CONNECT_WITHIN_S)
         sent = {**self._later_headers(), **(headers or {})}
         with (
             translated(self.target.url),
-            self._client.stream("GET", path, params=_given(params), headers=sent, timeout=_QUIET_STREAM) as response,
+            self._client.stream("GET", path, params=_given(params), headers=sent, timeout=timeout) as response,
         ):
             if not response.is_success:
                 raise of_answer(response.status_code, response.read())
             yield response
+
+    def has_seen(self, position: str) -> None:
+        """Later reads are to know at least what an event at this position says."""
+        sequence = position.partition("-")[0]
+        self._position = max(sequence, self._position, key=int)
 
     def _ask(
         self,
@@ -113,7 +129,7 @@ class Api:
         response = self._answered(request)
         if not response.is_success:
             raise of_answer(response.status_code, response.content)
-        self._position = response.headers.get(_POSITION, self._position)
+        self.has_seen(response.headers.get(_POSITION, "0"))
         return Answer(
             body=_decoded(response), etag=response.headers.get("ETag"), location=response.headers.get("Location")
         )
@@ -133,7 +149,7 @@ class Api:
             return self._client.send(request)
 
     def _later_headers(self) -> dict[str, str]:
-        return {} if self._position is None else {_POSITION: self._position}
+        return {_POSITION: self._position} if self._position != "0" else {}
 
 
 @contextmanager
@@ -150,10 +166,13 @@ def _unreachable(url: str, error: httpx2.TransportError) -> Failure:
 
 
 def _asked_pause_s(response: httpx2.Response, attempt: int) -> float | None:
-    """How long to wait before asking again; None when the answer stands."""
-    if response.status_code not in _LATER:
-        return None
+    """How long to wait before asking again; None when the answer stands.
+
+    A conflict that says when to ask again is a passing one: another try of this very request is still under way.
+    """
     asked = response.headers.get("Retry-After", "")
+    if response.status_code not in _LATER and not (response.status_code == _CONFLICT and asked):
+        return None
     pause_s = float(asked) if asked.isdecimal() else _pause_s(attempt)
     return pause_s if pause_s <= LONGEST_PAUSE_S else None
 
