@@ -3,7 +3,7 @@
 The status says the same as `domain.runs.status.status_of`, worked out from rows instead of from the whole history.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -126,7 +126,7 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
     await tx.run_many(_CHANGED, [_params(tenant_id, row, at_work) for row in changed.values()])
 
 
-def _params(tenant_id: str, row: _Changed, at_work: Set[str]) -> dict[str, Any]:
+def _params(tenant_id: str, row: _Changed, at_work: set[str]) -> dict[str, Any]:
     return asdict(row) | {
         "tenant": tenant_id,
         "at_work": row.run_id in at_work,
