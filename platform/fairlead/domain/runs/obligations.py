@@ -66,11 +66,12 @@ def order_id(order: Order) -> str:
 def after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> list[Owed]:
     """What new facts bring, given the state they led to."""
     if isinstance(state, Ended):
-        return list(_withdrawals(tenant_id, state)) if any(isinstance(fact, e.RunEnding) for fact in facts) else []
+        has_just_ended = any(isinstance(fact, e.RunEnding) for fact in facts)
+        return [*_skipped(tenant_id, facts, state.last), *(_withdrawals(tenant_id, state) if has_just_ended else ())]
     assert isinstance(state, Active), "facts make a run"
     if any(isinstance(fact, e.RunResumed) for fact in facts):
         return outstanding(tenant_id, state)
-    brought = list(_brought(tenant_id, facts, state))
+    brought = [*_skipped(tenant_id, facts, state), *_brought(tenant_id, facts, state)]
     if awaiting(state) != "work":  # a run at work meets its deadline at the next call
         brought.append(Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at))
     return (
@@ -84,10 +85,6 @@ def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) ->
             case e.ToolCallDispatched() | e.ToolCallApprovalRequested():
                 if (call := state.calls.get(fact.call_id)) is not None:
                     yield from _owed_to_call(tenant_id, state, call)
-            case e.ToolCallReleased(approval_id=approval_id) if approval_id is not None:
-                yield WithdrawOrder(
-                    tenant_id=tenant_id, run_id=state.run_id, approval_id=approval_id, reason="the call was skipped"
-                )
             case e.ToolCallFailed(call_id=call_id, retry_at=retry_at) if retry_at is not None:
                 yield Alarm(kind="retry", key=call_id, due_at=retry_at)
             case e.QuestionAsked(question_id=question_id, deadline_at=deadline_at) if deadline_at is not None:
@@ -98,6 +95,14 @@ def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) ->
                 yield Alarm(kind="time", key=step, due_at=due_at)
             case _:
                 pass
+
+
+def _skipped(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) -> Iterator[Owed]:
+    for fact in facts:
+        if isinstance(fact, e.ToolCallReleased) and fact.approval_id is not None:
+            yield WithdrawOrder(
+                tenant_id=tenant_id, run_id=state.run_id, approval_id=fact.approval_id, reason="the call was skipped"
+            )
 
 
 def _owed_to_call(tenant_id: TenantId, state: Active, call: OpenCall) -> Iterator[Owed]:
