@@ -13,7 +13,7 @@ from typing import Any
 
 import rich_click as click
 
-from fairlead.cli.client import client
+from fairlead.cli.client import COMMANDS
 from fairlead.cli.exits import Exit
 from fairlead.cli.output import FORMATS, Column, Format, Printer, View, console
 from fairlead.cli.program import Program
@@ -38,14 +38,10 @@ _TENANT = View(
 )
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fairlead", message="fairlead %(version)s")
 def main() -> None:
     """Fairlead: the control plane for agents that act on real systems."""
-
-
-for _command in client.commands.values():
-    main.add_command(_command)
 
 
 def _settings(log_level: str | None = None) -> Settings:

@@ -1,11 +1,15 @@
 """`fairlead approval`: what waits for a signature, and signing it."""
 
-from typing import Any
+import sys
 
 import rich_click as click
 
+from fairlead.cli.exits import Exit
+from fairlead.cli.failures import Failure
+from fairlead.cli.output import Printer
 from fairlead.cli.session import Session, client_command
-from fairlead.cli.views import APPROVAL
+from fairlead.cli.transport import path
+from fairlead.cli.views import ANSWERED, APPROVAL
 
 APPROVALS = "/v1/approvals"
 
@@ -13,11 +17,6 @@ APPROVALS = "/v1/approvals"
 @click.group()
 def approval() -> None:
     """See what waits for a signature, and sign or deny it."""
-
-
-digest_option = click.option(
-    "--digest", help="Of what you have seen, from `approval show`; else that of what is there now is shown and signed."
-)
 
 
 @approval.command("list")
@@ -38,34 +37,38 @@ def list_approvals(session: Session, status: str, run_id: str | None, limit: int
 @client_command
 def show(session: Session, approval_id: str) -> None:
     """Show what would be done, why people are asked, and the evidence."""
-    session.out.one(_approval(session, approval_id), APPROVAL)
+    session.out.one(session.api.get(path("approvals", approval_id)).body, APPROVAL)
 
 
 @approval.command("approve")
 @click.argument("approval_id")
 @click.option("--comment", default="", help="What the others should know.")
-@digest_option
+@click.option("--digest", help="Of what you have seen, as `approval show` prints it.")
+@click.option("-y", "--yes", is_flag=True, help="Sign what is there now, without being shown and asked.")
 @client_command
-def approve(session: Session, approval_id: str, comment: str, digest: str | None) -> None:
-    """Sign. What is signed is exactly what `approval show` shows: a later change makes the signature void."""
-    _answer(session, approval_id, "approve", comment, digest)
+def approve(session: Session, approval_id: str, comment: str, digest: str | None, yes: bool) -> None:
+    """Sign. It is for exactly what was shown: a change in between makes the signature void."""
+    body = {"digest": digest or _seen_digest(session, approval_id, yes), "comment": comment}
+    session.out.one(session.api.post(path("approvals", approval_id, "approve"), body).body, ANSWERED)
 
 
 @approval.command("deny")
 @click.argument("approval_id")
 @click.option("--comment", required=True, help="Why not; the run is told.")
-@digest_option
 @client_command
-def deny(session: Session, approval_id: str, comment: str, digest: str | None) -> None:
-    """Refuse."""
-    _answer(session, approval_id, "deny", comment, digest)
+def deny(session: Session, approval_id: str, comment: str) -> None:
+    """Refuse. The call is not made."""
+    session.out.one(session.api.post(path("approvals", approval_id, "deny"), {"comment": comment}).body, ANSWERED)
 
 
-def _answer(session: Session, approval_id: str, verb: str, comment: str, digest: str | None) -> None:
-    seen = digest or _approval(session, approval_id)["digest"]
-    body = {"digest": seen, "comment": comment}
-    session.out.one(session.api.post(f"{APPROVALS}/{approval_id}/{verb}", body).body, APPROVAL)
-
-
-def _approval(session: Session, approval_id: str) -> Any:
-    return session.api.get(f"{APPROVALS}/{approval_id}").body
+def _seen_digest(session: Session, approval_id: str, yes: bool) -> str:
+    """A person signs what they have been shown."""
+    found = session.api.get(path("approvals", approval_id)).body
+    if not yes:
+        if not sys.stdin.isatty():
+            details = ("name what you have seen with --digest, or sign what is there now with --yes",)
+            raise Failure("nobody is here to look at it", Exit.USAGE, details=details)
+        Printer("table", stderr=True).one(found, APPROVAL)
+        if not click.confirm("Sign this?", err=True):
+            raise Failure("nothing was signed")
+    return str(found["digest"])

@@ -1,19 +1,9 @@
-"""Commands that are clients of the REST API, as one group that the program's own group takes over."""
+"""Which commands are clients of the REST API, and where each is."""
 
-import rich_click as click
+from collections.abc import Mapping
 
-from fairlead.cli import exports, interventions
-from fairlead.cli.approvals import approval
-from fairlead.cli.program import Program
-from fairlead.cli.runs import run
-
-__all__ = ["client", "exports", "interventions"]
-
-
-@click.group(cls=Program)
-def client() -> None:
-    """Work with runs, approvals and workflows through the REST API."""
-
-
-for _noun in (run, approval, exports.export):
-    client.add_command(_noun)
+COMMANDS: Mapping[str, str] = {
+    "approval": "fairlead.cli.approvals:approval",
+    "export": "fairlead.cli.exports:export",
+    "run": "fairlead.cli.exports:run",
+}

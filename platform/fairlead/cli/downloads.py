@@ -7,7 +7,6 @@ away; the position of the last whole one is where the server goes on. A JSON doc
 import hashlib
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -60,10 +59,10 @@ def download(api: Api, wanted: Download) -> None:
                     _fill(api, wanted, part, lambda size: progress.update(task, completed=size))
                     break
                 except Failure as failure:
-                    failed = failed + 1 if part.tell() == began else 0
+                    failed = failed + 1 if part.tell() <= began else 0
                     if failure.exit_code != Exit.UNAVAILABLE or failed >= MAX_TRIES:
                         raise
-            time.sleep(PAUSE_S)
+            api.pause(PAUSE_S)
     wanted.partial.replace(wanted.target)
 
 
@@ -91,9 +90,9 @@ def _cut_to_last_line(part: IO[bytes], form: str) -> str | None:
     part.seek(max(0, size - TAIL_BYTES))
     tail = part.read() if form != "json" else b""
     ends = _line_ends(tail, _quotes_in(part) if form == "csv" else 0, of_csv=form == "csv")
-    end = next(ends, 0)
-    found = _POSITION_AT_START[form].match(tail, next(ends, 0))
-    part.seek(size - len(tail) + end if found else 0)
+    end = next(ends, None)
+    found = None if end is None else _POSITION_AT_START[form].match(tail, next(ends, 0))
+    part.seek(size - len(tail) + end if found and end else 0)
     part.truncate()
     return found[1].decode() if found else None
 

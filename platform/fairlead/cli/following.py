@@ -15,7 +15,7 @@ from msgspec import Struct
 from fairlead.cli.exits import OF_RUN, Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.plain import plain
-from fairlead.cli.transport import Api
+from fairlead.cli.transport import Api, path
 from fairlead.cli.views import about
 
 BEGINNING = "0-0"  # before every event
@@ -59,7 +59,7 @@ def wait_for(api: Api, run_id: str, wait: Wait, say: Say) -> tuple[Any, Exit]:
 
 
 def run_of(api: Api, run_id: str) -> Any:
-    return api.get(f"/v1/runs/{run_id}").body
+    return api.get(path("runs", run_id)).body
 
 
 def live_events(api: Api, run_id: str, ends_at: float | None = None) -> Iterator[Any]:
@@ -78,14 +78,14 @@ def live_events(api: Api, run_id: str, ends_at: float | None = None) -> Iterator
             silent = silent + 1 if last == before else 0
             if failure.exit_code != Exit.UNAVAILABLE or silent >= MAX_SILENT_TRIES:
                 raise
-            time.sleep(PAUSE_S)
+            api.pause(PAUSE_S)
 
 
 def _one_stream(api: Api, run_id: str, after: str, ends_at: float | None) -> Iterator[Any]:
     """Until the server ends it. Lines without data keep the line open and give us the time to look at the clock."""
     silence_s = min(SILENCE_S, _left_s(ends_at))
     headers = {"Accept": "text/event-stream", "Last-Event-ID": after}
-    with api.stream(f"/v1/runs/{run_id}/events", headers=headers, silence_s=silence_s) as response:
+    with api.stream(path("runs", run_id, "events"), headers=headers, silence_s=silence_s) as response:
         for line in response.iter_lines():
             if line.startswith("data:"):
                 yield msgspec.json.decode(line.removeprefix("data:"))

@@ -1,19 +1,28 @@
 """`fairlead run …`: what a person may do to a run that is under way."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import rich_click as click
+from uuid_utils.compat import uuid7
 
-from fairlead.cli.documents import value_of
+from fairlead.cli.documents import pairs, value_of
 from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
-from fairlead.cli.runs import RUNS, reason_option, run
+from fairlead.cli.runs import reason_option, run
 from fairlead.cli.session import Session, client_command
-from fairlead.cli.views import ANSWER
+from fairlead.cli.transport import path
+from fairlead.cli.views import ANSWER, SIGNALLED
+
+__all__ = ["run"]  # with the commands below
+
+payload_option = click.option("-p", "--payload", default="null", help="JSON, @file, or - for standard input.")
+signal_id_option = click.option("--signal-id", help="The same id is taken once; made up when left out.")
+step_argument = click.argument("step")
 
 
-def _change(session: Session, run_id: str, what: str, body: Any) -> None:
-    session.out.one(session.api.post(f"{RUNS}/{run_id}/{what}", body).body, ANSWER)
+def _change(session: Session, run_id: str, what: Sequence[str], body: Any) -> None:
+    session.out.one(session.api.post(path("runs", run_id, *what), body).body, ANSWER)
 
 
 @run.command("pause")
@@ -22,7 +31,7 @@ def _change(session: Session, run_id: str, what: str, body: Any) -> None:
 @client_command
 def pause(session: Session, run_id: str, reason: str) -> None:
     """Hold a run before its next side effect."""
-    _change(session, run_id, "pause", {"reason": reason})
+    _change(session, run_id, ["pause"], {"reason": reason})
 
 
 @run.command("resume")
@@ -31,7 +40,7 @@ def pause(session: Session, run_id: str, reason: str) -> None:
 @client_command
 def resume(session: Session, run_id: str, reason: str) -> None:
     """Let a paused run go on."""
-    _change(session, run_id, "resume", {"reason": reason})
+    _change(session, run_id, ["resume"], {"reason": reason})
 
 
 @run.command("cancel")
@@ -40,19 +49,36 @@ def resume(session: Session, run_id: str, reason: str) -> None:
 @client_command
 def cancel(session: Session, run_id: str, reason: str) -> None:
     """End a run before its next side effect."""
-    _change(session, run_id, "cancel", {"reason": reason})
+    _change(session, run_id, ["cancel"], {"reason": reason})
 
 
 @run.command("signal")
 @click.argument("run_id")
 @click.argument("name")
-@click.option("-p", "--payload", default="null", help="JSON, @file, or - for standard input.")
-@click.option("--signal-id", help="The same id is taken once; made up when left out.")
+@payload_option
+@signal_id_option
 @client_command
 def signal(session: Session, run_id: str, name: str, payload: str, signal_id: str | None) -> None:
     """Tell a run that something happened outside."""
-    body = {"name": name, "payload": value_of(payload)} | ({"signal_id": signal_id} if signal_id else {})
-    _change(session, run_id, "signals", body)
+    body = _signal(name, payload, signal_id)
+    session.out.one(session.api.post(path("runs", run_id, "signals"), body).body, SIGNALLED)
+
+
+@run.command("signal-labelled")
+@click.argument("label", metavar="NAME=VALUE")
+@click.argument("name")
+@payload_option
+@signal_id_option
+@client_command
+def signal_labelled(session: Session, label: str, name: str, payload: str, signal_id: str | None) -> None:
+    """Tell every run under way that bears a label that something happened outside."""
+    [(key, value)] = pairs((label,)).items()
+    body = _signal(name, payload, signal_id) | {"label": {"key": key, "value": value}}
+    session.out.many(session.api.post("/v1/signals", body).body["runs"], SIGNALLED)
+
+
+def _signal(name: str, payload: str, signal_id: str | None) -> dict[str, Any]:
+    return {"name": name, "payload": value_of(payload), "signal_id": signal_id or str(uuid7())}
 
 
 @run.command("answer")
@@ -63,12 +89,11 @@ def signal(session: Session, run_id: str, name: str, payload: str, signal_id: st
 def answer(session: Session, run_id: str, answer: str, question: str | None) -> None:
     """Answer the question that a run waits on. ANSWER is JSON, @file, or - for standard input."""
     question_id = question or _only_question(session, run_id)
-    path = f"{RUNS}/{run_id}/questions/{question_id}/answer"
-    session.out.one(session.api.post(path, {"answer": value_of(answer)}).body, ANSWER)
+    _change(session, run_id, ["questions", question_id, "answer"], {"answer": value_of(answer)})
 
 
 def _only_question(session: Session, run_id: str) -> str:
-    questions = session.api.get(f"{RUNS}/{run_id}").body["awaited"]["questions"]
+    questions = session.api.get(path("runs", run_id)).body["awaited"]["questions"]
     if len(questions) != 1:
         details = tuple(f"{question['question_id']}: {question['question']}" for question in questions)
         asked = f"asks {len(questions)} questions; name one with --question" if questions else "asks nothing"
@@ -77,11 +102,7 @@ def _only_question(session: Session, run_id: str) -> str:
 
 
 def _repair(session: Session, run_id: str, step: str, repair: str, reason: str, **more: Any) -> None:
-    body = {"step": step, "reason": reason, **more}
-    _change(session, run_id, f"repairs/{repair}", body)
-
-
-step_argument = click.argument("step")
+    _change(session, run_id, ["steps", step, repair], {"reason": reason, **more})
 
 
 @run.command("retry")

@@ -52,8 +52,9 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 class Printer:
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: Format, *, stderr: bool = False) -> None:
         self.form = form
+        self._stderr = stderr
 
     def many(self, items: Iterable[Any], view: View) -> None:
         """Ids and tables as the items come is not needed: lists are bounded by --limit."""
@@ -63,7 +64,7 @@ class Printer:
                 self._table(found, view)
             case "id":
                 for item in found:
-                    click.echo(plain(text_of(pick(item, view.identity))))
+                    self._say(plain(text_of(pick(item, view.identity))))
             case _:
                 self.document(found)
 
@@ -72,16 +73,16 @@ class Printer:
             case "table":
                 self._fields(item, view)
             case "id":
-                click.echo(plain(text_of(pick(item, view.identity))))
+                self._say(plain(text_of(pick(item, view.identity))))
             case _:
                 self.document(item)
 
     def document(self, body: Any) -> None:
         """Whole and as it is."""
         if self.form == "yaml":
-            click.echo(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=WIDTH_IN_A_PIPE), nl=False)
+            self._say(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=WIDTH_IN_A_PIPE).rstrip("\n"))
         else:
-            click.echo(plain_json(msgspec.json.format(msgspec.json.encode(body)).decode()))
+            self._say(plain_json(msgspec.json.format(msgspec.json.encode(body)).decode()))
 
     def line(self, item: Any, tell: Callable[[Any], None]) -> None:
         """One of many that come one after the other: JSON is one line each."""
@@ -90,14 +91,17 @@ class Printer:
         elif self.form == "yaml":
             self.document([item])  # items of one list, as a whole stream
         else:
-            click.echo(plain_json(msgspec.json.encode(item).decode()))
+            self._say(plain_json(msgspec.json.encode(item).decode()))
 
     def done(self, sentence: str, body: Any = None) -> None:
         """After a change without a thing to show: a sentence for people, the answer for programs."""
         if self.form in ("json", "yaml"):
             self.document(body)
         elif self.form == "table":
-            click.echo(plain(sentence))
+            self._say(plain(sentence))
+
+    def _say(self, text: str) -> None:
+        click.echo(text, err=self._stderr)
 
     def _table(self, items: Sequence[Any], view: View) -> None:
         if not items:
@@ -108,7 +112,7 @@ class Printer:
             table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
         for item in items:
             table.add_row(*(cell(pick(item, column.value)) for column in view.columns))
-        console().print(table)
+        console(stderr=self._stderr).print(table)
 
     def _fields(self, item: Any, view: View) -> None:
         table = Table(box=None, pad_edge=False, show_header=False)
@@ -118,7 +122,7 @@ class Printer:
             value = pick(item, column.value)
             if value not in (None, "", [], {}):
                 table.add_row(column.title, block(value))
-        console().print(table)
+        console(stderr=self._stderr).print(table)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -1,5 +1,10 @@
-"""The group that everything hangs from: what goes wrong below it becomes a message and an exit code."""
+"""The group that everything hangs from: what goes wrong below it becomes a message and an exit code.
 
+Commands of the client are loaded when they are asked for: a process that serves a role starts without them.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import rich_click as click
@@ -10,6 +15,21 @@ from fairlead.domain.errors import FairleadError
 
 
 class Program(click.RichGroup):
+    """`lazy` maps a command's name to `module:attribute`."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = dict(lazy or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands and cmd_name in self._lazy:
+            module, _, attribute = self._lazy[cmd_name].partition(":")
+            self.add_command(getattr(import_module(module), attribute), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

@@ -12,6 +12,7 @@ from fairlead.cli.failures import Failure
 from fairlead.cli.following import Wait, live_events, say_nothing, tell, wait_for
 from fairlead.cli.places import environment_id, workflow_names
 from fairlead.cli.session import Session, client_command
+from fairlead.cli.transport import path
 from fairlead.cli.views import ANSWER, CALL, EVENT, RUN
 
 RUNS = "/v1/runs"
@@ -136,7 +137,7 @@ def label_of(labels: tuple[str, ...]) -> str | None:
 @client_command
 def show(session: Session, run_id: str) -> None:
     """Show a run: its status, what it waits for, what went in and came out."""
-    session.out.one(session.api.get(f"{RUNS}/{run_id}").body, RUN)
+    session.out.one(session.api.get(path("runs", run_id)).body, RUN)
 
 
 @run.command("timeline")
@@ -146,7 +147,7 @@ def show(session: Session, run_id: str) -> None:
 def timeline(session: Session, run_id: str, follow: bool) -> None:
     """Show what happened in a run, event by event."""
     if not follow:
-        session.out.many(session.api.pages(f"{RUNS}/{run_id}/timeline"), EVENT)
+        session.out.many(session.api.pages(path("runs", run_id, "timeline")), EVENT)
         return
     for event in live_events(session.api, run_id):
         session.out.line(event, tell)
@@ -157,7 +158,7 @@ def timeline(session: Session, run_id: str, follow: bool) -> None:
 @client_command
 def calls(session: Session, run_id: str) -> None:
     """List the tool calls of a run."""
-    session.out.many(session.api.pages(f"{RUNS}/{run_id}/tool-calls"), CALL)
+    session.out.many(session.api.pages(path("runs", run_id, "tool-calls")), CALL)
 
 
 @run.command("state")
@@ -166,7 +167,7 @@ def calls(session: Session, run_id: str) -> None:
 @client_command
 def state(session: Session, run_id: str, at: int | None) -> None:
     """Show a run's state as it was at one of its events."""
-    session.out.document(session.api.get(f"{RUNS}/{run_id}/state", {"at": at}).body)
+    session.out.document(session.api.get(path("runs", run_id, "state"), {"at": at}).body)
 
 
 @run.command("fork")
@@ -176,4 +177,4 @@ def state(session: Session, run_id: str, at: int | None) -> None:
 @client_command
 def fork(session: Session, run_id: str, at: int, reason: str) -> None:
     """Start a new run from a point in the history of another."""
-    session.out.one(session.api.post(f"{RUNS}/{run_id}/fork", {"at_version": at, "reason": reason}).body, ANSWER)
+    session.out.one(session.api.post(path("runs", run_id, "fork"), {"at_version": at, "reason": reason}).body, ANSWER)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx2
 import msgspec
@@ -34,6 +34,11 @@ _TIMEOUT = httpx2.Timeout(30.0, connect=CONNECT_WITHIN_S)
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Params = Mapping[str, str | int | bool | None]
+
+
+def path(*parts: str) -> str:
+    """Of a resource: what comes from the command line cannot leave its place in it."""
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -106,6 +111,10 @@ class Api:
             if not response.is_success:
                 raise of_answer(response.status_code, response.read())
             yield response
+
+    def pause(self, seconds: float) -> None:
+        """Before a caller asks again by itself."""
+        self._sleep(seconds)
 
     def has_seen(self, position: str) -> None:
         """Later reads are to know at least what an event at this position says."""

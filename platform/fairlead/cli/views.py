@@ -56,6 +56,7 @@ RUN = View(
     ),
 )
 ANSWER = View(identity="run_id", columns=(Column("RUN", "run_id"), Column("STATUS", "status")))
+SIGNALLED = View(identity="run_id", columns=(Column("RUN", "run_id"), Column("EFFECT", "effect")))
 EVENT = View(
     identity="position",
     columns=(
@@ -78,6 +79,14 @@ CALL = View(
         Column("RULE", "rule_id"),
         Column("TRY", "attempt", right=True),
         Column("ERROR", "error_code"),
+    ),
+)
+ANSWERED = View(
+    identity="approval_id",
+    columns=(
+        Column("APPROVAL", "approval_id"),
+        Column("STATUS", "status"),
+        Column("SIGNATURES MISSING", "missing", right=True),
     ),
 )
 APPROVAL = View(
