@@ -12,17 +12,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec import Struct
 
+from fairlead.adapters.api_keys import ApiKeys
 from fairlead.adapters.cel import CelExpressions
 from fairlead.adapters.clock import SystemClock
+from fairlead.adapters.http_server import serve
 from fairlead.adapters.ids import UuidIds
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_streams import ensure_streams
 from fairlead.adapters.nats_timers import NatsTimers
+from fairlead.adapters.pepper import pepper
 from fairlead.adapters.plugins import Connectors, load_connectors
+from fairlead.adapters.positions import Lag, Positions, lag
 from fairlead.adapters.postgres import Database
 from fairlead.adapters.quiet_runs import QuietRuns
+from fairlead.api.application import create_api
+from fairlead.api.parts import ApiParts
 from fairlead.consumers import (
     access_directory,
     approvals,
@@ -152,6 +158,55 @@ def connector_settings(settings: Settings, environment: Mapping[str, str]) -> di
             key.removeprefix(prefix).lower(): value for key, value in environment.items() if key.startswith(prefix)
         }
     return found
+
+
+async def api(core: Core) -> None:
+    """Answers HTTP requests, until cancelled."""
+    settings = core.settings
+    assert settings.database_url is not None, "the caller has seen to the engines"
+    async with Database(settings.database_url, max_connections=settings.database_connections) as database:
+        positions = Positions(database)
+        parts = api_parts(core, database, positions)
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(positions.run())
+            try:
+                await serve(create_api(parts), settings.host, settings.port, parts.closing, settings.shutdown_timeout_s)
+            finally:
+                following.cancel()
+
+
+def api_parts(core: Core, database: Database, positions: Positions) -> ApiParts:
+    """`database` is connected as the role for requests."""
+    settings = core.settings
+
+    async def lags() -> list[Lag]:
+        return await lag(core.log, core.clock, positions)
+
+    async def backlog() -> int:
+        """Commits that the read model furthest behind has not seen."""
+        last, found = await core.log.last_sequence(), await positions.all()
+        return max((last - position.sequence for position in found), default=0)
+
+    async def jobs_depth() -> dict[str, int]:
+        return {lane: await core.jobs.waiting(lane) for lane in settings.worker_lanes}
+
+    return ApiParts(
+        log=core.log,
+        handler=core.handler,
+        rulebook=core.rulebook,
+        starter=core.starter,
+        clock=core.clock,
+        ids=core.ids,
+        connectors=core.connectors,
+        expressions=core.expressions,
+        database=database,
+        positions=positions,
+        keys=ApiKeys(pepper(settings.pepper_file, settings.data_dir)),
+        lag=lags,
+        backlog=backlog,
+        jobs_depth=jobs_depth,
+        backlog_limit=settings.backlog_limit,
+    )
 
 
 async def engine(core: Core) -> None:

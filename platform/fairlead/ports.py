@@ -110,6 +110,9 @@ class Jobs(Protocol):
 
     def take(self, lane: str, max_in_flight: int) -> AbstractAsyncContextManager[AsyncIterator[Order]]: ...
 
+    async def waiting(self, lane: str) -> int:
+        """How many orders of the lane nobody has in hand."""
+
 
 class Timers(Protocol):
     """Durable alarms. Setting the same timer id again replaces it."""

@@ -61,7 +61,7 @@ async def serve_roles(settings: Settings, environment: Mapping[str, str], roles:
         _log.info("serving", roles=list(roles))
 
 
-_ROLES = {"engine": app.engine, "worker": app.worker}
+_ROLES = {"api": app.api, "engine": app.engine, "worker": app.worker}
 
 
 async def develop(

@@ -130,3 +130,15 @@ async def test_what_a_taker_received_and_did_not_hand_out_goes_to_another(jobs: 
         assert sorted(order.body for order in rest) == [b"1", b"2", b"3", b"4"]
         for order in rest:
             await order.done()
+
+
+async def test_what_nobody_has_in_hand_is_counted(jobs: Jobs, lane: str) -> None:
+    assert await jobs.waiting(lane) == 0
+    async with jobs.take(lane, 1) as orders:
+        for number in range(3):
+            await jobs.publish(lane, TENANT, f"{lane}-{number}", b"work")
+        first = await next_within(orders, 5)
+        async with asyncio.timeout(5):
+            while await jobs.waiting(lane) != 2:
+                await asyncio.sleep(0)
+        await first.done()

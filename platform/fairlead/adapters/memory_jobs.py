@@ -31,5 +31,8 @@ class MemoryJobs:
         with MemoryTaking(self._lane(lane), max_in_flight) as taking:
             yield taking
 
+    async def waiting(self, lane: str) -> int:
+        return self._lane(lane).waiting
+
     def _lane(self, lane: str) -> MemoryLane:
         return self._lanes.setdefault(lane, MemoryLane(self._lease_s))

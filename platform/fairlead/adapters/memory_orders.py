@@ -24,6 +24,10 @@ class MemoryLane:
     def pop(self) -> "MemoryOrder | None":
         return self._waiting.popleft() if self._waiting else None
 
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
     def wake(self) -> None:
         for taker in self.takers:
             taker.news.set()
