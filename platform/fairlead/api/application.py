@@ -1,6 +1,7 @@
 """The HTTP application, put together from its parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fairlead_tenants.access import Principal
@@ -17,11 +18,16 @@ from fairlead.api.authentication import Authenticator, ByApiKey
 from fairlead.api.bodies import MAX_BODY_BYTES, ApiRequest
 from fairlead.api.edge import Edge
 from fairlead.api.gate import Passage
+from fairlead.api.live_events import LiveEvents
 from fairlead.api.metrics import Metrics
 from fairlead.api.parts import ApiParts
 from fairlead.api.problems import HANDLERS
 from fairlead.api.routes import ROUTES
+from fairlead.api.run_access import RunPlaces
+from fairlead.api.streams import followed
 from fairlead.domain.tenants.states import Tenant
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
 def create_api(parts: ApiParts, more_authenticators: Sequence[Authenticator] = ()) -> Litestar:
@@ -29,14 +35,26 @@ def create_api(parts: ApiParts, more_authenticators: Sequence[Authenticator] = (
     by_key = ByApiKey(parts.keys, parts.log, parts.handler, parts.clock)
     passage = Passage(parts, (by_key, *more_authenticators))
     metrics = Metrics()
-    state = State({"parts": parts, "metrics": metrics, "admission": Admission(parts.backlog, parts.backlog_limit)})
-    api = routed(state, middleware=[passage.gate])
+    live = LiveEvents(parts.log)
+    state = State(
+        {
+            "parts": parts,
+            "metrics": metrics,
+            "admission": Admission(parts.backlog, parts.backlog_limit),
+            "live": live,
+            "places": RunPlaces(parts.handler),
+        }
+    )
+    api = routed(state, middleware=[passage.gate], lifespan=[lambda _: followed(live, parts.closing)])
     api.asgi_handler = Edge(api.asgi_handler, metrics).handle
     return api
 
 
 def routed(
-    state: State | None = None, middleware: Sequence[Middleware] = (), openapi: OpenAPIConfig | None = None
+    state: State | None = None,
+    middleware: Sequence[Middleware] = (),
+    openapi: OpenAPIConfig | None = None,
+    lifespan: Sequence[Lifespan] = (),
 ) -> Litestar:
     """The routes without what is around them."""
     api = Litestar(
@@ -52,7 +70,10 @@ def routed(
             "principal": Provide(_principal, sync_to_thread=False),
             "tenant": Provide(_tenant, sync_to_thread=False),
             "act": Provide(_act, sync_to_thread=False),
+            "live": Provide(_live, sync_to_thread=False),
+            "places": Provide(_places, sync_to_thread=False),
         },
+        lifespan=lifespan,
         openapi_config=openapi,
         logging_config=None,
         state=state,
@@ -94,6 +115,16 @@ def _metrics(state: State) -> Metrics:
 def _admission(state: State) -> Admission:
     admission: Admission = state["admission"]
     return admission
+
+
+def _live(state: State) -> LiveEvents:
+    live: LiveEvents = state["live"]
+    return live
+
+
+def _places(state: State) -> RunPlaces:
+    places: RunPlaces = state["places"]
+    return places
 
 
 def _principal(request: ApiRequest) -> Principal:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from fairlead.api.timeline_events import CommitRow
 from fairlead.ports import SqlTx
 
-PAGE_COMMITS = 1_000
+PAGE_COMMITS = 250  # writing a page out as CSV keeps others waiting for some 20 ms
 PAGE_BYTES = 2 * 1024 * 1024  # a commit that is larger is a page of its own
 LAST = 2**63 - 1
 
@@ -79,6 +79,13 @@ class Within(Struct, frozen=True, kw_only=True):
         return (self.workspaces is None or workspace_id in self.workspaces) and (
             self.environment is None or self.environment == environment_id
         )
+
+    def narrowed(self, workspace_id: str | None) -> "Within":
+        """Only that workspace, if it may be seen at all."""
+        if workspace_id is None:
+            return self
+        seen = self.workspaces is None or workspace_id in self.workspaces
+        return Within(workspaces=(WorkspaceId(workspace_id),) if seen else (), environment=self.environment)
 
     def as_params(self) -> dict[str, Any]:
         workspaces = None if self.workspaces is None else list(self.workspaces)

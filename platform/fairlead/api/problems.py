@@ -14,6 +14,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import Meta, Struct
 
+from fairlead.api.live_events import TooManyStreams
 from fairlead.api.rate_limit import RateLimited
 from fairlead.domain import errors
 from fairlead.domain.tenants.errors import CredentialRefused
@@ -125,6 +126,7 @@ STATUS_OF: Mapping[type[errors.FairleadError], int] = {
     TryAgain: 409,
     RateLimited: 429,
     Overloaded: 429,
+    TooManyStreams: 429,
 }
 # What the framework says by itself, before anything of ours is asked.
 CODE_OF_STATUS: Mapping[int, str] = {

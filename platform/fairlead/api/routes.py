@@ -2,7 +2,14 @@
 
 from litestar.types import ControllerRouterHandler
 
+from fairlead.api.approvals import ApprovalController
+from fairlead.api.exports import export_events, export_run
 from fairlead.api.operations import healthz, metrics, readyz
+from fairlead.api.run_controls import RunControlController, signal_by_label
+from fairlead.api.runs import RunController
+from fairlead.api.streams import stream_run, stream_tenant
+from fairlead.api.timelines import TimelineController
+from fairlead.api.tool_calls import get_tool_call, list_tool_calls
 from fairlead.api.workspaces import WorkspaceController
 
 ROUTES: tuple[ControllerRouterHandler, ...] = (
@@ -10,4 +17,15 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     readyz,
     metrics,
     WorkspaceController,
+    RunController,
+    RunControlController,
+    signal_by_label,
+    TimelineController,
+    list_tool_calls,
+    get_tool_call,
+    ApprovalController,
+    stream_run,
+    stream_tenant,
+    export_run,
+    export_events,
 )

@@ -1,0 +1,160 @@
+"""Approvals: the queue, what there is to look at, and people's answers."""
+
+from typing import Annotated, Literal
+
+from fairlead_tenants.access import Permission, Principal, may
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import Meta, Struct
+
+from fairlead.api.acting import Act
+from fairlead.api.approval_views import ApprovalDetail, ApprovalStatus, ApprovalSummary, approval_of, approvals_page
+from fairlead.api.commit_pages import LAST
+from fairlead.api.guards import requires
+from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
+from fairlead.api.parts import ApiParts
+from fairlead.api.run_access import RunPlace, RunPlaces, role_names, within
+from fairlead.domain import approvals as a
+from fairlead.domain.envelope import StreamRef
+from fairlead.domain.errors import Denied, NotFound
+from fairlead.domain.ids import ApprovalId, RunId
+from fairlead.handling.handler import Handled
+
+LIST = "approvals"
+
+
+class NoSuchApproval(NotFound):
+    """No approval of that id in this tenant."""
+
+    code = "approval_not_found"
+
+
+class Yes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`digest` is that of the approval that was looked at."""
+
+    digest: Annotated[str, Meta(min_length=1, max_length=200)]
+    comment: Annotated[str, Meta(max_length=a.MAX_COMMENT)] = ""
+
+
+class No(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    comment: Annotated[str, Meta(min_length=1, max_length=a.MAX_COMMENT, description="Why not.")]
+
+
+class ApprovalAnswer(Struct, frozen=True, kw_only=True):
+    """`missing` more signatures are needed, each of another person."""
+
+    approval_id: ApprovalId
+    status: Literal["pending", "granted", "denied"]
+    missing: int
+    sequence: int
+
+
+class ApprovalController(Controller):
+    path = "/v1/approvals"
+    tags = ("Approvals",)
+
+    @get("/", opt=requires(Permission.APPROVAL_READ, "approvals", "run_board"))
+    async def list_approvals(
+        self,
+        principal: NamedDependency[Principal],
+        parts: NamedDependency[ApiParts],
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+        status: Annotated[ApprovalStatus | None, QueryParameter(name="status")] = None,
+        workspace: Annotated[str | None, QueryParameter(name="workspace_id", max_length=64)] = None,
+        run: Annotated[str | None, QueryParameter(name="run_id", max_length=64)] = None,
+    ) -> Page[ApprovalSummary]:
+        """Approvals that the principal may see, newest first. Each one alone also has its evidence."""
+        where = within(principal, Permission.APPROVAL_READ).narrowed(workspace)
+        below = after(cursor, LIST, principal.tenant_id, int) or LAST
+        of_run = RunId(run) if run else None
+        async with parts.database.read(principal.tenant_id) as tx:
+            found = await approvals_page(tx, where, below, limit + 1, status, of_run)
+        placed = page(found, limit, LIST, principal.tenant_id, lambda each: each[0])
+        return Page([approval for _, approval in placed.items], placed.next_cursor)
+
+    @get("/{approval_id:str}", opt=requires(Permission.APPROVAL_READ, "approvals", "run_board"))
+    async def get_approval(
+        self, approval_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
+    ) -> ApprovalDetail:
+        """What would be done, on what evidence, and who has answered."""
+        async with parts.database.read(principal.tenant_id) as tx:
+            found = await approval_of(tx, approval_id)
+        if found is None or not may(principal, Permission.APPROVAL_READ, found.workspace_id, found.environment_id):
+            raise NoSuchApproval("no such approval")
+        return found
+
+    @post("/{approval_id:str}/approve", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
+    async def approve(
+        self,
+        approval_id: FromPath[str],
+        data: JSONBody[Yes],
+        act: NamedDependency[Act],
+        parts: NamedDependency[ApiParts],
+        places: NamedDependency[RunPlaces],
+    ) -> ApprovalAnswer:
+        """Sign. When the last signature that is needed is there, the call is made."""
+        stream, place = await _to_decide(parts, places, act.principal, approval_id)
+        signed = a.SignApproval(
+            principal_id=act.principal.principal_id,
+            principal_kind=act.principal.kind,
+            role_names=role_names(act.principal, place),
+            digest=data.digest,
+            comment=data.comment,
+            now=parts.clock.now(),
+        )
+        return _answer(stream, await act.handle(stream, signed))
+
+    @post("/{approval_id:str}/deny", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
+    async def deny(
+        self,
+        approval_id: FromPath[str],
+        data: JSONBody[No],
+        act: NamedDependency[Act],
+        parts: NamedDependency[ApiParts],
+        places: NamedDependency[RunPlaces],
+    ) -> ApprovalAnswer:
+        """Refuse. The call is not made; what the run does then is the workflow's business."""
+        stream, place = await _to_decide(parts, places, act.principal, approval_id)
+        denied = a.DenyApproval(
+            principal_id=act.principal.principal_id,
+            principal_kind=act.principal.kind,
+            role_names=role_names(act.principal, place),
+            comment=data.comment,
+            now=parts.clock.now(),
+        )
+        return _answer(stream, await act.handle(stream, denied))
+
+
+async def _to_decide(
+    parts: ApiParts, places: RunPlaces, principal: Principal, approval_id: str
+) -> tuple[StreamRef, RunPlace]:
+    """Raises NoSuchApproval, OnlyPeopleApprove, Denied."""
+    stream = StreamRef(principal.tenant_id, "approval", ApprovalId(approval_id))
+    approval = (await parts.handler.load(stream)).state
+    if isinstance(approval, a.NotRequested):
+        raise NoSuchApproval("no such approval")
+    place = await places.of(principal.tenant_id, approval.asked.run_id)
+    where = (place.workspace_id, place.environment_id)
+    if not may(principal, Permission.APPROVAL_DECIDE, *where):
+        if not may(principal, Permission.APPROVAL_READ, *where):
+            raise NoSuchApproval("no such approval")
+        if principal.kind != "person":
+            raise a.OnlyPeopleApprove(Permission.APPROVAL_DECIDE, "only people approve")
+        raise Denied(Permission.APPROVAL_DECIDE)
+    return stream, place
+
+
+def _answer(stream: StreamRef, handled: Handled) -> ApprovalAnswer:
+    """Raises ApprovalSettled for an answer that came too late: what it did was to record that."""
+    approval_id, sequence = ApprovalId(stream.id), handled.sequence
+    match handled.state:
+        case a.Pending(asked=asked, signed_by=signed_by):
+            missing = asked.count - len(signed_by)
+            return ApprovalAnswer(approval_id=approval_id, status="pending", missing=missing, sequence=sequence)
+        case a.Settled(outcome="granted" | "denied" as outcome):
+            return ApprovalAnswer(approval_id=approval_id, status=outcome, missing=0, sequence=sequence)
+        case a.Settled(outcome=outcome):
+            raise a.ApprovalSettled(outcome)
+    raise AssertionError("an answered approval has been requested")
