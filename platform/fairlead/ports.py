@@ -106,7 +106,7 @@ class Jobs(Protocol):
     """Orders: may be lost and are made again from the facts. Publishing does not wait for the engine."""
 
     async def publish(self, lane: str, tenant_id: str, order_id: str, body: bytes) -> None:
-        """`order_id` de-duplicates within two minutes."""
+        """An order that is still in its lane, taken or not, is not stored a second time."""
 
     def take(self, lane: str, max_in_flight: int) -> AbstractAsyncContextManager[AsyncIterator[Order]]: ...
 

@@ -18,7 +18,7 @@ from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
-from fairlead.adapters.nats_streams import TIMERS, ensure_events, ensure_streams, events_stream
+from fairlead.adapters.nats_streams import TIMERS, ensure_events, ensure_jobs, ensure_streams, events_stream
 from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.ports import Jobs, Log, Timers
 from tests.support.commits import NOTES
@@ -90,7 +90,9 @@ async def jobs(server: str | None) -> AsyncIterator[Jobs]:
         yield MemoryJobs(LEASE_S)
         return
     async with AsyncExitStack() as at_end:
-        yield NatsJobs(await _connection(server, at_end), LEASE_S)
+        connection = await _connection(server, at_end)
+        await ensure_jobs(connection)
+        yield NatsJobs(connection, LEASE_S)
 
 
 @pytest.fixture

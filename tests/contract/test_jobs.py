@@ -42,12 +42,33 @@ async def test_orders_wait_for_somebody_to_take_them(jobs: Jobs, lane: str) -> N
             await order.done()
 
 
-async def test_the_same_order_published_twice_is_one_order(jobs: Jobs, lane: str) -> None:
+async def test_an_order_that_is_still_there_is_not_stored_again(jobs: Jobs, lane: str) -> None:
     async with jobs.take(lane, 4) as orders:
         for _ in range(2):
-            await jobs.publish(lane, TENANT, f"{lane}-1", b"work")
-        await (await next_within(orders, 5)).done()
-        await nothing_within(orders, 0.3)
+            await jobs.publish(lane, TENANT, f"{lane}-1.1", b"work")
+        order = await next_within(orders, 5)
+        await jobs.publish(lane, TENANT, f"{lane}-1.1", b"work")
+        await nothing_within(orders, LEASE_S / 2)
+        await order.done()
+        await nothing_within(orders, 2 * LEASE_S)
+
+
+async def test_an_order_that_is_done_can_be_given_again(jobs: Jobs, lane: str) -> None:
+    """As soon as the engine has heard that it is done, so one who needs it gives it until it is taken."""
+
+    async def give(taken: asyncio.Event) -> None:
+        while not taken.is_set():
+            await jobs.publish(lane, TENANT, f"{lane}-1.1", b"work")
+            await asyncio.sleep(0.02)
+
+    async with jobs.take(lane, 4) as orders, asyncio.TaskGroup() as giving:
+        for _ in range(2):
+            taken = asyncio.Event()
+            giving.create_task(give(taken))
+            again = await next_within(orders, 5)
+            taken.set()
+            assert again.deliveries == 1
+            await again.done()
 
 
 async def test_lanes_do_not_mix(jobs: Jobs, lane: str) -> None:

@@ -37,11 +37,13 @@ class MemoryOrder:
     def __init__(self, lane: MemoryLane, body: bytes) -> None:
         self.body = body
         self.deliveries = 0
+        self.settled = False
         self._lane = lane
         self._taker: MemoryTaking | None = None
         self._lease: asyncio.TimerHandle | None = None
 
     async def done(self) -> None:
+        self.settled = True
         self._release()
 
     async def extend(self) -> None:

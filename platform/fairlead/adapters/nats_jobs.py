@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from fairlead.adapters.nats_connection import ApiRefused, NatsConnection
 from fairlead.adapters.nats_orders import Lane, Taking
 from fairlead.adapters.nats_streams import JOBS, ensure_jobs
-from fairlead.domain.subjects import header_value, job, jobs_of_lane
+from fairlead.domain.subjects import job, jobs_of_lane
 from fairlead.ports import Order
 
-LEASE_S = 30.0
+LEASE_S = 10.0
 
 
 class NatsJobs:
@@ -21,9 +21,8 @@ class NatsJobs:
 
     async def publish(self, lane: str, tenant_id: str, order_id: str, body: bytes) -> None:
         """Raises Unavailable only where it is known at once that nobody is there to take the order."""
-        headers = f"NATS/1.0\r\nNats-Msg-Id: {header_value(order_id)}\r\n\r\n".encode()
         await self._connection.room()
-        self._connection.send(job(lane, tenant_id), body, headers)
+        self._connection.send(job(lane, tenant_id, order_id), body)
 
     @asynccontextmanager
     async def take(self, lane: str, max_in_flight: int) -> AsyncIterator[AsyncIterator[Order]]:

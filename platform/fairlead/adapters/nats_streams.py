@@ -12,7 +12,6 @@ TIMERS = "TIMERS"
 
 JOBS_MAX_BYTES = 128 * 1024 * 1024  # in memory; a full lane refuses orders, which are made again from the facts
 EVENTS_DEDUPE_S = 30
-JOBS_DEDUPE_S = 120
 _EXISTS_OTHERWISE = 10058
 
 
@@ -76,6 +75,7 @@ def _blobs(replicas: int) -> dict[str, Any]:
 
 
 def _jobs(replicas: int) -> dict[str, Any]:
+    # One message for each subject: an order that is still there is refused, one that is not can be given again.
     return _stream(
         JOBS,
         "fl.job.>",
@@ -83,7 +83,8 @@ def _jobs(replicas: int) -> dict[str, Any]:
         storage="memory",
         retention="workqueue",
         max_bytes=JOBS_MAX_BYTES,
-        duplicate_window=JOBS_DEDUPE_S * 10**9,
+        max_msgs_per_subject=1,
+        discard_new_per_subject=True,
     )
 
 

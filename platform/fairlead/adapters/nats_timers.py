@@ -10,7 +10,7 @@ from fairlead.adapters.nats_streams import TIMERS
 from fairlead.domain.subjects import TIMERS_DUE, timer, timer_due, timer_in_any_state
 from fairlead.ports import Order
 
-LEASE_S = 30.0
+LEASE_S = 10.0
 
 
 class NatsTimers:

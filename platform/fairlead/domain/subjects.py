@@ -57,12 +57,13 @@ def blob_part(tenant_id: TenantId, digest: str, part: int) -> str:
     return f"fl.bl.{token(tenant_id)}.{token(digest)}.{part}"
 
 
-def job(lane: str, tenant_id: str) -> str:
-    return f"fl.job.{token(lane)}.{token(tenant_id)}"
+def job(lane: str, tenant_id: str, order_id: str) -> str:
+    """An order's id may have several parts, with dots between them."""
+    return f"fl.job.{token(lane)}.{token(tenant_id)}.{'.'.join(map(token, order_id.split('.')))}"
 
 
 def jobs_of_lane(lane: str) -> str:
-    return f"fl.job.{token(lane)}.*"
+    return f"fl.job.{token(lane)}.>"
 
 
 def timer(tenant_id: str, timer_id: str) -> str:

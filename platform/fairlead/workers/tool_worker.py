@@ -30,7 +30,7 @@ from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
 from fairlead.workers.calling import Caller, Place, Result
 
-HEARTBEAT_S = 10.0  # a third of an order's lease
+HEARTBEAT_S = 3.0  # a third of an order's lease
 RETRY_ORDER_S = 1.0
 MAX_DOUBLINGS = 5  # of the pause before an order is tried again
 ASKS_PER_CALL = 3  # of the counterpart at most: the call, its read-back, the call again
