@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from fairlead.domain.errors import Invalid, Problem
@@ -63,5 +63,5 @@ def _refused() -> Invalid:
     return Invalid([wrong], "the cursor is not one of this list")
 
 
-Limit = Annotated[int, Parameter(query="limit", ge=1, le=MAX_LIMIT, description="Items of a page, at most.")]
-Cursor = Annotated[str | None, Parameter(query="cursor", max_length=MAX_CURSOR, description="From the page before.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Items of a page, at most.")]
+Cursor = Annotated[str | None, QueryParameter(max_length=MAX_CURSOR, description="From the page before.")]

@@ -1,0 +1,231 @@
+"""The API over real engines, with the read models following, and customers of it who each have their own tenant."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import httpx2
+from fairlead_tenants.access import EnvironmentKind, Grant, Permission
+from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId
+from litestar import Litestar
+
+from fairlead import app
+from fairlead.adapters.api_keys import ApiKeys
+from fairlead.adapters.positions import Lag, Positions, lag
+from fairlead.adapters.postgres import Database
+from fairlead.api.application import create_api
+from fairlead.api.parts import ApiParts
+from fairlead.domain.envelope import SYSTEM, StreamRef
+from fairlead.domain.ids import CommandId
+from fairlead.domain.tenants.commands import AddPerson, CreateServiceAccount, GrantRole, IssueKey, TenantCommand
+from fairlead.domain.tenants.identity import principal_of
+from fairlead.domain.tenants.states import Tenant
+from fairlead.handling.founding import Founder
+from fairlead.handling.handler import Cause
+from fairlead.settings import Settings
+from tests.support.database import DatabaseUrls
+
+PEPPER = b"only for tests, and long enough to be one"
+URL = "http://fairlead.test"
+T = TypeVar("T")
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Served:
+    """An API, what it was built from, and ways to be its customer."""
+
+    api: Litestar
+    parts: ApiParts
+    core: app.Core
+    keys: ApiKeys
+
+    def client(self, key: str | None = None, headers: Mapping[str, str] | None = None) -> httpx2.AsyncClient:
+        sent = dict(headers or {}) | ({"Authorization": f"Bearer {key}"} if key else {})
+        # An error of the application is what is tested for, so it is to be seen as an answer.
+        transport = httpx2.ASGITransport(app=self.api, raise_app_exceptions=False)  # type: ignore[arg-type]
+        return httpx2.AsyncClient(transport=transport, base_url=URL, headers=sent, timeout=30)
+
+    async def customer(self, name: str) -> "Customer":
+        founder = Founder(self.core.handler, self.core.ids, self.core.clock)
+        founded = await founder.found(name, f"owner@{name}.example", f"Owner of {name}")
+        key = await founder.issue_owner_key(founded, self.keys.new)
+        return Customer(self, founded.tenant_id, founded.owner_id, key.text)
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A tenant with its owner's key. What nobody can do for others through the API, like making a key, is done here."""
+
+    served: Served
+    tenant_id: TenantId
+    owner_id: PrincipalId
+    key: str
+    clients: list[httpx2.AsyncClient] = field(default_factory=list)
+
+    @property
+    def owner(self) -> httpx2.AsyncClient:
+        return self.as_key(self.key)
+
+    def as_key(self, key: str) -> httpx2.AsyncClient:
+        return self.served.client(key)
+
+    @property
+    def stream(self) -> StreamRef:
+        return StreamRef(self.tenant_id, "tenant", self.tenant_id)
+
+    async def state(self) -> Tenant:
+        state = (await self.served.core.handler.load(self.stream)).state
+        assert isinstance(state, Tenant)
+        return state
+
+    async def environment_id(self, kind: EnvironmentKind = "live") -> EnvironmentId:
+        return next(key for key, each in (await self.state()).environments.items() if each.kind == kind)
+
+    async def workspace_id(self) -> str:
+        return next(iter((await self.state()).workspaces))
+
+    async def person(self, *grants: Grant, **key: Any) -> tuple[PrincipalId, str]:
+        """A person and the text of a key of theirs."""
+        principal_id, name = PrincipalId(self.served.core.ids.new("prn")), f"person{next(_numbers)}"
+        email = f"{name}@{self.tenant_id[-8:]}.example"
+        now, by = self.served.core.clock.now(), principal_of(await self.state(), self.owner_id)
+        added = AddPerson(principal_id=principal_id, email=email, display_name=name, by=by, now=now)
+        return await self._made(added, principal_id, grants, key)
+
+    async def service_account(self, *grants: Grant, **key: Any) -> tuple[PrincipalId, str]:
+        principal_id = PrincipalId(self.served.core.ids.new("prn"))
+        now, by = self.served.core.clock.now(), principal_of(await self.state(), self.owner_id)
+        added = CreateServiceAccount(principal_id=principal_id, name=f"program{next(_numbers)}", by=by, now=now)
+        return await self._made(added, principal_id, grants, key)
+
+    async def _made(
+        self, added: TenantCommand, principal_id: PrincipalId, grants: tuple[Grant, ...], key: Mapping[str, Any]
+    ) -> tuple[PrincipalId, str]:
+        await self.do(added)
+        for grant in grants:
+            await self.grant(principal_id, grant)
+        return principal_id, await self.new_key(principal_id, **key)
+
+    async def grant(self, principal_id: PrincipalId, grant: Grant) -> None:
+        by = principal_of(await self.state(), self.owner_id)
+        await self.do(GrantRole(principal_id=principal_id, grant=grant, by=by, now=self.served.core.clock.now()))
+
+    async def new_key(
+        self,
+        principal_id: PrincipalId,
+        kind: EnvironmentKind = "live",
+        scopes: frozenset[Permission] | None = None,
+        life: timedelta = timedelta(days=30),
+    ) -> str:
+        """A person makes their own, a service account's is made by the owner: as somebody signed in, without a key."""
+        state, now = await self.state(), self.served.core.clock.now()
+        owner = self.owner_id if state.members[principal_id].kind == "service_account" else principal_id
+        made = self.served.keys.new(kind, self.tenant_id)
+        await self.do(
+            IssueKey(
+                by=principal_of(state, owner),
+                key_id=ApiKeyId(self.served.core.ids.new("key")),
+                principal_id=principal_id,
+                name="for a test",
+                hash=made.hash,
+                last_four=made.last_four,
+                environment_id=await self.environment_id(kind),
+                expires_at=now + life,
+                scopes=scopes,
+                now=now,
+            )
+        )
+        return made.text
+
+    async def do(self, command: TenantCommand) -> None:
+        cause = Cause(actor=SYSTEM, command_id=CommandId(self.served.core.ids.new("cmd")))
+        await self.served.core.handler.handle(self.stream, command, cause)
+
+
+@asynccontextmanager
+async def served_api(nats_url: str, database: DatabaseUrls, **changes: Any) -> AsyncIterator[Served]:
+    """`changes` are fields of ApiParts. The engine's tasks run until the end."""
+    settings = Settings(nats_url=nats_url, database_url=database.app, database_engine_url=database.engine)
+    async with AsyncExitStack() as open_parts:
+        core = await open_parts.enter_async_context(app.core(settings, {}, "test"))
+        requests = await open_parts.enter_async_context(Database(database.app))
+        positions = Positions(requests)
+        await open_parts.enter_async_context(running(positions.run(), app.engine(core)))
+        keys = ApiKeys(PEPPER)
+        parts = parts_of(core, requests, positions, keys, **changes)
+        api = create_api(parts)
+        await open_parts.enter_async_context(api.lifespan())
+        yield Served(api, parts, core, keys)
+
+
+def parts_of(core: app.Core, requests: Database, positions: Positions, keys: ApiKeys, **changes: Any) -> ApiParts:
+    async def lags() -> list[Lag]:
+        return await lag(core.log, core.clock, positions)
+
+    async def backlog() -> int:
+        return max((each.commits for each in await lags()), default=0)
+
+    async def jobs_depth() -> dict[str, int]:
+        return {}
+
+    parts: dict[str, Any] = {
+        "log": core.log,
+        "handler": core.handler,
+        "rulebook": core.rulebook,
+        "starter": core.starter,
+        "clock": core.clock,
+        "ids": core.ids,
+        "connectors": core.connectors,
+        "expressions": core.expressions,
+        "database": requests,
+        "positions": positions,
+        "keys": keys,
+        "lag": lags,
+        "backlog": backlog,
+        "jobs_depth": jobs_depth,
+    }
+    return ApiParts(**{**parts, **changes})
+
+
+@asynccontextmanager
+async def in_a_task_of_its_own(context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """For fixtures, whose ends run in another task than their beginnings: what has task groups inside minds."""
+    entered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def hold() -> None:
+        try:
+            async with context as value:
+                entered.set_result(value)
+                await over.wait()
+        except BaseException as error:
+            if entered.done():
+                raise
+            entered.set_exception(error)
+
+    task = asyncio.create_task(hold())
+    try:
+        yield await entered
+    finally:
+        over.set()
+        await task
+
+
+@asynccontextmanager
+async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """The work goes on until the block ends; then it is cancelled, and a failure of it is raised."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for failure in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(failure, BaseException) and not isinstance(failure, asyncio.CancelledError):
+                raise failure
