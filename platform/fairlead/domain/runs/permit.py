@@ -85,7 +85,7 @@ def _judged(call: OpenCall, run: Active, rules: RunRules, now: Instant) -> Permi
     tool = rules.tool(call.request.tool)
     if tool is None:
         return Forbid(by="policy", rule_id="tool.missing", reason="the tool is not installed any more")
-    if not _same_tool(tool, call.request) or rules.argument_problems(call.request.tool, call.request.arguments):
+    if not _still_fits(tool, call.request, rules):
         return Forbid(by="policy", rule_id="tool.changed", reason=f"the tool changed with version {tool.version}")
     said = rules.judge(call, run, now)
     if said.verdict == "deny":
@@ -99,8 +99,10 @@ def _count(said: Verdict) -> int:
     return said.approvals.count if said.approvals is not None else 1
 
 
-def _same_tool(tool: KnownTool, judged: ToolCallRequested) -> bool:
-    """An upgrade may come while calls wait. By its major version a connector says whether they still fit."""
+def _still_fits(tool: KnownTool, judged: ToolCallRequested, rules: RunRules) -> bool:
+    """An upgrade may come while calls wait. A connector says by its major version whether they still mean the same."""
+    if tool.schema_hash != judged.schema_hash and rules.argument_problems(judged.tool, judged.arguments):
+        return False
     return (tool.effect, tool.idempotency, tool.version.partition(".")[0]) == (
         judged.effect,
         judged.idempotency,
