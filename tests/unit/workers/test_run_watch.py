@@ -50,7 +50,7 @@ async def with_everything_lost(platform: Platform) -> StreamRef:
     await platform.prepare()
     run = await platform.start()
     platform.jobs._lanes.clear()
-    platform.jobs._published_at.clear()
+    platform.jobs._there.clear()
     platform.timers._set.clear()
     return run
 
@@ -75,7 +75,7 @@ async def test_a_lost_question_for_people_is_asked_and_asked_once() -> None:
     async with running(platform.main.worker().run()):
         await watch(platform, quiet).look()
         approval = await platform.approval_of(run)
-        platform.jobs._published_at.clear()
+        platform.jobs._there.clear()
         await watch(platform, quiet).look()
         await platform.sign(approval)
         async with running(platform.carry_approvals()):
