@@ -4,6 +4,15 @@ from collections.abc import Mapping
 
 COMMANDS: Mapping[str, str] = {
     "approval": "fairlead.cli.approvals:approval",
+    "environment": "fairlead.cli.access:environment",
     "export": "fairlead.cli.exports:export",
+    "key": "fairlead.cli.keys:key",
+    "login": "fairlead.cli.identity:login",
+    "logout": "fairlead.cli.identity:logout",
+    "person": "fairlead.cli.access:person",
+    "principal": "fairlead.cli.access:principal",
     "run": "fairlead.cli.exports:run",
+    "service-account": "fairlead.cli.access:service_account",
+    "whoami": "fairlead.cli.identity:whoami",
+    "workspace": "fairlead.cli.access:workspace",
 }

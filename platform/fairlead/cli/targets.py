@@ -4,8 +4,6 @@ The first that says so wins: options and environment, the development instance o
 key belongs to the server that it was saved with and is never sent to another; over a network it travels encrypted.
 """
 
-import os
-import stat
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,12 +15,12 @@ from msgspec import Struct
 
 from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
+from fairlead.cli.private_files import read_private, write_private
 
 DEV_FOLDER = ".fairlead"
 DEV_FILE = "dev.json"  # written by `fairlead dev`; `adapters/dev_file.py` is the other end
 DEV_KEY_FILE = "dev-key"
 DEFAULT_PROFILE = "default"
-_NOT_OURS = 0o077  # leave for group or others
 
 _HOW = (
     "run `fairlead dev` here, or `fairlead login --url https://…`, or set FAIRLEAD_URL and FAIRLEAD_API_KEY",
@@ -147,7 +145,7 @@ def _development(here: Path) -> Target | None:
     folder = next((place / DEV_FOLDER for place in (here, *here.parents) if (place / DEV_FOLDER).is_dir()), None)
     if folder is None:
         return None
-    described, key = _private(folder / DEV_FILE), _private(folder / DEV_KEY_FILE)
+    described, key = read_private(folder / DEV_FILE), read_private(folder / DEV_KEY_FILE)
     if described is None or key is None:
         return None
     try:
@@ -159,16 +157,6 @@ def _development(here: Path) -> Target | None:
     return Target(url=url, key=key.decode(errors="replace").strip(), source=f"development instance in {folder}")
 
 
-def _private(file: Path) -> bytes | None:
-    try:
-        status = file.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _NOT_OURS:
-            return None
-        return file.read_bytes()
-    except OSError:
-        return None
-
-
 def profiles_file(environment: Mapping[str, str]) -> Path:
     base = environment.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path.home() / ".config") / "fairlead" / "profiles.json"
@@ -178,7 +166,7 @@ def read_profiles(file: Path) -> dict[str, Profile]:
     """Raises Failure for a file that others may read or that is not one of ours."""
     if not file.exists():
         return {}
-    body = _private(file)
+    body = read_private(file)
     if body is None:
         raise Failure(f"{file} holds keys and can be read by others", details=(f"chmod 600 {file}",))
     try:
@@ -188,10 +176,5 @@ def read_profiles(file: Path) -> dict[str, Profile]:
 
 
 def write_profiles(file: Path, profiles: Mapping[str, Profile]) -> None:
-    """All or nothing, readable by its owner only."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as output:
-        output.write(msgspec.json.format(msgspec.json.encode(profiles)))
-    partial.replace(file)
+    write_private(file, msgspec.json.format(msgspec.json.encode(profiles)))
