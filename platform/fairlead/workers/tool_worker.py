@@ -124,7 +124,7 @@ class ToolWorker:
         if not isinstance(state, Active):
             return
         rules = await self._rulebook.of_run(run, state)
-        match permit(wanted, state, tenant, rules, self._clock.now()):
+        match permit(wanted, state, tenant, rules, self._clock.now(), redelivered=order.deliveries > 1):
             case Go(call=call, lost_answer=True) if _unrepeatable(call) and not waited:
                 await asyncio.sleep(ASKS_PER_CALL * call.request.timeout_s)  # whoever began it may still be at it
                 await self._carry_out(wanted, order, waited=True)

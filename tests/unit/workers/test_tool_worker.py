@@ -322,9 +322,12 @@ async def test_a_tool_without_keys_and_without_read_back_asks_a_person() -> None
     assert (the_call(state).phase, books.total) == ("unknown", 1)
 
 
-async def test_a_lost_call_whose_agent_was_disabled_meanwhile_asks_a_person_and_is_not_called_denied() -> None:
+@pytest.mark.parametrize("repeatable", [True, False])
+async def test_a_lost_call_whose_agent_was_disabled_meanwhile_asks_a_person_and_is_not_called_denied(
+    repeatable: bool,
+) -> None:
     books = Books()
-    platform = Platform(books.unkeyed(verify=books.paid))
+    platform = Platform(books.keyed() if repeatable else books.unkeyed(verify=books.paid))
     run = await crash_after_the_effect(platform, books)
     await platform.tell_tenant(DisablePrincipal(principal_id=AGENT, reason="left", by=BY_OWNER, now=T0))
     state = await work_until(platform, run, lambda state: bool(state.questions))

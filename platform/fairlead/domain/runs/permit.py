@@ -4,6 +4,7 @@ The worker asks with the newest state of run and tenant, so what was withdrawn, 
 queued is seen before anything happens outside.
 """
 
+from fairlead_sdk.contract import Effect
 from fairlead_tenants.access import Permission, may
 from msgspec import Struct
 
@@ -55,7 +56,10 @@ class Expire(Struct, frozen=True):
 Permit = Go | Drop | Forbid | Reconsider | Lost | Expire
 
 
-def permit(order: CallOrder, run: RunState, tenant: TenantState, rules: RunRules, now: Instant) -> Permit:
+def permit(
+    order: CallOrder, run: RunState, tenant: TenantState, rules: RunRules, now: Instant, redelivered: bool = False
+) -> Permit:
+    """`redelivered`: an earlier worker had the order, and may have got as far as the effect."""
     if not isinstance(run, Active):
         return Drop(why="the run is not under way")
     call = run.calls.get(order.call_id)
@@ -66,8 +70,11 @@ def permit(order: CallOrder, run: RunState, tenant: TenantState, rules: RunRules
     if run.paused is not None:
         return Drop(why="the run is paused")
     said = _forbidden(run, tenant) or _judged(call, run, rules, now)
-    if call.phase == "started" and isinstance(said, Forbid | Reconsider):
+    may_have_happened = call.phase == "started" or (redelivered and call.request.effect is not Effect.READ)
+    if isinstance(said, Forbid) and may_have_happened:
         return Lost(reason=said.reason)  # to say that it was denied could be untrue
+    if isinstance(said, Reconsider) and call.phase == "started":
+        return Lost(reason=said.reason)
     return said
 
 
