@@ -16,6 +16,7 @@ NEEDS = "needs"
 READS = "reads"
 OWN = "own"
 OPEN = "open"
+DOCUMENT = "document"  # the body is a workflow document, JSON or YAML
 SIGNED_IN = "signed_in"
 
 

@@ -3,20 +3,34 @@
 from litestar.types import ControllerRouterHandler
 
 from fairlead.api.approvals import ApprovalController
+from fairlead.api.catalogue import CatalogueController
 from fairlead.api.exports import export_events, export_run
+from fairlead.api.keys import KeyController
 from fairlead.api.operations import healthz, metrics, readyz
+from fairlead.api.principals import PeopleController, PrincipalController
+from fairlead.api.publishing import publish_workflow
 from fairlead.api.run_controls import RunControlController, signal_by_label
 from fairlead.api.runs import RunController
 from fairlead.api.streams import stream_run, stream_tenant
+from fairlead.api.tenants import EnvironmentController, TenantController
 from fairlead.api.timelines import TimelineController
 from fairlead.api.tool_calls import get_tool_call, list_tool_calls
+from fairlead.api.workflows import WorkflowController
 from fairlead.api.workspaces import WorkspaceController
 
 ROUTES: tuple[ControllerRouterHandler, ...] = (
     healthz,
     readyz,
     metrics,
+    TenantController,
     WorkspaceController,
+    EnvironmentController,
+    PeopleController,
+    PrincipalController,
+    KeyController,
+    WorkflowController,
+    publish_workflow,
+    CatalogueController,
     RunController,
     RunControlController,
     signal_by_label,
