@@ -1,0 +1,136 @@
+"""Approvals over the API: by two different people, and by nobody else."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from fairlead_tenants.access import Grant, Role
+
+from fairlead.domain.envelope import StreamRef
+from tests.support.api import Customer, Served, in_a_task_of_its_own
+from tests.support.workflows import asking_people, at_work, echo, publish, started, the_approval, until_status
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _worker(served: Served) -> AsyncIterator[None]:
+    async with in_a_task_of_its_own(at_work(served)):
+        yield
+
+
+async def test_two_different_people_sign_and_the_call_is_made(alice: Customer) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a"), result={}, **asking_people(2)))
+    approval = await the_approval(alice, run_id)
+    assert (approval["count"], approval["roles"], approval["arguments"]) == (2, ["reviewer"], {"text": "hello"})
+    ann, bo = await _reviewer(alice), await _reviewer(alice)
+    first = await _approve(ann, approval, comment="fine")
+    assert (first.status_code, first.json()["status"], first.json()["missing"]) == (200, "pending", 1)
+    again = await _approve(ann, approval)
+    assert (again.status_code, again.json()["code"]) == (409, "approval_already_signed")
+    second = await _approve(bo, approval)
+    assert (second.json()["status"], second.json()["missing"]) == ("granted", 0)
+    await until_status(alice, run_id, "completed")
+    at = {"Fairlead-Position": second.headers["Fairlead-Position"]}
+    shown = (await alice.owner.get(f"/v1/approvals/{approval['approval_id']}", headers=at)).json()
+    assert shown["status"] == "granted"
+    assert [(answer["approves"], answer["comment"]) for answer in shown["answers"]] == [(True, "fine"), (True, "")]
+    late = await _approve(ann, approval)
+    assert (late.status_code, late.json()["code"]) == (409, "approval_settled")
+    assert "granted" in late.json()["detail"]
+    timeline = (await alice.owner.get(f"/v1/runs/{run_id}/timeline?type=approval.", headers=at)).json()["items"]
+    assert [event["type"] for event in timeline] == [
+        "approval.requested.v1",
+        "approval.signed.v1",
+        "approval.signed.v1",
+        "approval.granted.v1",
+    ]
+    assert {event["stream_id"] for event in timeline} == {approval["approval_id"]}
+
+
+async def test_a_denial_has_its_reason_and_the_call_is_not_made(alice: Customer) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a"), **asking_people()))
+    approval = await the_approval(alice, run_id)
+    path = f"/v1/approvals/{approval['approval_id']}/deny"
+    reviewer = await _reviewer(alice)
+    assert (await reviewer.post(path, json={"comment": ""})).status_code == 422
+    denied = await reviewer.post(path, json={"comment": "too dear"})
+    assert denied.json()["status"] == "denied"
+    run = await until_status(alice, run_id, "failed")
+    assert "too dear" in run["reason"]
+    (call,) = (await alice.owner.get(f"/v1/runs/{run_id}/tool-calls")).json()["items"]
+    assert (call["status"], call["output"]) == ("denied", None)
+
+
+async def test_each_reason_for_not_taking_a_signature_has_a_code_of_its_own(alice: Customer) -> None:
+    requester_id, requester = await alice.person(Grant(Role.DEVELOPER), Grant(Role.REVIEWER))
+    workflow = await publish(alice, echo("a"), **asking_people())
+    run_id = await started(alice.as_key(requester), workflow)
+    approval = await the_approval(alice, run_id)
+    assert requester_id in approval["requested_by"]
+    _, program = await alice.service_account(Grant(Role.ADMIN))
+    _, auditor = await alice.person(Grant(Role.AUDITOR))
+    refusals = [
+        (alice.as_key(program), approval["digest"], 403, "only_people_approve"),
+        (alice.as_key(requester), approval["digest"], 403, "requester_may_not_approve"),
+        (alice.as_key(auditor), approval["digest"], 403, "permission_denied"),
+        (alice.owner, approval["digest"], 403, "may_not_approve"),
+        (await _reviewer(alice), "another", 409, "approval_digest_mismatch"),
+    ]
+    for client, digest, status, code in refusals:
+        refused = await _approve(client, {**approval, "digest": digest})
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    at = {"Fairlead-Position": str(await alice.served.core.log.last_sequence())}
+    shown = (await alice.owner.get(f"/v1/approvals/{approval['approval_id']}", headers=at)).json()
+    assert (shown["status"], shown["answers"]) == ("pending", [])
+    stream = StreamRef(alice.tenant_id, "approval", approval["approval_id"])
+    assert len(await alice.served.core.log.read(stream)) == 1
+
+
+async def test_the_queue_is_narrowed_and_goes_on_by_cursor(alice: Customer, bob: Customer) -> None:
+    workflow = await publish(alice, echo("a"), result={}, **asking_people())
+    runs = [await started(alice.owner, workflow) for _ in range(3)]
+    approvals = [await the_approval(alice, run_id) for run_id in runs]
+    granted = await _approve(await _reviewer(alice), approvals[0])
+    at = {"Fairlead-Position": granted.headers["Fairlead-Position"]}
+    newest_first = sorted(approvals, key=lambda each: each["requested_at"], reverse=True)
+    found = await _listed(alice, at, limit=2)
+    assert [each["approval_id"] for each in found] == [each["approval_id"] for each in newest_first]
+    assert "evidence" not in found[0]
+    assert {each["run_id"] for each in await _listed(alice, at, status="pending")} == set(runs[1:])
+    assert [each["run_id"] for each in await _listed(alice, at, run_id=runs[0])] == [runs[0]]
+    assert await _listed(alice, at, workspace_id="wsp_other") == []
+    assert await _listed(bob, at) == []
+
+
+async def test_another_tenant_finds_no_approval_and_a_test_key_none_of_live_runs(
+    alice: Customer, bob: Customer
+) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a"), **asking_people()))
+    approval = await the_approval(alice, run_id)
+    path = f"/v1/approvals/{approval['approval_id']}"
+    _, tester = await alice.person(Grant(Role.REVIEWER), kind="test")
+    for client in (await _reviewer(bob), alice.as_key(tester)):
+        assert (await client.get(path)).json()["code"] == "approval_not_found"
+        assert (await _approve(client, approval)).status_code == 404
+        assert (await client.post(f"{path}/deny", json={"comment": "no"})).status_code == 404
+        assert (await client.get("/v1/approvals")).json()["items"] == []
+
+
+async def _reviewer(customer: Customer) -> httpx2.AsyncClient:
+    _, key = await customer.person(Grant(Role.REVIEWER))
+    return customer.as_key(key)
+
+
+async def _approve(client: httpx2.AsyncClient, approval: Any, comment: str = "") -> httpx2.Response:
+    body = {"digest": approval["digest"], "comment": comment}
+    return await client.post(f"/v1/approvals/{approval['approval_id']}/approve", json=body)
+
+
+async def _listed(customer: Customer, at: dict[str, str], **params: Any) -> list[Any]:
+    found: list[Any] = []
+    while True:
+        page = (await customer.owner.get("/v1/approvals", params=params, headers=at)).json()
+        found += page["items"]
+        if page["next_cursor"] is None:
+            return found
+        params = {**params, "cursor": page["next_cursor"]}
