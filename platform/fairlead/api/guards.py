@@ -8,6 +8,7 @@ from typing import Any, Literal
 from fairlead_tenants.access import PERMISSIONS_OF, Permission, Principal, carries, may, workspaces_where
 from fairlead_tenants.ids import EnvironmentId, WorkspaceId
 
+from fairlead.domain.approvals import OnlyPeopleApprove
 from fairlead.domain.errors import Denied, NotFound
 
 ReadModel = Literal["access_directory", "workflow_versions", "run_commits", "run_board", "approvals", "open_work"]
@@ -43,6 +44,8 @@ def check(opt: dict[str, Any], principal: Principal) -> None:
     needed: Permission | None = opt.get(NEEDS)
     if needed is None or (opt.get(OWN) and principal.key_id is None):
         return
+    if needed is Permission.APPROVAL_DECIDE and principal.kind != "person":
+        raise OnlyPeopleApprove(needed, "only people approve")
     if not (carries(principal, needed) and any(needed in PERMISSIONS_OF[grant.role] for grant in principal.grants)):
         raise Denied(needed)
 
