@@ -114,7 +114,7 @@ def rebuild(names: tuple[str, ...], everything: bool) -> None:
                 tasks[name] = progress.add_task(name, total=goal)
             progress.update(tasks[name], completed=done, total=goal)
 
-        asyncio.run(operating.rebuild_projections(_settings("warning"), os.environ, names, show))
+        asyncio.run(operating.rebuild_projections(_settings("warning"), names, show))
     click.echo("\n".join(f"rebuilt {name}" for name in tasks))
 
 
@@ -153,9 +153,7 @@ def create_tenant(name: str, owner_email: str, owner_name: str | None, output: F
 
     from fairlead import operating
 
-    made = asyncio.run(
-        operating.create_tenant(_settings("warning"), os.environ, name, owner_email, owner_name or owner_email)
-    )
+    made = asyncio.run(operating.create_tenant(_settings("warning"), name, owner_email, owner_name or owner_email))
     body = {**msgspec.to_builtins(made.founded), "key": made.key}
     Printer(output).one(body, View(identity="tenant_id", columns=[Column(field, field) for field in body]))
     if output == "table":
@@ -170,7 +168,7 @@ def list_tenants(output: Format) -> None:
 
     from fairlead import operating
 
-    rows = asyncio.run(operating.list_tenants(_settings("warning"), os.environ))
+    rows = asyncio.run(operating.list_tenants(_settings("warning")))
     Printer(output).many(msgspec.to_builtins(rows), _TENANT)
 
 

@@ -6,29 +6,20 @@
 import asyncio
 import os
 import socket
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from fairlead.adapters.api_keys import ApiKeys
 from fairlead.adapters.cel import CelExpressions
 from fairlead.adapters.clock import SystemClock
-from fairlead.adapters.http_server import serve
 from fairlead.adapters.ids import UuidIds
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
-from fairlead.adapters.nats_streams import ensure_streams
 from fairlead.adapters.nats_timers import NatsTimers
-from fairlead.adapters.pepper import pepper
 from fairlead.adapters.plugins import Connectors, load_connectors
-from fairlead.adapters.positions import Lag, Positions, lag
-from fairlead.adapters.postgres import Database
-from fairlead.adapters.quiet_runs import QuietRuns
-from fairlead.api.application import create_api
-from fairlead.api.parts import ApiParts
 from fairlead.consumers import (
     access_directory,
     approvals,
@@ -49,18 +40,23 @@ from fairlead.domain.envelope import Kind
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
 from fairlead.domain.runs import states as run_states
-from fairlead.domain.tenants import decide as tenant_decisions
-from fairlead.domain.tenants import states as tenant_states
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.ports import Clock, Ids, Jobs, Log, Timers
+from fairlead.registry import TENANTS, connected
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.calling import Caller
 from fairlead.workers.run_watch import RunWatch
 from fairlead.workers.tool_worker import ToolWorker
+
+# What only one role needs is imported by it: litestar alone takes a second, and the others start without it.
+if TYPE_CHECKING:
+    from fairlead.adapters.positions import Lag, Positions
+    from fairlead.adapters.postgres import Database
+    from fairlead.api.parts import ApiParts
 
 PROJECTIONS: tuple[Projection, ...] = (
     access_directory,
@@ -92,15 +88,8 @@ class Core(Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def core(settings: Settings, environment: Mapping[str, str], name: str) -> AsyncIterator[Core]:
     """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
-    assert settings.nats_url is not None, "the caller has seen to the engines"
-    connection = await NatsConnection.open(
-        settings.nats_url, name=f"fairlead-{name}", credentials=settings.nats_credentials_file, tls=nats_tls(settings)
-    )
-    try:
-        await ensure_streams(connection, replicas=settings.nats_replicas)
+    async with connected(settings, name) as connection:
         yield compose(settings, environment, connection)
-    finally:
-        await connection.close()
 
 
 def compose(settings: Settings, environment: Mapping[str, str], connection: NatsConnection) -> Core:
@@ -130,7 +119,7 @@ def compose(settings: Settings, environment: Mapping[str, str], connection: Nats
 
 def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
     return {
-        "tenant": Decider(initial=tenant_states.initial, evolve=tenant_states.evolve, decide=tenant_decisions.decide),
+        "tenant": TENANTS,
         "workflow": Decider(initial=workflow.initial, evolve=workflow.evolve, decide=workflow.decide),
         "approval": Decider(
             initial=approval.initial,
@@ -162,6 +151,11 @@ def connector_settings(settings: Settings, environment: Mapping[str, str]) -> di
 
 async def api(core: Core) -> None:
     """Answers HTTP requests, until cancelled."""
+    from fairlead.adapters.http_server import serve
+    from fairlead.adapters.positions import Positions
+    from fairlead.adapters.postgres import Database
+    from fairlead.api.application import create_api
+
     settings = core.settings
     assert settings.database_url is not None, "the caller has seen to the engines"
     async with Database(settings.database_url, max_connections=settings.database_connections) as database:
@@ -175,11 +169,16 @@ async def api(core: Core) -> None:
                 following.cancel()
 
 
-def api_parts(core: Core, database: Database, positions: Positions) -> ApiParts:
+def api_parts(core: Core, database: "Database", positions: "Positions") -> "ApiParts":
     """`database` is connected as the role for requests."""
+    from fairlead.adapters.api_keys import ApiKeys
+    from fairlead.adapters.pepper import pepper
+    from fairlead.adapters.positions import lag
+    from fairlead.api.parts import ApiParts
+
     settings = core.settings
 
-    async def lags() -> list[Lag]:
+    async def lags() -> "list[Lag]":
         return await lag(core.log, core.clock, positions)
 
     async def backlog() -> int:
@@ -211,6 +210,9 @@ def api_parts(core: Core, database: Database, positions: Positions) -> ApiParts:
 
 async def engine(core: Core) -> None:
     """Read models, process managers, alarms and the watch, until cancelled."""
+    from fairlead.adapters.postgres import Database
+    from fairlead.adapters.quiet_runs import QuietRuns
+
     settings = core.settings
     assert settings.database_engine_url is not None, "the caller has seen to the engines"
     async with AsyncExitStack() as open_parts, asyncio.TaskGroup() as tasks:
@@ -244,12 +246,3 @@ def tool_worker(core: Core, lane: str) -> ToolWorker:
         max_in_flight=core.settings.worker_concurrency,
         lane=lane,
     )
-
-
-def nats_tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.nats_ca_file is None and settings.nats_cert_file is None:
-        return None
-    context = ssl.create_default_context(cafile=settings.nats_ca_file)
-    if settings.nats_cert_file is not None:
-        context.load_cert_chain(settings.nats_cert_file, settings.nats_key_file)
-    return context

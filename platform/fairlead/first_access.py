@@ -7,7 +7,6 @@ import msgspec
 from fairlead.adapters.api_keys import ApiKeys
 from fairlead.adapters.dev_file import KEY_FILE
 from fairlead.adapters.embedded.secrets import write_private
-from fairlead.app import Core
 from fairlead.domain.tenants.limits import MAX_KEY_LIFE
 from fairlead.handling.founding import Founded, Founder
 
@@ -18,9 +17,8 @@ OWNER_NAME = "Owner"
 _FOUNDED_FILE = "dev-tenant.json"  # ids only: nothing secret
 
 
-async def ensure_first_access(core: Core, keys: ApiKeys, data_dir: Path) -> Path:
+async def ensure_first_access(founder: Founder, keys: ApiKeys, data_dir: Path) -> Path:
     """The file with a key that counts. Makes the tenant at the first start, and a key when the last one is gone."""
-    founder = Founder(core.handler, core.ids, core.clock)
     founded = _read_founded(data_dir / _FOUNDED_FILE)
     if founded is None or not await founder.is_there(founded):
         founded = await founder.found(TENANT, OWNER_EMAIL, OWNER_NAME)

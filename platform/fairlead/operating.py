@@ -1,14 +1,13 @@
 """What the operator of an installation does from a shell, on the engines themselves: no API, no tenant's permission."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fairlead import app
 from fairlead.adapters import doctor
 from fairlead.adapters import migrations as migration
 from fairlead.adapters.api_keys import ApiKeys
@@ -24,8 +23,9 @@ from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, NotFound, Rejected
 from fairlead.domain.instant import Instant
 from fairlead.domain.tenants.events import TenantCreated
-from fairlead.handling.founding import Founded, Founder
+from fairlead.handling.founding import Founded
 from fairlead.ports import Log
+from fairlead.registry import nats_tls, registry
 from fairlead.settings import Settings
 
 PROGRESS_EVERY_S = 0.1
@@ -124,27 +124,24 @@ async def examine(settings: Settings) -> list[doctor.Finding]:
                 nats=urls.nats,
                 data_dir=engines.data_dir,
                 nats_credentials=engines.nats_credentials_file,
-                nats_tls=app.nats_tls(engines),
+                nats_tls=nats_tls(engines),
             )
     except FairleadError as error:
         return [doctor.Finding(name="engines", status="fail", detail=str(error), mend="see the engine's log")]
 
 
-async def create_tenant(
-    settings: Settings, environment: Mapping[str, str], name: str, owner_email: str, owner_name: str
-) -> NewTenant:
+async def create_tenant(settings: Settings, name: str, owner_email: str, owner_name: str) -> NewTenant:
     """Raises Invalid."""
-    async with on_engines(settings) as engines, app.core(engines, environment, "tenant") as core:
-        founder = Founder(core.handler, core.ids, core.clock)
-        founded = await founder.found(name, owner_email, owner_name)
+    async with on_engines(settings) as engines, registry(engines, "tenant") as found:
+        founded = await found.founder.found(name, owner_email, owner_name)
         keys = ApiKeys(pepper(settings.pepper_file, settings.data_dir))
-        return NewTenant(founded=founded, key=(await founder.issue_owner_key(founded, keys.new)).text)
+        return NewTenant(founded=founded, key=(await found.founder.issue_owner_key(founded, keys.new)).text)
 
 
-async def list_tenants(settings: Settings, environment: Mapping[str, str]) -> list[TenantRow]:
+async def list_tenants(settings: Settings) -> list[TenantRow]:
     """From the log, oldest first: no table may be read for all tenants at once."""
-    async with on_engines(settings) as engines, app.core(engines, environment, "tenant") as core:
-        return [row async for row in _tenants(core.log)]
+    async with on_engines(settings) as engines, registry(engines, "tenant") as found:
+        return [row async for row in _tenants(found.log)]
 
 
 async def _tenants(log: Log) -> AsyncIterator[TenantRow]:
@@ -158,22 +155,22 @@ async def _tenants(log: Log) -> AsyncIterator[TenantRow]:
                         yield TenantRow(tenant_id=event.tenant_id, name=event.name, created_at=commit.at)
 
 
-async def rebuild_projections(
-    settings: Settings, environment: Mapping[str, str], names: Sequence[str], progress: Progress
-) -> None:
+async def rebuild_projections(settings: Settings, names: Sequence[str], progress: Progress) -> None:
     """One after the other; no name is all of them. Raises NotFound, RebuildRunning, OwnerUrlNeeded."""
     chosen = _projections(names)
     async with (
         on_engines(settings) as engines,
-        app.core(engines, environment, "rebuild") as core,
+        registry(engines, "rebuild") as found,
         Database(_owner_url(engines), max_connections=2) as owner,
     ):
         for projection in chosen:
-            await _rebuild(core.log, owner, projection, progress)
+            await _rebuild(found.log, owner, projection, progress)
 
 
 def _projections(names: Sequence[str]) -> list[Projection]:
-    known = {projection.NAME: projection for projection in app.PROJECTIONS}
+    from fairlead.app import PROJECTIONS
+
+    known = {projection.NAME: projection for projection in PROJECTIONS}
     for name in names:
         if name not in known:
             raise NotFound(f"there is no projection {name}; there are {', '.join(known)}")

@@ -4,15 +4,13 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-import httpx2
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fairlead import app
 from fairlead.adapters.api_keys import ApiKeys
 from fairlead.adapters.children import Child, keep_running, log_file
 from fairlead.adapters.dev_file import DevInstance, remove_dev_file, write_dev_file
@@ -22,10 +20,12 @@ from fairlead.adapters.pepper import pepper
 from fairlead.domain.errors import Rejected
 from fairlead.first_access import ensure_first_access
 from fairlead.operating import urls_of, with_engines
+from fairlead.registry import registry
 from fairlead.settings import Settings
 
 READY_WITHIN_S = 30.0
 _ASK_EVERY_S = 0.05
+_ANSWER_WITHIN_S = 2.0
 
 _log = structlog.get_logger()
 
@@ -54,14 +54,14 @@ async def serve_roles(settings: Settings, environment: Mapping[str, str], roles:
     """Until cancelled. Raises NoEngines, Unavailable when an engine does not answer at the start."""
     if settings.embedded:
         raise NoEngines("name the engines (FAIRLEAD_NATS_URL and the database URLs), or run `fairlead dev`")
+    from fairlead import app
+
+    carry_out = {"api": app.api, "engine": app.engine, "worker": app.worker}
     async with AsyncExitStack() as parts, asyncio.TaskGroup() as tasks:
         core = await parts.enter_async_context(app.core(settings, environment, "-".join(roles)))
         for role in roles:
-            tasks.create_task(_ROLES[role](core))
+            tasks.create_task(carry_out[role](core))
         _log.info("serving", roles=list(roles))
-
-
-_ROLES = {"api": app.api, "engine": app.engine, "worker": app.worker}
 
 
 async def develop(
@@ -80,10 +80,11 @@ async def develop(
         async with asyncio.TaskGroup() as tasks:
             for child in _children(workers):
                 tasks.create_task(keep_running(child, inherited, logs))
-            async with app.core(served, environment, "dev") as core:
-                key_file = await ensure_first_access(core, keys, settings.data_dir)
-            url = f"http://{_host_in_url(served.host)}:{served.port}"
-            await _answers(url, logs)
+            async with registry(served, "dev") as found:
+                key_file = await ensure_first_access(found.founder, keys, settings.data_dir)
+            host = _reachable(served.host)
+            await _answers(host, served.port, logs)
+            url = f"http://[{host}]:{served.port}" if ":" in host else f"http://{host}:{served.port}"
             write_dev_file(settings.data_dir, replace(instance, url=url))
             on_ready(Ready(url=url, key_file=key_file, logs=logs))
 
@@ -115,30 +116,35 @@ def _free_port(settings: Settings) -> int:
         return port
 
 
-def _host_in_url(host: str) -> str:
+def _reachable(host: str) -> str:
     """Where everybody is listened to, this machine asks itself."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
-    return f"[{host}]" if ":" in host else host
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
 
 
-async def _answers(url: str, logs: Path | None) -> None:
+async def _answers(host: str, port: int, logs: Path | None) -> None:
     """Returns when the API does. It is started again until it is, so what is amiss is said meanwhile."""
     loop = asyncio.get_running_loop()
     late_at = loop.time() + READY_WITHIN_S
-    async with httpx2.AsyncClient(trust_env=False, timeout=1.0) as client:
-        while not await _is_ready(client, url):
-            if loop.time() > late_at:
-                late_at = loop.time() + READY_WITHIN_S
-                where = str(log_file(logs, "api")) if logs else "above"
-                _log.warning("api_does_not_answer_yet", url=url, see=where)
-            await asyncio.sleep(_ASK_EVERY_S)
+    while not await _is_ready(host, port):
+        if loop.time() > late_at:
+            late_at = loop.time() + READY_WITHIN_S
+            _log.warning("api_does_not_answer_yet", see=str(log_file(logs, "api")) if logs else "above")
+        await asyncio.sleep(_ASK_EVERY_S)
 
 
-async def _is_ready(client: httpx2.AsyncClient, url: str) -> bool:
+async def _is_ready(host: str, port: int) -> bool:
+    """Without an HTTP client, whose import would be the longest part of a start."""
     try:
-        return (await client.get(f"{url}/readyz")).is_success
-    except httpx2.TransportError:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
         return False
+    with suppress(OSError):
+        writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(_ANSWER_WITHIN_S):
+            status = await reader.readline()
+        writer.close()
+        return status.split()[1:2] == [b"200"]
+    return False
 
 
 def _children(workers: int) -> list[Child]:

@@ -1,0 +1,58 @@
+"""The log and the tenants on it, without the rest of the program: for commands that need no more and start at once."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from fairlead.adapters.clock import SystemClock
+from fairlead.adapters.ids import UuidIds
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_log import NatsLog
+from fairlead.adapters.nats_streams import ensure_streams
+from fairlead.domain.catalogue import EVENTS, UPCASTERS
+from fairlead.domain.codec import Codec
+from fairlead.domain.tenants import decide, states
+from fairlead.handling.founding import Founder
+from fairlead.handling.handler import Decider, Handler
+from fairlead.ports import Log
+from fairlead.settings import Settings
+
+TENANTS = Decider(initial=states.initial, evolve=states.evolve, decide=decide.decide)
+
+
+class Registry(Struct, frozen=True, kw_only=True):
+    log: Log
+    founder: Founder
+
+
+@asynccontextmanager
+async def registry(settings: Settings, name: str) -> AsyncIterator[Registry]:
+    """Raises Unavailable when the log does not answer."""
+    async with connected(settings, name) as connection:
+        clock, log = SystemClock(), NatsLog(connection, Codec(EVENTS, UPCASTERS))
+        yield Registry(log=log, founder=Founder(Handler(log, clock, {"tenant": TENANTS}), UuidIds(), clock))
+
+
+@asynccontextmanager
+async def connected(settings: Settings, name: str) -> AsyncIterator[NatsConnection]:
+    """To nats-server, with the streams as they must be. Raises Unavailable when it does not answer."""
+    assert settings.nats_url is not None, "the caller has seen to the engines"
+    connection = await NatsConnection.open(
+        settings.nats_url, name=f"fairlead-{name}", credentials=settings.nats_credentials_file, tls=nats_tls(settings)
+    )
+    try:
+        await ensure_streams(connection, replicas=settings.nats_replicas)
+        yield connection
+    finally:
+        await connection.close()
+
+
+def nats_tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.nats_ca_file is None and settings.nats_cert_file is None:
+        return None
+    context = ssl.create_default_context(cafile=settings.nats_ca_file)
+    if settings.nats_cert_file is not None:
+        context.load_cert_chain(settings.nats_cert_file, settings.nats_key_file)
+    return context
