@@ -89,7 +89,7 @@ def misfit(words: list[str]) -> str | None:
     """Why these words are no command of ours, down to the names of its options."""
     command: click.Command = main
     while isinstance(command, click.Group):
-        found = command.commands.get(words[0]) if words else None
+        found = command.get_command(click.Context(command), words[0]) if words else None
         if found is None:
             return f"no command {words[:1]}"
         command, words = found, words[1:]
