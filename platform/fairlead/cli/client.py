@@ -13,6 +13,8 @@ COMMANDS: Mapping[str, str] = {
     "principal": "fairlead.cli.access:principal",
     "run": "fairlead.cli.exports:run",
     "service-account": "fairlead.cli.access:service_account",
+    "tool": "fairlead.cli.tools:tool",
     "whoami": "fairlead.cli.identity:whoami",
+    "workflow": "fairlead.cli.workflows:workflow",
     "workspace": "fairlead.cli.access:workspace",
 }

@@ -32,7 +32,7 @@ _LATER = frozenset({429, 502, 503, 504})
 _CONFLICT = 409
 _TIMEOUT = httpx2.Timeout(30.0, connect=CONNECT_WITHIN_S)
 
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Method = Literal["GET", "POST", "PUT"]
 Params = Mapping[str, str | int | bool | None]
 
 
@@ -74,8 +74,24 @@ class Api:
         """Raises Failure, as all methods here do."""
         return self._ask("GET", path, params=params)
 
-    def post(self, path: str, body: Any = None, *, idempotency_key: str | None = None) -> Answer:
-        return self._ask("POST", path, body=body, headers={"Idempotency-Key": idempotency_key or str(uuid7())})
+    def post(
+        self, path: str, body: Any = None, *, params: Params | None = None, idempotency_key: str | None = None
+    ) -> Answer:
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {"Idempotency-Key": idempotency_key or str(uuid7())}
+        return self._ask("POST", path, params=params, content=content, headers=headers)
+
+    def send(
+        self,
+        method: Method,
+        path: str,
+        content: bytes,
+        media_type: str,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """A document as it is. Only where sending it twice does what sending it once does."""
+        return self._ask(method, path, params=params, content=content, media_type=media_type, headers=headers)
 
     def pages(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Any]:
         """Items of a list, page by page, up to `limit`; None is all."""
@@ -127,13 +143,13 @@ class Api:
         path: str,
         *,
         params: Params | None = None,
-        body: Any = None,
+        content: bytes | None = None,
+        media_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         sent = {**self._later_headers(), **(headers or {})}
-        content = None if body is None else msgspec.json.encode(body)
         if content is not None:
-            sent["Content-Type"] = "application/json"
+            sent["Content-Type"] = media_type
         request = self._client.build_request(method, path, params=_given(params), content=content, headers=sent)
         response = self._answered(request)
         if not response.is_success:

@@ -165,3 +165,70 @@ _KEY = (
 )
 KEY = View(identity="key_id", columns=_KEY)
 ISSUED = View(identity="secret", columns=_KEY, details=(Column("THE KEY", "secret"),))
+WORKFLOW = View(
+    identity="workflow_id",
+    columns=(
+        Column("WORKFLOW", "workflow_id"),
+        Column("NAME", "name"),
+        Column("VERSION", "newest_version", right=True),
+        Column("UPDATED", "updated_at"),
+        Column("ARCHIVED", "archived_at"),
+        Column("WORKSPACE", "workspace_id"),
+    ),
+)
+WORKFLOW_STATE = View(
+    identity="workflow_id",
+    columns=(
+        Column("WORKFLOW", "workflow_id"),
+        Column("VERSION", "newest_version", right=True),
+        Column("ARCHIVED", "archived"),
+    ),
+)
+PUBLISHED = View(
+    identity="workflow_id",
+    columns=(
+        Column("WORKFLOW", "workflow_id"),
+        Column("NAME", "name"),
+        Column("VERSION", "version", right=True),
+        Column("HASH", "document_hash"),
+        Column("AGENT", "agent_principal_id"),
+    ),
+)
+VERSION = View(
+    identity="version",
+    columns=(
+        Column("VERSION", "version", right=True),
+        Column("PUBLISHED", "published_at"),
+        Column("BY", "author.id"),
+        Column("REASON", "reason"),
+        Column("HASH", "document_hash"),
+    ),
+    details=(Column("TOOLS", "tool_versions"), Column("DOCUMENT", "document")),
+)
+TOOL = View(
+    identity="name",
+    columns=(
+        Column("TOOL", "name"),
+        Column("EFFECT", "effect"),
+        Column("CONNECTOR", "connector"),
+        Column("VERSION", "version"),
+        Column("DESCRIPTION", "description"),
+    ),
+    details=(
+        Column("SCOPES", "scopes"),
+        Column("WRITES", "writes"),
+        Column("TIMEOUT S", "timeout_s"),
+        Column("IDEMPOTENCY", "idempotency"),
+        Column("INPUT", "input_schema"),
+        Column("OUTPUT", "output_schema"),
+    ),
+)
+CONNECTOR = View(
+    identity="name",
+    columns=(
+        Column("CONNECTOR", "name"),
+        Column("VERSION", "version"),
+        Column("USABLE", "usable"),
+        Column("REASON", "reason"),
+    ),
+)
