@@ -143,13 +143,20 @@ class NatsConnection:
                 await self._client.flush()
 
     async def request(self, subject: str, body: bytes, headers: bytes = b"", timeout_s: float | None = None) -> Reply:
+        return sound(await self.ask(subject, body, headers, timeout_s))
+
+    def ask(
+        self, subject: str, body: bytes, headers: bytes = b"", timeout_s: float | None = None
+    ) -> "asyncio.Future[Reply | None]":
+        """The answer to come, None when none does. Several may wait for it."""
         answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
 
         def sink(reply: Reply | None) -> None:
             if not answer.done():
                 answer.set_result(reply)
 
-        return sound(await self._answer(subject, body, headers, sink, answer, timeout_s))
+        self._send_for_answer(subject, body, headers, sink, answer, timeout_s)
+        return answer
 
     async def request_many(
         self, subject: str, body: bytes, timeout_s: float | None = None
@@ -164,7 +171,8 @@ class NatsConnection:
             elif not last.done():
                 last.set_result(reply)
 
-        return replies, sound(await self._answer(subject, body, b"", sink, last, timeout_s))
+        self._send_for_answer(subject, body, b"", sink, last, timeout_s)
+        return replies, sound(await last)
 
     async def api(self, call: str, body: Mapping[str, Any] | None = None, timeout_s: float | None = None) -> Any:
         """JetStream's management calls. Raises ApiRefused."""
@@ -201,7 +209,7 @@ class NatsConnection:
             async with asyncio.timeout(timeout_s):
                 await self._connected.wait()
 
-    async def _answer(
+    def _send_for_answer(
         self,
         subject: str,
         body: bytes,
@@ -209,17 +217,21 @@ class NatsConnection:
         sink: Sink,
         answer: "asyncio.Future[Reply | None]",
         timeout_s: float | None,
-    ) -> Reply | None:
+    ) -> None:
+        """`sink` is given what comes, and None when the time is up, until `answer` is done."""
         token = b"%d" % next(self._tokens)
         self._answers[token] = sink
+        end = asyncio.get_running_loop().call_later(self._answer_s if timeout_s is None else timeout_s, sink, None)
+
+        def forget(_: "asyncio.Future[Reply | None]") -> None:
+            end.cancel()
+            del self._answers[token]
+
+        answer.add_done_callback(forget)
         try:
             self.send(subject, body, headers, self._answers_prefix + token)
-            async with asyncio.timeout(self._answer_s if timeout_s is None else timeout_s):
-                return await answer
-        except TimeoutError:
-            raise NoAnswer from None
-        finally:
-            del self._answers[token]
+        except NoAnswer:
+            sink(None)
 
     def _answered(self, reply: Reply | None) -> None:
         if reply is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from fairlead.adapters.nats_blobs import NatsBlobs
 from fairlead.adapters.nats_bodies import CommitBodies, Found
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_follow import Following
+from fairlead.adapters.nats_heads import Heads
 from fairlead.adapters.nats_messages import WRONG_LAST_SEQUENCE, ApiRefused, Reply
 from fairlead.adapters.nats_share import Group, Sharing
 from fairlead.adapters.nats_streams import events_stream
@@ -22,7 +24,7 @@ from fairlead.ports import AnyCommit, AnyRecorded, Batches, Shares
 
 FAILOVER_S = 3.0
 READ_PAGE = 500  # commits in one answer
-HEADS_PAGE = 500  # streams in one question; the engine takes up to 1,024 and answers with up to 64 MB
+HEADS_PAGE = 500  # streams asked for at once; each is answered with its last commit
 
 
 class NatsLog:
@@ -34,6 +36,7 @@ class NatsLog:
         self._connection = connection
         self._shard = shard
         self._stream = events_stream(shard)
+        self._heads = Heads(connection, self._stream)
         self._bodies = CommitBodies(codec, NatsBlobs(connection))
         self._failover_s = failover_s
 
@@ -71,11 +74,11 @@ class NatsLog:
 
     async def heads(self, streams: Sequence[StreamRef]) -> list[LogSequence]:
         subjects = [events_of(stream, self._shard) for stream in streams]
-        heads: dict[str | None, LogSequence] = {}
+        heads: list[LogSequence] = []
         for start in range(0, len(subjects), HEADS_PAGE):
-            replies, _ = await self._many({"multi_last": subjects[start : start + HEADS_PAGE]})
-            heads.update((reply.header("Nats-Subject"), _sequence(reply)) for reply in replies)
-        return [heads.get(subject, LogSequence(0)) for subject in subjects]
+            page = subjects[start : start + HEADS_PAGE]
+            heads += map(LogSequence, await self._connection.patiently(partial(self._heads.of, page)))
+        return heads
 
     async def last_sequence(self) -> LogSequence:
         info = await self._connection.patiently(lambda: self._connection.api(f"STREAM.INFO.{self._stream}"))

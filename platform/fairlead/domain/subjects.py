@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from fairlead_tenants.ids import TenantId
@@ -31,6 +32,7 @@ def events_root(shard: int) -> str:
     return f"fl.ev{shard}" if shard else "fl.ev"
 
 
+@lru_cache(maxsize=4096)
 def events_of(stream: StreamRef, shard: int = 0) -> str:
     return f"{events_root(shard)}.{stream.partition}.{token(stream.tenant_id)}.{stream.kind}.{token(stream.id)}"
 

@@ -7,8 +7,6 @@ doubled or invented order costs a look and nothing else.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -66,14 +64,22 @@ class ToolWorker:
         self._max_in_flight = max_in_flight
         self._lane = lane
         self._heartbeat_s = heartbeat_s
-        self._under_way: set[str] = set()
+        self._under_way: dict[str, Order] = {}
         self._decode = msgspec.json.Decoder(o.Order).decode
 
     async def run(self) -> None:
         """Until cancelled. Orders in flight are then left to their lease."""
         async with self._jobs.take(self._lane, self._max_in_flight) as orders, asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep())
             async for order in orders:
                 tasks.create_task(self._serve(order))
+
+    async def _keep(self) -> None:
+        """Heartbeats: what is carried out here is not handed to another worker."""
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            for order in list(self._under_way.values()):
+                await order.extend()
 
     async def _serve(self, order: Order) -> None:
         try:
@@ -86,12 +92,11 @@ class ToolWorker:
         if order_id in self._under_way:  # made again by the watch, or its lease ran out, while it is carried out here
             await order.done()
             return
-        self._under_way.add(order_id)
+        self._under_way[order_id] = order
         try:
-            async with _heartbeat(order, self._heartbeat_s):
-                await self._try(wanted, order)
+            await self._try(wanted, order)
         finally:
-            self._under_way.discard(order_id)
+            del self._under_way[order_id]
 
     async def _try(self, wanted: o.Order, order: Order) -> None:
         """Whatever goes wrong with one order stays with it. One that is dropped here is made again by the watch."""
@@ -227,17 +232,3 @@ def _pause_s(order: Order) -> float:
     """Doubles, and spreads over its half."""
     ceiling_s: float = RETRY_ORDER_S * 2 ** min(order.deliveries - 1, MAX_DOUBLINGS)
     return ceiling_s * random.uniform(0.5, 1.0)  # noqa: S311  # spreads orders, guards nothing
-
-
-@asynccontextmanager
-async def _heartbeat(order: Order, every_s: float) -> AsyncIterator[None]:
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(every_s)
-            await order.extend()
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()

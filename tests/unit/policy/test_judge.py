@@ -200,3 +200,11 @@ def test_a_further_rule_that_closes_never_opens(rules: list[Any], verdict: str) 
 @given(RULES)
 def test_the_same_call_always_gets_the_same_answer(rules: list[Any]) -> None:
     assert judge(policy(*listed(rules)), call()) == judge(policy(*listed(rules)), call())
+
+
+def test_a_policy_knows_which_calls_may_be_judged_otherwise_at_another_time() -> None:
+    late = {"id": "late", "verdict": "deny", "effects": ["destructive"], "when": "timestamp(now).getHours() > 17"}
+    quoted = {"id": "quoted", "verdict": "deny", "when": "args.currency == 'now' || 'known' in args"}
+    by_hour = policy(ALLOW, late, quoted)
+    assert by_hour.depends_on_time("bills.erase", Effect.DESTRUCTIVE)
+    assert not by_hour.depends_on_time("bills.pay", Effect.WRITE)

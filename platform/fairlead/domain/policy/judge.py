@@ -14,6 +14,7 @@ from fairlead.domain.expressions import Expression, ExpressionFailed, Expression
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import ApprovalsNeeded, PolicyDocument, Rule, Verdict
+from fairlead.domain.workflow.references import reads
 
 CONDITION_VARIABLES = ("args", "tool", "effect", "run", "principal", "env", "now")
 """What `when` may speak of. `run` has id, input, workflow, version and calls: the number so far by tool, with this one.
@@ -70,6 +71,11 @@ class Policy(Struct, frozen=True, kw_only=True):
     forbidden: frozenset[str]
     writes: frozenset[str]
     rules: dict[tuple[str, Effect], tuple[BoundRule, ...]]
+    asks_time: frozenset[tuple[str, Effect]]
+
+    def depends_on_time(self, tool: str, effect: Effect) -> bool:
+        """Whether a rule that can apply reads `now`. Else a call that is judged again is judged alike."""
+        return (tool, effect) in self.asks_time
 
 
 def compile_policy(
@@ -82,15 +88,17 @@ def compile_policy(
     """`allowed`, `forbidden` and `writes` are the workflow's lists. Raises ExpressionInvalid."""
     bound = [BoundRule(rule, _condition(rule, expressions)) for rule in document.rules]
     bound.sort(key=lambda each: _STRICTEST_FIRST.index(each.rule.verdict))  # stable: document order within a verdict
+    rules = {
+        (tool, effect): tuple(each for each in bound if _speaks_of(each.rule, tool, effect))
+        for tool in allowed
+        for effect in Effect
+    }
     return Policy(
         version=_version(document, allowed, forbidden, writes),
         forbidden=frozenset(forbidden),
         writes=frozenset(writes),
-        rules={
-            (tool, effect): tuple(each for each in bound if _speaks_of(each.rule, tool, effect))
-            for tool in allowed
-            for effect in Effect
-        },
+        rules=rules,
+        asks_time=frozenset(key for key, those in rules.items() if any(_reads_now(each.rule) for each in those)),
     )
 
 
@@ -159,6 +167,10 @@ def _deny(policy: Policy, rule_id: str, reason: str) -> Judgement:
 
 def _condition(rule: Rule, expressions: Expressions) -> Expression | None:
     return None if rule.when is None else expressions.compile(rule.when, CONDITION_VARIABLES)
+
+
+def _reads_now(rule: Rule) -> bool:
+    return rule.when is not None and "now" in reads(rule.when).names
 
 
 def _speaks_of(rule: Rule, tool: str, effect: Effect) -> bool:

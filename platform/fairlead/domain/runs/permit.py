@@ -94,6 +94,8 @@ def _judged(call: OpenCall, run: Active, rules: RunRules, now: Instant) -> Permi
         return Forbid(by="policy", rule_id="tool.missing", reason="the tool is not installed any more")
     if not _still_fits(tool, call.request, rules):
         return Forbid(by="policy", rule_id="tool.changed", reason=f"the tool changed with version {tool.version}")
+    if call.approval is None and rules.stands(call):
+        return Go(call=call, lost_answer=call.phase == "started")  # it was dispatched without one, so it was allowed
     said = rules.judge(call, run, now)
     if said.verdict == "deny":
         return Forbid(by="policy", rule_id=said.rule_id, reason=said.reason)

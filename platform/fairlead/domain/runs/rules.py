@@ -46,6 +46,16 @@ class WorkflowRules:
     def answer_problems(self, schema: dict[str, Any], answer: object) -> Sequence[Problem]:
         return faults(compile_schema(schema), answer)
 
+    def stands(self, call: OpenCall) -> bool:
+        """Whether judging the call again is certain to end as it did: the same policy, the same tool, and no rule that
+        reads the time. All else that the judge looks at was fixed when the call was requested."""
+        request, tool = call.request, self._catalogue.get(call.request.tool)
+        return (
+            tool is not None
+            and (call.policy_version, request.tool_version) == (self._policy.version, tool.version)
+            and not self._policy.depends_on_time(request.tool, request.effect)
+        )
+
     def judge(self, call: OpenCall, state: Active, now: Instant) -> Judgement:
         request, start = call.request, state.start
         tool = self._catalogue.get(request.tool)
