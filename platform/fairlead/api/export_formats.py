@@ -16,7 +16,7 @@ Format = Literal["json", "ndjson", "csv"]
 MEDIA_TYPES: dict[Format, str] = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
+    "csv": "text/csv",
 }
 
 _encoder = msgspec.json.Encoder()

@@ -170,7 +170,7 @@ def answer_to_framework(request: Request[Any, Any, Any], error: HTTPException) -
     if error.status_code >= 500:
         return answer_to_fault(request, error)
     if isinstance(error.extra, list) and error.extra:
-        faults = tuple(_parameter_fault(each) for each in error.extra)
+        faults = tuple(_parameter_fault(request, each) for each in error.extra)
         return _response(_document(request, 422, "invalid_input", "the request is not valid", errors=faults))
     code = CODE_OF_STATUS.get(error.status_code, "bad_request")
     allowed = {"Allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else {}
@@ -196,8 +196,12 @@ def fault_message(message: str) -> str:
     return _QUOTES_A_VALUE.sub("is none of the values that are allowed", message)
 
 
-def _parameter_fault(found: Mapping[str, str]) -> Fault:
-    return Fault(f"/{found.get('key', '')}", fault_message(found["message"]), "invalid")
+def _parameter_fault(request: Request[Any, Any, Any], found: Mapping[str, str]) -> Fault:
+    """Under the name that was sent, which may not be the handler's."""
+    name = found.get("key", "")
+    parameter = request.route_handler.parsed_fn_signature.parameters.get(name)
+    sent = getattr(parameter.kwarg_definition, "name", None) if parameter else None
+    return Fault(f"/{sent or name}", fault_message(found["message"]), "invalid")
 
 
 def _phrase(status: int) -> str:
