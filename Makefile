@@ -32,6 +32,8 @@ reference: $(READY) ## Write the generated pages under docs/reference/
 	$(BIN)/python -m fairlead.settings_reference > docs/reference/configuration.md
 	$(BIN)/python -m fairlead.events_reference > docs/reference/events.md
 	$(BIN)/python -m fairlead.access_reference > docs/reference/permissions.md
+	$(BIN)/python -m fairlead.api.problems_reference > docs/reference/problems.md
+	$(BIN)/python -m fairlead.api.openapi > docs/reference/openapi.json
 
 lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
 	requirements/lock

@@ -2,13 +2,15 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import httpx2
+import uvicorn
 from fairlead_tenants.access import EnvironmentKind, Grant, Permission
 from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId
 from litestar import Litestar
@@ -229,3 +231,17 @@ async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         for failure in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(failure, BaseException) and not isinstance(failure, asyncio.CancelledError):
                 raise failure
+
+
+@asynccontextmanager
+async def listening(api: Litestar) -> AsyncIterator[str]:
+    """A real server on a free port; its URL."""
+    config = uvicorn.Config(api, host="127.0.0.1", port=0, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving

@@ -7,7 +7,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from fairlead.api.acting import POSITION
+from fairlead.api.bodies import ApiRequest
 from fairlead.api.metrics import Metrics
+from fairlead.api.problems import TooManyHeaders, answer_to_error
 from fairlead.api.tracing import trace_of
 
 MAX_HEADERS = 100
@@ -39,7 +41,7 @@ class Edge:
         structlog.contextvars.clear_contextvars()
         with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id):
             try:
-                await self._app(scope, receive, answer)
+                await (self._app if len(list(scope["headers"])) <= MAX_HEADERS else _refuse)(scope, receive, answer)
             finally:
                 self._note(scope, status, time.perf_counter() - began)
 
@@ -52,6 +54,12 @@ class Edge:
             status=status,
             duration_ms=round(took_s * 1000, 2),
         )
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    request: ApiRequest = ApiRequest(scope, receive, send)
+    refusal = answer_to_error(request, TooManyHeaders(f"a request may have {MAX_HEADERS} header fields at most"))
+    await refusal.to_asgi_response(app=None, request=request)(scope, receive, send)
 
 
 def _route(scope: HTTPScope) -> str:

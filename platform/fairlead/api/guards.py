@@ -17,6 +17,7 @@ NEEDS = "needs"
 READS = "reads"
 OWN = "own"
 OPEN = "open"
+ALSO = "also"  # statuses of success besides the usual one
 DOCUMENT = "document"  # the body is a workflow document, JSON or YAML
 SIGNED_IN = "signed_in"
 

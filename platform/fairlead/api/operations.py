@@ -9,12 +9,14 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from fairlead.api.guards import for_anybody
+from fairlead.api.guards import ALSO, for_anybody
 from fairlead.api.metrics import Metrics
+from fairlead.api.openapi import document
 from fairlead.api.parts import ApiParts
 from fairlead.domain.errors import Unavailable
 
 CHECK_S = 2.0
+OPENAPI_MEDIA_TYPE = "application/vnd.oai.openapi+json;version=3.1"
 
 
 class Health(Struct, frozen=True):
@@ -34,7 +36,7 @@ def healthz() -> Health:
     return Health("ok")
 
 
-@get("/readyz", opt=for_anybody(), tags=["Operations"])
+@get("/readyz", opt=for_anybody() | {ALSO: (503,)}, tags=["Operations"])
 async def readyz(parts: NamedDependency[ApiParts]) -> Response[Readiness]:
     """Whether the log and the database answer; 503 when one does not, or when the process is about to stop."""
     log, database = await asyncio.gather(_answers(parts.log.last_sequence), _answers(lambda: _touch(parts)))
@@ -45,6 +47,11 @@ async def readyz(parts: NamedDependency[ApiParts]) -> Response[Readiness]:
 @get("/metrics", opt=for_anybody(), include_in_schema=False)
 async def metrics(parts: NamedDependency[ApiParts], counted: NamedDependency[Metrics]) -> Response[bytes]:
     return Response(await counted.text(parts), media_type=CONTENT_TYPE_LATEST)
+
+
+@get("/openapi.json", opt=for_anybody(), include_in_schema=False, sync_to_thread=False)
+def openapi() -> Response[dict[str, Any]]:
+    return Response(document(), media_type=OPENAPI_MEDIA_TYPE)
 
 
 async def _touch(parts: ApiParts) -> None:

@@ -13,7 +13,7 @@ from fairlead.api.acting import Act
 from fairlead.api.bodies import ApiRequest
 from fairlead.api.documents import document_of
 from fairlead.api.etags import etag_of, expected_version
-from fairlead.api.guards import DOCUMENT, check_place, requires
+from fairlead.api.guards import ALSO, DOCUMENT, check_place, requires
 from fairlead.api.parts import ApiParts
 from fairlead.api.problems import PreconditionFailed
 from fairlead.api.workflows import InWorkspace, named_workspace
@@ -28,6 +28,7 @@ from fairlead.domain.workflow.document import Workflow
 from fairlead.domain.workflow.validation import validate
 from fairlead.domain.workflows import PublishWorkflow, VersionMismatch, workflow_id
 
+PUBLISHES = requires(Permission.WORKFLOW_PUBLISH) | {DOCUMENT: True, ALSO: (201,)}
 IfMatch = Annotated[
     str | None,
     HeaderParameter(name="If-Match", max_length=100, description="ETag of the version that this one follows."),
@@ -49,7 +50,7 @@ class PublishedVersion(Struct, frozen=True, kw_only=True):
     tool_versions: dict[str, str]
 
 
-@put("/v1/workflows/{workflow:str}", opt=requires(Permission.WORKFLOW_PUBLISH) | {DOCUMENT: True}, tags=["Workflows"])
+@put("/v1/workflows/{workflow:str}", opt=PUBLISHES, tags=["Workflows"])
 async def publish_workflow(
     request: ApiRequest,
     workflow: FromPath[str],

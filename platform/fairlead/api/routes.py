@@ -6,7 +6,7 @@ from fairlead.api.approvals import ApprovalController
 from fairlead.api.catalogue import CatalogueController
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
-from fairlead.api.operations import healthz, metrics, readyz
+from fairlead.api.operations import healthz, metrics, openapi, readyz
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
 from fairlead.api.run_controls import RunControlController, signal_by_label
@@ -22,6 +22,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     healthz,
     readyz,
     metrics,
+    openapi,
     TenantController,
     WorkspaceController,
     EnvironmentController,

@@ -1,0 +1,32 @@
+"""An example of each request body, shown in the OpenAPI document."""
+
+from typing import Any
+
+EXAMPLES: dict[str, Any] = {
+    "Because": {"reason": "no longer needed"},
+    "Grant": {"role": "reviewer", "workspace_id": "wsp_01jd3c8v5xk2q7t9m4n6p8r0sa"},
+    "NewApiKey": {
+        "name": "nightly import",
+        "environment_id": "env_01jd3c8v5xk2q7t9m4n6p8r0sb",
+        "scopes": ["run:start"],
+    },
+    "NewEnvironment": {"name": "staging", "kind": "test"},
+    "NewPerson": {"email": "rita@harbour.example", "display_name": "Rita Reviewer"},
+    "NewServiceAccount": {"name": "invoice intake"},
+    "NewWorkspace": {"name": "claims"},
+    "Rotation": {"overlap_s": 3600},
+    "TenantChange": {"tool_cap": 20},
+    "AnswerGiven": {"answer": {"approved": True}},
+    "NewFork": {"at_version": 4, "reason": "try again with the corrected order"},
+    "NewRun": {"workflow": "invoice-match", "input": {"document": "…"}, "labels": {"batch": "2026-03"}},
+    "No": {"comment": "the order was cancelled"},
+    "Signal": {"signal_id": "shipment-4711", "name": "goods_received", "payload": {"items": 3}},
+    "SignalByLabel": {
+        "signal_id": "shipment-4711",
+        "name": "goods_received",
+        "label": {"key": "order", "value": "4711"},
+    },
+    "Supplied": {"reason": "looked up by hand", "output": {"found": True}},
+    "WithReason": {"reason": "the supplier is being checked"},
+    "Yes": {"digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "comment": "checked"},
+}
