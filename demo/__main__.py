@@ -34,6 +34,7 @@ ENDED = {"completed", "failed", "impossible", "cancelled", "capped", "expired"}
 KILL_WHEN_ENDED = 3
 WITHIN_S = 180.0
 LOOK_EVERY_S = 0.3
+WIDTH = 130
 
 
 async def main(screen: Screen, stay: bool) -> int:
@@ -82,10 +83,9 @@ async def _tell(
             f"Workflow {workflow['name']} version {workflow['version']} is published; its agent acts for itself.\n"
         )
         runs = await _started(people["olga"], workflow["workflow_id"], documents)
-        reviewing = asyncio.create_task(Reviewers(people, runs).work())
-        try:
+        async with asyncio.TaskGroup() as together:
+            reviewing = together.create_task(Reviewers(people, runs).work())
             seen = await _watched(screen, people["olga"], runs)
-        finally:
             reviewing.cancel()
         exports = await _exported(people["olga"], runs)
         failures = _judged(runs, seen)
@@ -111,7 +111,7 @@ async def _entered(clients: AsyncExitStack, client: Client) -> Client:
 async def _published(owner: Client) -> dict[str, Any]:
     text = (EXAMPLE / "workflow.yaml").read_text()
     published: dict[str, Any] = await owner.put(
-        "/v1/workflows/invoice-match", text, "application/yaml", workspace="default", reason="first version"
+        "/v1/workflows/invoice-match", text, "application/yaml", reason="first version"
     )
     return published
 
@@ -171,13 +171,18 @@ def _judged(runs: Mapping[str, Chapter], seen: Mapping[str, Mapping[str, Any]]) 
     return failures
 
 
+def console() -> Console:
+    """As wide as the table where nobody looks at a terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=WIDTH)
+
+
 def command_line() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--stay", action="store_true", help="stay up at the end, until Ctrl-C")
     arguments = parser.parse_args()
     configure("error")
     try:
-        return asyncio.run(main(Screen(Console()), arguments.stay))
+        return asyncio.run(main(Screen(console()), arguments.stay))
     except KeyboardInterrupt:
         return 0
 

@@ -51,7 +51,7 @@ class Reviewers:
         for run_id, chapter in self._runs.items():
             if not chapter.answers:
                 continue
-            for question in (await self._clients["rana"].get(f"/v1/runs/{run_id}/questions"))["items"]:
+            for question in await self._clients["rana"].get(f"/v1/runs/{run_id}/questions"):
                 answer = chapter.answers.get(question["step"])
                 if answer is not None and self._first_time(question["question_id"], "rana"):
                     path = f"/v1/runs/{run_id}/questions/{question['question_id']}/answer"

@@ -43,7 +43,7 @@ class Erp(Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def erp(directory: Path) -> AsyncIterator[Erp]:
     """Runs as long as the block lasts."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory = await asyncio.to_thread(_private, directory)
     account, secrets = engine_account(), credentials(directory / "credentials.json")
     server = EmbeddedPostgres(directory, account, secrets)
     process = Supervisor(server, account, directory / "postgres.log")
@@ -54,7 +54,12 @@ async def erp(directory: Path) -> AsyncIterator[Erp]:
         yield Erp(
             admin_url=server.url("admin"),
             orders_dsn=server.url("owner", f"orders_{TENANT}"),
-            intake_dir=str((directory / "intake" / TENANT).resolve()),
+            intake_dir=str(directory / "intake" / TENANT),
         )
     finally:
         await process.stop()
+
+
+def _private(directory: Path) -> Path:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory.resolve()

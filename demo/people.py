@@ -3,6 +3,7 @@
 Keys of people are made by the operator here, since the demonstration has no identity provider to sign in with.
 """
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fairlead_tenants.ids import ApiKeyId, PrincipalId, TenantId
 from msgspec import Struct
 
 from fairlead.adapters.api_keys import ApiKeys
+from fairlead.adapters.embedded.secrets import write_private
 from fairlead.app import Core
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.ids import CommandId
@@ -52,8 +54,7 @@ class Staffing:
         founder = Founder(self._core.handler, self._core.ids, self._core.clock)
         founded = await founder.found("Northwind Harbour Supplies", "olga@northwind.example", "Olga Owner")
         olga = Person(name="Olga Owner", principal_id=founded.owner_id, key=await self._key(founded, founded.owner_id))
-        key_file.touch(mode=0o600)
-        key_file.write_text(olga.key + "\n")
+        await asyncio.to_thread(write_private, key_file, olga.key.encode() + b"\n")
         return Company(
             tenant_id=founded.tenant_id,
             workspace_id=next(iter((await self._tenant(founded.tenant_id)).workspaces)),

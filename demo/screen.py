@@ -22,8 +22,8 @@ class Screen:
 
     def table(self, runs: Mapping[str, Chapter], seen: Mapping[str, Mapping[str, Any]]) -> Table:
         table = Table(title="Twelve invoices", title_justify="left", box=None, pad_edge=False)
-        for heading in ("document", "", "run", "status", "outcome", "calls"):
-            table.add_column(heading)
+        for heading in ("document", "", "status", "outcome", "calls", "run"):
+            table.add_column(heading, no_wrap=True)
         for run_id, chapter in runs.items():
             run = seen.get(run_id, {})
             status = str(run.get("status", "starting"))
@@ -31,10 +31,10 @@ class Screen:
             table.add_row(
                 chapter.document,
                 Text(chapter.about, style="dim"),
-                Text(run_id, style="dim"),
                 Text(status, style=STYLE_OF.get(status, "magenta")),
                 str(output.get("outcome") or run.get("reason_code") or ""),
                 str(run.get("tool_calls", "")),
+                Text(run_id, style="dim"),
             )
         return table
 
