@@ -59,10 +59,13 @@ async def _platform(settings: Settings, environment: Mapping[str, str]) -> Async
     answers: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     running = asyncio.create_task(develop(settings, environment, 2, answers.set_result, settings.data_dir / "logs"))
     try:
-        await asyncio.wait([running, answers], return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
+        running.add_done_callback(lambda _: answers.cancel())  # what went wrong is raised below
+        try:
+            ready = await answers
+        except asyncio.CancelledError:
             await running
-        yield answers.result()
+            raise
+        yield ready
     finally:
         running.cancel()
         await asyncio.wait([running])

@@ -1,4 +1,4 @@
-"""People at work: they look at what waits for them and do what the story says, through the API, each with their own key."""
+"""People at work: through the API, each with their own key, they do what the story says about what waits for them."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The REST API as one person uses it."""
 
-import uuid
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class Client:
         return self._read(await self._http.get(path, params=query))
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        headers = {"Idempotency-Key": secrets.token_urlsafe(16)}
         return self._read(await self._http.post(path, json=body, headers=headers))
 
     async def put(self, path: str, body: str, media_type: str, **query: str) -> Any:
