@@ -58,17 +58,18 @@ def with_event(event: dict[str, Any]) -> bytes:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
 )
 
 
-@given(grams=st.integers(-(2**63), 2**63 - 1), labels=st.dictionaries(st.text(), json_values))
+@given(grams=st.integers(-(2**63), 2**63 - 1), labels=st.dictionaries(st.text(), json_values, max_size=4))
 def test_what_is_encoded_decodes_to_the_same(grams: int, labels: dict[str, Any]) -> None:
     original = commit(Weighed(grams=grams, labels=labels), Closed(at=NOON), trace_parent="00-ab-cd-01")
     assert CODEC.decode("run", CODEC.encode(original)) == original
 
 
-@given(labels=st.dictionaries(st.text(), json_values))
+@given(labels=st.dictionaries(st.text(), json_values, max_size=4))
 def test_the_order_in_which_a_mapping_was_filled_does_not_show(labels: dict[str, Any]) -> None:
     backwards = dict(reversed(labels.items()))
     assert CODEC.encode(commit(Weighed(grams=1, labels=labels))) == CODEC.encode(
