@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from fairlead.__main__ import main
+from fairlead.api.export_csv import COLUMNS
 from fairlead.domain.policy import document as policy
 from fairlead.domain.workflow import document as workflow
 from fairlead.settings import OTHERS, Settings, variable
@@ -134,3 +135,8 @@ def test_every_field_of_a_document_is_described(shape: type[msgspec.Struct]) -> 
 def test_every_yaml_example_can_be_read(page: str) -> None:
     for body in fences(PAGES[page], "yaml"):
         yaml.safe_load(body)
+
+
+def test_the_columns_of_an_export_are_described_in_their_order() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", PAGES["docs/reference/export-columns.md"], re.MULTILINE)
+    assert rows == list(COLUMNS)
