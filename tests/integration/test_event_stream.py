@@ -186,6 +186,21 @@ async def test_a_quiet_stream_shows_that_it_lives_and_asks_whether_it_still_may(
     assert read.comments == [HEARTBEAT, HEARTBEAT, NO_LONGER]
 
 
+async def test_streams_are_cut_off_when_something_could_not_be_handed_out(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_events, "PAUSE_S", 0.01)
+    async with _reading(await stage.stream()) as read:
+        with monkeypatch.context() as broken:
+            broken.setattr(live_events, "frame_of", lambda _: 1 / 0)
+            await stage.writer.append(RUN, started(RUN))
+            assert await read.rest() == []
+    assert read.comments == [TOO_SLOW]
+    async with _reading(await stage.stream()) as read:
+        await stage.writer.append(RUN, e.RunPaused(reason="heard"))
+        assert _types(await read.events(2)) == ["run.started.v1", "run.paused.v1"]
+
+
 async def test_streams_end_when_the_program_is_about_to_stop(stage: Stage) -> None:
     await stage.writer.append(RUN, started(RUN))
     async with _reading(await stage.stream()) as read:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from fairlead.api.commit_pages import LAST
 from fairlead.api.live_events import Frame, Listener, LiveEvents, frame_of
 from fairlead.api.timeline_events import CommitRow, Place
-from fairlead.domain.errors import FairleadError
+from fairlead.domain.errors import FairleadError, Unavailable
 
 HEARTBEAT_S = 15.0
 OPENING = b"retry: 1000\n\n"  # milliseconds after which a browser reconnects
@@ -118,6 +118,8 @@ class EventStream:
     async def _still_good(self) -> bool:
         try:
             await self._check()
+        except Unavailable:
+            return True  # while the log cannot be asked nothing comes from it either
         except FairleadError:
             return False
         return True

@@ -129,6 +129,10 @@ class LiveEvents:
             except FairleadError as waiting:
                 _log.warning("live_events_wait", code=waiting.code, reason=str(waiting))
                 await asyncio.sleep(PAUSE_S)
+            except Exception as error:  # noqa: BLE001  # a commit that cannot be shown must not end all streams to come
+                _log.error("live_events_failed", error=type(error).__name__)
+                self._cut_off_all()
+                await asyncio.sleep(PAUSE_S)
 
     async def open(self, tenant_id: TenantId, run_id: str | None = None) -> Listener:
         """Hears of one run, or of all of a tenant. Raises TooManyStreams, Unavailable."""
@@ -168,6 +172,14 @@ class LiveEvents:
                     return
                 for recorded in batch:
                     self._hand_out(recorded)
+
+    def _cut_off_all(self) -> None:
+        """Something was not handed out: each goes on where it was, from the read model."""
+        for listeners in self._listeners.values():
+            for listener in listeners:
+                listener.cut_off = True
+                listener.wake()
+        self._rest()
 
     def _still_listening(self) -> defaultdict[TenantId, WeakSet[Listener]]:
         return defaultdict(WeakSet, {tenant: heard for tenant, heard in self._listeners.items() if heard})

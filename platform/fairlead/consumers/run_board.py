@@ -15,7 +15,8 @@ from fairlead.consumers.tool_calls import CALL_EVENTS, write_calls
 from fairlead.domain.envelope import Actor, Kind
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
-from fairlead.domain.runs.states import Active, NotStarted, fold
+from fairlead.domain.runs.states import ENDINGS, Active, NotStarted, fold
+from fairlead.domain.runs.status import said_of
 from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "run_board"
@@ -152,8 +153,8 @@ def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRe
         if kind in CALL_EVENTS or kind in WAIT_EVENTS:
             row.waits_changed = True
             row.tool_calls += kind is e.ToolCallRequested
-        elif kind in _ENDINGS:
-            row.outcome, row.reason_code, row.reason = _ending(event)
+        elif kind in ENDINGS:
+            row.outcome, (row.reason_code, row.reason) = ENDINGS[kind], said_of(event)
             row.ended_at = commit.at
         elif kind is e.RunPaused or kind is e.RunResumed:
             row.pausing, row.paused_reason = True, event.reason if kind is e.RunPaused else None
@@ -187,23 +188,3 @@ def _start(event: e.RunStarted | e.RunForked, origin: e.RunStarted, actor: Actor
         deadline_at=event.deadline_at,
         sequence=sequence,
     )
-
-
-def _ending(event: Any) -> tuple[str, str, str | None]:
-    """Outcome, public reason code, and what was said of it."""
-    match event:
-        case e.RunFailed():
-            return "failed", event.code, event.message
-        case e.RunImpossible():
-            return "impossible", "impossible", event.reason
-        case e.RunCancelled():
-            return "cancelled", "cancelled", event.reason
-        case e.RunCapped():
-            return "capped", f"limit_{event.limit}", f"{event.used} of {event.allowed} used"
-        case e.RunExpired():
-            return "expired", "deadline", None
-        case _:
-            return "completed", "completed", None
-
-
-_ENDINGS = frozenset({e.RunCompleted, e.RunFailed, e.RunImpossible, e.RunCancelled, e.RunCapped, e.RunExpired})

@@ -95,7 +95,7 @@ def evolve(state: RunState, event: e.RunEvent) -> RunState:
     """Apply a fact."""
     match state:
         case Active():
-            if ending := _ENDINGS.get(type(event)):
+            if ending := ENDINGS.get(type(event)):
                 return Ended(outcome=ending, ending=cast(e.RunEnding, event), last=state)
             return _ACTIVE[type(event)](state, event)
         case Ended():  # the late outcome of a call that was in flight
@@ -374,7 +374,7 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.RunPaused: _paused,
     e.RunResumed: _resumed,
 }
-_ENDINGS: dict[type, Outcome] = {
+ENDINGS: dict[type, Outcome] = {
     e.RunCompleted: "completed",
     e.RunFailed: "failed",
     e.RunImpossible: "impossible",
