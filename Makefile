@@ -11,7 +11,7 @@ help: ## Show this list
 demo: $(READY) ## Send twelve invoices through a governed workflow, end to end
 	$(BIN)/python -m demo
 
-dev: $(READY) ## Run everything in one process, with its own engines under .fairlead/
+dev: $(READY) ## Run everything, with engines of its own, data under .fairlead/
 	$(BIN)/fairlead dev
 
 test: $(READY) ## Run every test on real engines
@@ -34,6 +34,8 @@ reference: $(READY) ## Write the generated pages under docs/reference/
 	$(BIN)/python -m fairlead.access_reference > docs/reference/permissions.md
 	$(BIN)/python -m fairlead.api.problems_reference > docs/reference/problems.md
 	$(BIN)/python -m fairlead.api.openapi > docs/reference/openapi.json
+	$(BIN)/python -m fairlead.api.timeline_schema > docs/reference/timeline.schema.json
+	$(BIN)/python -m fairlead.cli_reference > docs/reference/cli.md
 
 lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
 	requirements/lock

@@ -26,7 +26,11 @@ KEEPALIVE: dict[str, Any] = {
 }
 # Consumers write by key, in statements that are planned once. They do not wait for the disk: rows that a crash of the
 # server takes back take their position back too, and are folded again.
-_FOLDING = "-c synchronous_commit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
+# The server, too, looks whether the other end still lives: a machine that vanished must not keep its locks for hours.
+_FOLDING = (
+    "-c synchronous_commit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+)
 
 _BEGIN = sql.SQL("BEGIN; SELECT set_config('app.tenant_id', {tenant}, true)")
 _BEGIN_READ_ONLY = sql.SQL("BEGIN READ ONLY; SELECT set_config('app.tenant_id', {tenant}, true)")
