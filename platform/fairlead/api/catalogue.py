@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fairlead_tenants.access import Permission
-from litestar import Controller, Response, get
+from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Meta, Struct
@@ -80,12 +80,12 @@ class CatalogueController(Controller):
         ]
         return ConnectorList(sorted(usable + broken, key=lambda each: each.name))
 
-    @get("/schemas/workflow", opt=for_anybody(), sync_to_thread=False)
-    def get_workflow_schema(self) -> Response[dict[str, Any]]:
+    @get("/schemas/workflow", opt=for_anybody(), media_type=SCHEMA_MEDIA_TYPE, sync_to_thread=False)
+    def get_workflow_schema(self) -> dict[str, Any]:
         """JSON Schema of workflow documents, for editors."""
-        return Response(document_schema(), media_type=SCHEMA_MEDIA_TYPE)
+        return document_schema()
 
-    @get("/schemas/timeline", opt=for_anybody(), sync_to_thread=False)
-    def get_timeline_schema(self) -> Response[dict[str, Any]]:
+    @get("/schemas/timeline", opt=for_anybody(), media_type=SCHEMA_MEDIA_TYPE, sync_to_thread=False)
+    def get_timeline_schema(self) -> dict[str, Any]:
         """JSON Schema of JSON exports."""
-        return Response(export_schema(), media_type=SCHEMA_MEDIA_TYPE)
+        return export_schema()

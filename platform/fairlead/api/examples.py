@@ -18,7 +18,11 @@ EXAMPLES: dict[str, Any] = {
     "TenantChange": {"tool_cap": 20},
     "AnswerGiven": {"answer": {"approved": True}},
     "NewFork": {"at_version": 4, "reason": "try again with the corrected order"},
-    "NewRun": {"workflow": "invoice-match", "input": {"document": "…"}, "labels": {"batch": "2026-03"}},
+    "NewRun": {
+        "workflow_id": "wfl_y4gk2ntd5cq7mzv3sxhj6brepa",
+        "input": {"document": "…"},
+        "labels": {"batch": "2026-03"},
+    },
     "No": {"comment": "the order was cancelled"},
     "Signal": {"signal_id": "shipment-4711", "name": "goods_received", "payload": {"items": 3}},
     "SignalByLabel": {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from fairlead.api import guards, positions
 from fairlead.api.acting import COMMAND_ID, POSITION
@@ -13,6 +13,7 @@ from fairlead.api.authentication import Authenticator, SignedIn, signed_in
 from fairlead.api.bodies import ApiRequest
 from fairlead.api.edge import ANSWER_HEADERS
 from fairlead.api.idempotency import SECRET, Answer, Asked, Idempotency, Recorder, key_of, replay, request_hash
+from fairlead.api.methods import allowed_methods
 from fairlead.api.parts import ApiParts
 from fairlead.api.rate_limit import RateLimiter
 from fairlead.domain.ids import CommandId
@@ -50,6 +51,9 @@ class Gate:
         )
         self._take_turn(who, scope)
         guards.check(opt, who.principal)
+        if scope["method"] == "OPTIONS":
+            await _tell_methods(scope, send)
+            return
         at_least = positions.position_of(scope["headers"])
         await positions.wait(self._passage.parts.positions, opt.get(guards.READS, ()), at_least)
         await self._carry_out(request, who, send)
@@ -88,3 +92,10 @@ class Gate:
             answer.headers["fairlead-position"] = str(position)
         await self._passage.idempotency.settle(asked, command_id, answer)
         await recorder.hand_over(send)
+
+
+async def _tell_methods(scope: HTTPScope, send: Send) -> None:
+    """The framework's own answer leaves out methods that another handler of the same path has."""
+    allow = allowed_methods(scope["litestar_app"], scope["path"]).encode()
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", allow)]})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -18,7 +18,7 @@ READS = "reads"
 OWN = "own"
 OPEN = "open"
 ALSO = "also"  # statuses of success besides the usual one
-DOCUMENT = "document"  # the body is a workflow document, JSON or YAML
+DOCUMENT = "document"  # the body is a workflow document, JSON or YAML: what is described of it
 SIGNED_IN = "signed_in"
 
 

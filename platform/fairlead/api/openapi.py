@@ -43,6 +43,8 @@ _PROBLEMS = {
     500: ("internal", "A fault of ours; `trace_id` finds it."),
     503: ("unavailable", "An engine does not answer, or a read model is behind; ask again."),
 }
+_TIME = {"type": "string", "format": "date-time"}
+_SECONDS = {"type": "number", "description": "Seconds since 1970, UTC."}
 _INFO = """\
 Programs authenticate with an API key: `Authorization: Bearer flk_…`. The tenant follows from the key.
 
@@ -114,10 +116,14 @@ def _describe(
 
 
 def _parameter(parameter: Document) -> Document:
-    """A parameter that may be left out is left out, not null."""
+    """Text that may be left out is left out; `null` would be text as well."""
     schema = dict(parameter["schema"])
-    choices = [choice for choice in schema.pop("oneOf", ()) if choice != {"type": "null"}]
-    schema = choices[0] | schema if len(choices) == 1 else schema | ({"oneOf": choices} if choices else {})
+    if schema.get("oneOf") == [{"type": "string"}, {"type": "null"}]:
+        schema = schema.pop("oneOf")[0] | schema
+    choices = schema.get("oneOf", [{key: schema[key] for key in ("type", "format") if key in schema}])
+    if _TIME in choices:
+        rest = {key: value for key, value in schema.items() if key not in ("type", "format", "oneOf")}
+        schema = {"oneOf": [*choices, _SECONDS]} | rest
     kept = {name: parameter[name] for name in ("name", "in", "required", "description") if name in parameter}
     return kept | {"schema": schema}
 
@@ -137,8 +143,8 @@ def _describe_body(operation: Document, handler: HTTPRouteHandler, schema_of: di
     if data is not None:
         content = {"application/json": {"schema": schema_of[data.annotation]}}
         operation["requestBody"] = {"required": True, "content": content}
-    elif handler.opt.get(guards.DOCUMENT):
-        shape = {"type": "object", "description": "A workflow document; its schema is at /v1/schemas/workflow."}
+    elif (shape := handler.opt.get(guards.DOCUMENT)) is not None:
+        shape = {"description": "A workflow document; its schema is at /v1/schemas/workflow.", **shape}
         operation["requestBody"] = {"required": True, "content": {each: {"schema": shape} for each in MEDIA_TYPES}}
 
 

@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException
 from msgspec import Meta, Struct
 
 from fairlead.api.live_events import TooManyStreams
+from fairlead.api.methods import allowed_methods
 from fairlead.api.rate_limit import RateLimited
 from fairlead.domain import errors
 from fairlead.domain.tenants.errors import CredentialRefused
@@ -173,7 +174,7 @@ def answer_to_framework(request: Request[Any, Any, Any], error: HTTPException) -
         faults = tuple(_parameter_fault(request, each) for each in error.extra)
         return _response(_document(request, 422, "invalid_input", "the request is not valid", errors=faults))
     code = CODE_OF_STATUS.get(error.status_code, "bad_request")
-    allowed = {"Allow": error.headers["Allow"]} if error.headers and "Allow" in error.headers else {}
+    allowed = {"Allow": allowed_methods(request.app, request.scope["path"])} if error.status_code == 405 else {}
     return _response(_document(request, error.status_code, code, _phrase(error.status_code)), allowed)
 
 

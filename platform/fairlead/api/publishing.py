@@ -28,7 +28,7 @@ from fairlead.domain.workflow.document import Workflow
 from fairlead.domain.workflow.validation import validate
 from fairlead.domain.workflows import PublishWorkflow, VersionMismatch, workflow_id
 
-PUBLISHES = requires(Permission.WORKFLOW_PUBLISH) | {DOCUMENT: True, ALSO: (201,)}
+PUBLISHES = requires(Permission.WORKFLOW_PUBLISH) | {DOCUMENT: {"type": "object"}, ALSO: (201,)}
 IfMatch = Annotated[
     str | None,
     HeaderParameter(name="If-Match", max_length=100, description="ETag of the version that this one follows."),

@@ -85,7 +85,7 @@ class WorkflowController(Controller):
         found = page(rows, limit, LIST, principal.tenant_id, lambda row: row.created_sequence)
         return Page([row.view() for row in found.items], found.next_cursor)
 
-    @post("/validate", status_code=200, opt=requires(Permission.WORKFLOW_READ) | {DOCUMENT: True})
+    @post("/validate", status_code=200, opt=requires(Permission.WORKFLOW_READ) | {DOCUMENT: {}})
     async def validate_workflow(
         self, request: ApiRequest, tenant: NamedDependency[Tenant], parts: NamedDependency[ApiParts]
     ) -> Verdict:
