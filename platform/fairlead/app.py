@@ -44,7 +44,7 @@ from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
-from fairlead.ports import Clock, Ids, Jobs, Log, Timers
+from fairlead.ports import Clock, Ids, Jobs, Log, Timers, Unfinished
 from fairlead.registry import TENANTS, connected
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
@@ -186,8 +186,9 @@ def api_parts(core: Core, database: "Database", positions: "Positions") -> "ApiP
         last, found = await core.log.last_sequence(), await positions.all()
         return max((last - position.sequence for position in found), default=0)
 
-    async def jobs_depth() -> dict[str, int]:
-        return {lane: await core.jobs.waiting(lane) for lane in settings.worker_lanes}
+    async def queues() -> dict[str, Unfinished]:
+        lanes = {f"lane_{lane}": await core.jobs.unfinished(lane) for lane in settings.worker_lanes}
+        return {**lanes, "timers": await core.timers.unfinished()}
 
     return ApiParts(
         log=core.log,
@@ -203,7 +204,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions") -> "ApiP
         keys=ApiKeys(pepper(settings.pepper_file, settings.data_dir)),
         lag=lags,
         backlog=backlog,
-        jobs_depth=jobs_depth,
+        queues=queues,
         backlog_limit=settings.backlog_limit,
     )
 

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, LiteralString, Protocol, TypeVar, runtime_checkable
 
+from msgspec import Struct
+
 from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 
@@ -102,6 +104,13 @@ class Order(Protocol):
     async def later(self, delay_s: float) -> None: ...
 
 
+class Unfinished(Struct, frozen=True):
+    """Orders that nobody has finished, in hand or not, and for how long the oldest of them has been there."""
+
+    count: int
+    oldest_s: float
+
+
 class Jobs(Protocol):
     """Orders: may be lost and are made again from the facts. Publishing does not wait for the engine."""
 
@@ -110,8 +119,7 @@ class Jobs(Protocol):
 
     def take(self, lane: str, max_in_flight: int) -> AbstractAsyncContextManager[AsyncIterator[Order]]: ...
 
-    async def waiting(self, lane: str) -> int:
-        """How many orders of the lane nobody has in hand."""
+    async def unfinished(self, lane: str) -> Unfinished: ...
 
 
 class Timers(Protocol):
@@ -122,6 +130,9 @@ class Timers(Protocol):
     async def clear(self, tenant_id: str, timer_id: str) -> None: ...
 
     def due(self, max_in_flight: int) -> AbstractAsyncContextManager[AsyncIterator[Order]]: ...
+
+    async def unfinished(self) -> Unfinished:
+        """Alarms that are due."""
 
 
 class SqlTx(Protocol):

@@ -28,6 +28,7 @@ from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.tenants.states import Tenant
 from fairlead.handling.founding import Founder
 from fairlead.handling.handler import Cause
+from fairlead.ports import Unfinished
 from fairlead.settings import Settings
 from tests.support.database import DatabaseUrls
 
@@ -173,8 +174,8 @@ def parts_of(core: app.Core, requests: Database, positions: Positions, keys: Api
     async def backlog() -> int:
         return max((each.commits for each in await lags()), default=0)
 
-    async def jobs_depth() -> dict[str, int]:
-        return {}
+    async def queues() -> dict[str, Unfinished]:
+        return {"timers": await core.timers.unfinished()}
 
     parts: dict[str, Any] = {
         "log": core.log,
@@ -190,7 +191,7 @@ def parts_of(core: app.Core, requests: Database, positions: Positions, keys: Api
         "keys": keys,
         "lag": lags,
         "backlog": backlog,
-        "jobs_depth": jobs_depth,
+        "queues": queues,
     }
     return ApiParts(**{**parts, **changes})
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fairlead.adapters.memory_orders import MemoryLane, MemoryOrder, MemoryTaking
 from fairlead.domain.subjects import job, jobs_of_lane
-from fairlead.ports import Order
+from fairlead.ports import Order, Unfinished
 
 
 class MemoryJobs:
@@ -27,8 +27,8 @@ class MemoryJobs:
         with MemoryTaking(self._lane(lane), max_in_flight) as taking:
             yield taking
 
-    async def waiting(self, lane: str) -> int:
-        return self._lane(lane).waiting
+    async def unfinished(self, lane: str) -> Unfinished:
+        return self._lane(lane).unfinished()
 
     def _lane(self, lane: str) -> MemoryLane:
         return self._lanes.setdefault(lane, MemoryLane(self._lease_s))

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Self
 
-from fairlead.ports import Order
+from fairlead.ports import Order, Unfinished
 
 
 class MemoryLane:
@@ -24,9 +24,11 @@ class MemoryLane:
     def pop(self) -> "MemoryOrder | None":
         return self._waiting.popleft() if self._waiting else None
 
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
+    def unfinished(self) -> Unfinished:
+        """Orders in hand included, as the real engine counts."""
+        orders = [*self._waiting, *(order for taker in self.takers for order in taker.in_flight)]
+        now = asyncio.get_running_loop().time()
+        return Unfinished(len(orders), max((now - order.since for order in orders), default=0.0))
 
     def wake(self) -> None:
         for taker in self.takers:
@@ -37,6 +39,7 @@ class MemoryOrder:
     def __init__(self, lane: MemoryLane, body: bytes) -> None:
         self.body = body
         self.deliveries = 0
+        self.since = asyncio.get_running_loop().time()
         self.settled = False
         self._lane = lane
         self._taker: MemoryTaking | None = None

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fairlead.adapters.memory_orders import MemoryLane, MemoryOrder, MemoryTaking
 from fairlead.domain.subjects import timer
-from fairlead.ports import Clock, Order
+from fairlead.ports import Clock, Order, Unfinished
 
 
 class MemoryTimers:
@@ -32,6 +32,9 @@ class MemoryTimers:
     async def due(self, max_in_flight: int) -> AsyncIterator[AsyncIterator[Order]]:
         with MemoryTaking(self._due, max_in_flight) as taking:
             yield taking
+
+    async def unfinished(self) -> Unfinished:
+        return self._due.unfinished()
 
     def ring(self) -> None:
         """Hand out what is due by the clock. Only a test that moves the clock itself needs to call this."""

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fairlead.adapters.nats_connection import ApiRefused, NatsConnection
-from fairlead.adapters.nats_orders import Lane, Taking
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_orders import Lane, Taking, unfinished
 from fairlead.adapters.nats_streams import JOBS, ensure_jobs
 from fairlead.domain.subjects import job, jobs_of_lane
-from fairlead.ports import Order
+from fairlead.ports import Order, Unfinished
 
 LEASE_S = 10.0
 
@@ -42,13 +42,8 @@ class NatsJobs:
         finally:
             await taking.close()
 
-    async def waiting(self, lane: str) -> int:
-        """0 too where nobody has taken from the lane yet: its consumer is made by the first who does."""
-        try:
-            info = await self._connection.api(f"CONSUMER.INFO.{JOBS}.lane-{lane}")
-        except ApiRefused:
-            return 0
-        return int(info["num_pending"])
+    async def unfinished(self, lane: str) -> Unfinished:
+        return await unfinished(self._connection, JOBS, f"lane-{lane}", jobs_of_lane(lane))
 
     async def _prepare(self) -> None:
         await ensure_jobs(self._connection, self._replicas)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import datetime
 from typing import Self
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Struct
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_messages import ApiRefused, NoAnswer
 from fairlead.adapters.nats_pull import Pulled, Puller
-from fairlead.ports import Order
+from fairlead.ports import Order, Unfinished
 
 EXPIRES_S = 10.0
 RETRY_S = 0.5
@@ -30,6 +31,38 @@ class Lane(Struct, frozen=True):
     subjects: str
     lease_s: float
     prepare: Callable[[], Awaitable[None]]
+
+
+class _Floor(Struct):
+    stream_seq: int
+
+
+class _Consumer(Struct):
+    ts: datetime  # by the server's clock, like the time of a message
+    num_pending: int
+    num_ack_pending: int
+    ack_floor: _Floor
+
+
+class _Stored(Struct):
+    time: datetime
+
+
+class _Found(Struct):
+    message: _Stored
+
+
+async def unfinished(connection: NatsConnection, stream: str, consumer: str, subjects: str) -> Unfinished:
+    """Nothing where nobody has taken from it yet: the consumer is made by the first who does."""
+    try:
+        info = msgspec.convert(await connection.api(f"CONSUMER.INFO.{stream}.{consumer}"), _Consumer)
+        if not (count := info.num_pending + info.num_ack_pending):
+            return Unfinished(0, 0.0)
+        oldest = {"seq": info.ack_floor.stream_seq + 1, "next_by_subj": subjects}
+        found = msgspec.convert(await connection.api(f"STREAM.MSG.GET.{stream}", oldest), _Found)
+    except ApiRefused:  # no consumer yet, or the last message was finished in between
+        return Unfinished(0, 0.0)
+    return Unfinished(count, max(0.0, (info.ts - found.message.time).total_seconds()))
 
 
 class NatsOrder:

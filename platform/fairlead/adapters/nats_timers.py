@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from fairlead.adapters.nats_connection import NatsConnection
-from fairlead.adapters.nats_orders import Lane, Taking
+from fairlead.adapters.nats_orders import Lane, Taking, unfinished
 from fairlead.adapters.nats_streams import TIMERS
 from fairlead.domain.subjects import TIMERS_DUE, timer, timer_due, timer_in_any_state
-from fairlead.ports import Order
+from fairlead.ports import Order, Unfinished
 
 LEASE_S = 10.0
 
@@ -41,6 +41,9 @@ class NatsTimers:
             yield taking
         finally:
             await taking.close()
+
+    async def unfinished(self) -> Unfinished:
+        return await unfinished(self._connection, TIMERS, "due", TIMERS_DUE)
 
     async def _nothing_to_prepare(self) -> None:
         """The stream is on disk and made once, when the program starts."""

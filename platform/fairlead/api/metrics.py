@@ -43,8 +43,11 @@ async def _measured(parts: ApiParts) -> CollectorRegistry:
         _show_lag(registry, lags)
     if (backlog := await _known(parts.backlog)) is not None:
         Gauge("fairlead_backlog_commits", "Commits that wait to be dealt with.", registry=registry).set(backlog)
-    if (depths := await _known(parts.jobs_depth)) is not None:
-        _show(registry, "fairlead_jobs_waiting", "Orders that wait in a lane.", "lane", depths)
+    if (queues := await _known(parts.queues)) is not None:
+        depths = {name: queue.count for name, queue in queues.items()}
+        ages = {name: queue.oldest_s for name, queue in queues.items()}
+        _show(registry, "fairlead_queue_depth", "Orders and alarms that nobody has finished.", "queue", depths)
+        _show(registry, "fairlead_queue_oldest_seconds", "How long the oldest has been there.", "queue", ages)
     return registry
 
 

@@ -16,7 +16,7 @@ from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
-from fairlead.ports import Clock, Ids, Log, SqlDatabase
+from fairlead.ports import Clock, Ids, Log, SqlDatabase, Unfinished
 
 
 class PresentedKey(Protocol):
@@ -81,7 +81,7 @@ class Connectors(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ApiParts:
-    """`lag`, `backlog` and `jobs_depth` are asked when metrics are read; `backlog` also before a run is taken.
+    """`lag`, `backlog` and `queues` are asked when metrics are read; `backlog` also before a run is taken.
 
     `closing` is set by whoever stops the process, before connections are closed: open streams then end themselves.
     """
@@ -99,7 +99,7 @@ class ApiParts:
     keys: Keys
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
-    jobs_depth: Callable[[], Awaitable[Mapping[str, int]]]
+    queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]
     backlog_limit: int = 10_000
     rate_limit: RateLimit = DEFAULT_RATE
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,0 +1,33 @@
+"""The shipped alert rules speak of metrics that there are, and each leads to a runbook."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import generate_latest
+
+from fairlead.api import metrics
+
+ROOT = Path(__file__).parent.parent.parent
+RULES: list[dict[str, Any]] = yaml.safe_load((ROOT / "infra/prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+NAME = re.compile(r"fairlead_[a-z_]+")
+
+
+def known() -> set[str]:
+    counted = metrics.Metrics()
+    counted.answered("/v1/runs", "GET", 200, 0.01)
+    shown = set(NAME.findall(generate_latest(counted.registry).decode()))
+    return shown | set(NAME.findall(Path(metrics.__file__).read_text()))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
+def test_a_rule_measures_what_there_is_and_names_its_runbook(rule: dict[str, Any]) -> None:
+    assert set(NAME.findall(rule["expr"])) <= known()
+    assert (ROOT / rule["annotations"]["runbook"]).is_file()
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+
+
+def test_a_missed_schedule_alerts() -> None:
+    assert any('queue="timers"' in rule["expr"] for rule in RULES)
