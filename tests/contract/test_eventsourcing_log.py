@@ -26,7 +26,8 @@ from eventsourcing.utils import Environment
 from fairlead.adapters.engines import Embedded
 from fairlead.adapters.eventsourcing import JetStreamFactory
 from fairlead.adapters.eventsourcing.engine import MAX_BATCH_MESSAGES, MAX_MESSAGE_BYTES
-from fairlead.adapters.nats_connection import NatsConnection, NoAnswer
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_messages import NoAnswer
 from tests.support import eventsourcing as support
 
 A, B = UUID(int=1), UUID(int=2)
