@@ -15,7 +15,7 @@ import rich_click as click
 
 from fairlead.cli.client import COMMANDS
 from fairlead.cli.exits import Exit
-from fairlead.cli.output import FORMATS, Column, Format, Printer, View, console
+from fairlead.cli.output import Column, Format, Printer, View, console, output_option
 from fairlead.cli.program import Program
 from fairlead.logs import configure
 from fairlead.settings import Settings, from_environment
@@ -119,7 +119,7 @@ def rebuild(names: tuple[str, ...], everything: bool) -> None:
 
 
 @main.command()
-@click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)
+@output_option
 @click.option("--strict", is_flag=True, help="Warnings count as failures.")
 def doctor(output: Format, strict: bool) -> None:
     """Look over engines, roles, fences, clocks and disk; say how to mend what is amiss.
@@ -146,7 +146,7 @@ def tenant() -> None:
 @click.argument("name")
 @click.option("--owner-email", required=True, help="E-mail address of the first owner.")
 @click.option("--owner-name", help="Name of the first owner; else the e-mail address.")
-@click.option("-o", "--output", type=click.Choice(("table", "json", "yaml")), default="table", show_default=True)
+@output_option
 def create_tenant(name: str, owner_email: str, owner_name: str | None, output: Format) -> None:
     """Create a tenant with its first owner, and print that owner's key: once, it is kept nowhere."""
     import msgspec
@@ -155,13 +155,27 @@ def create_tenant(name: str, owner_email: str, owner_name: str | None, output: F
 
     made = asyncio.run(operating.create_tenant(_settings("warning"), name, owner_email, owner_name or owner_email))
     body = {**msgspec.to_builtins(made.founded), "key": made.key}
-    Printer(output).one(body, View(identity="tenant_id", columns=[Column(field, field) for field in body]))
+    Printer(output).one(body, View(identity="key", columns=[Column(field, field) for field in body]))
     if output == "table":
         click.echo("The key is shown this once. `fairlead login` saves it where commands find it.", err=True)
 
 
+@tenant.command("issue-key")
+@click.argument("tenant_id")
+@click.argument("principal_id")
+@click.option("--environment", default="live", show_default=True, help="Name of the environment that it is for.")
+@click.option("--name", default="issued by the operator", show_default=True, help="What the key is called.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 365), help="How long it counts.")
+def issue_key(tenant_id: str, principal_id: str, environment: str, name: str, days: int) -> None:
+    """Make a key for somebody who has none yet to ask with, and print it: once, it is kept nowhere."""
+    from fairlead import operating
+
+    settings = _settings("warning")
+    click.echo(asyncio.run(operating.issue_key(settings, tenant_id, principal_id, environment, name, days)))
+
+
 @tenant.command("list")
-@click.option("-o", "--output", type=click.Choice(FORMATS), default="table", show_default=True)
+@output_option
 def list_tenants(output: Format) -> None:
     """List the tenants of this installation."""
     import msgspec

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
-from fairlead_tenants.ids import TenantId
+from fairlead_tenants.ids import PrincipalId, TenantId
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -136,6 +137,23 @@ async def create_tenant(settings: Settings, name: str, owner_email: str, owner_n
         founded = await found.founder.found(name, owner_email, owner_name)
         keys = ApiKeys(pepper(settings.pepper_file, settings.data_dir))
         return NewTenant(founded=founded, key=(await found.founder.issue_owner_key(founded, keys.new)).text)
+
+
+async def issue_key(
+    settings: Settings, tenant_id: str, principal_id: str, environment: str, name: str, days: int
+) -> str:
+    """Its text, which is kept nowhere. Raises what `Founder.issue_key` raises."""
+    async with on_engines(settings) as engines, registry(engines, "tenant") as found:
+        keys = ApiKeys(pepper(settings.pepper_file, settings.data_dir))
+        made = await found.founder.issue_key(
+            TenantId(tenant_id),
+            PrincipalId(principal_id),
+            keys.new,
+            environment=environment,
+            name=name,
+            life=timedelta(days=days),
+        )
+        return made.text
 
 
 async def list_tenants(settings: Settings) -> list[TenantRow]:

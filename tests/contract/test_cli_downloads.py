@@ -110,3 +110,4 @@ def test_a_refusal_is_not_tried_again(tmp_path: Path) -> None:
         with api, pytest.raises(Failure, match="export:read") as failure:
             download(api, wanted(tmp_path / "x.ndjson", "ndjson"))
     assert failure.value.exit_code == Exit.NOT_PERMITTED
+    assert not list(tmp_path.iterdir())

@@ -37,6 +37,18 @@ def test_a_write_whose_answer_was_lost_is_sent_again_under_the_same_key() -> Non
     assert pauses[2] == 2
 
 
+def test_a_try_that_is_still_under_way_is_waited_for_and_another_conflict_is_not() -> None:
+    with scripted_api([Reply(409, headers={"Retry-After": "1"}), Reply(201, {})]) as server, api_of(server) as api:
+        api.post("/v1/runs", {})
+    with (
+        scripted_api([Reply(409, {"detail": "ended"})]) as server,
+        api_of(server) as api,
+        pytest.raises(Failure, match="ended") as failure,
+    ):
+        api.post("/v1/runs/run_1/pause", {})
+    assert failure.value.exit_code == Exit.REFUSED
+
+
 def test_asking_ends_and_says_that_the_server_is_not_available() -> None:
     with scripted_api(lambda _: Reply(503)) as server, api_of(server) as api, pytest.raises(Failure) as failure:
         api.get("/v1/runs")
@@ -65,12 +77,12 @@ def test_a_server_that_is_not_there_is_not_available() -> None:
 
 def test_the_position_of_a_write_goes_with_later_reads() -> None:
     with (
-        scripted_api([Reply(201, {}, {"Fairlead-Position": "7-0"}), Reply(200, {})]) as server,
+        scripted_api([Reply(201, {}, {"Fairlead-Position": "7"}), Reply(200, {})]) as server,
         api_of(server) as api,
     ):
         api.post("/v1/runs", {})
         api.get("/v1/runs")
-    assert server.asked[1].headers["Fairlead-Position"] == "7-0"
+    assert server.asked[1].headers["Fairlead-Position"] == "7"
 
 
 def test_a_key_does_not_follow_a_redirect() -> None:

@@ -18,6 +18,7 @@ from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedCol
 from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.output import console
+from fairlead.cli.plain import plain
 from fairlead.cli.transport import Api
 
 MAX_TRIES = 10  # in a row that brought nothing
@@ -49,21 +50,31 @@ class Download(Struct, frozen=True, kw_only=True):
 
 def download(api: Api, wanted: Download) -> None:
     """The target is there and whole when this returns. Raises Failure; what has come stays for the next try."""
-    columns = (TextColumn(wanted.target.name), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
-        task, failed = progress.add_task("", total=None), 0
-        while True:
-            with _opened(wanted.partial) as part:
-                began = part.tell()
-                try:
-                    _fill(api, wanted, part, lambda size: progress.update(task, completed=size))
-                    break
-                except Failure as failure:
-                    failed = failed + 1 if part.tell() <= began else 0
-                    if failure.exit_code != Exit.UNAVAILABLE or failed >= MAX_TRIES:
-                        raise
-            api.pause(PAUSE_S)
-    wanted.partial.replace(wanted.target)
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    try:
+        with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+            task = progress.add_task(plain(wanted.target.name), total=None)
+            _whole(api, wanted, lambda size: progress.update(task, completed=size))
+        wanted.partial.replace(wanted.target)
+    finally:
+        if wanted.partial.exists() and wanted.partial.stat().st_size == 0:
+            wanted.partial.unlink()
+
+
+def _whole(api: Api, wanted: Download, progress: Advance) -> None:
+    """Try by try, as long as something comes."""
+    failed = 0
+    while True:
+        with _opened(wanted.partial) as part:
+            began = part.tell()
+            try:
+                _fill(api, wanted, part, progress)
+                return
+            except Failure as failure:
+                failed = failed + 1 if part.tell() <= began else 0
+                if failure.exit_code != Exit.UNAVAILABLE or failed >= MAX_TRIES:
+                    raise
+        api.pause(PAUSE_S)
 
 
 def _opened(partial: Path) -> IO[bytes]:

@@ -78,6 +78,7 @@ def live_events(api: Api, run_id: str, ends_at: float | None = None) -> Iterator
             silent = silent + 1 if last == before else 0
             if failure.exit_code != Exit.UNAVAILABLE or silent >= MAX_SILENT_TRIES:
                 raise
+        if last == before:
             api.pause(PAUSE_S)
 
 

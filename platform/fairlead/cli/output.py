@@ -16,7 +16,8 @@ from fairlead.cli.plain import plain, plain_json
 
 Format = Literal["table", "json", "yaml", "id"]
 FORMATS: tuple[Format, ...] = ("table", "json", "yaml", "id")
-WIDTH_IN_A_PIPE = 160
+WIDTH_IN_A_PIPE = 400  # so that a row stays one line
+YAML_WIDTH = 120
 
 _STYLES: Mapping[str, str] = {
     "completed": "green",
@@ -33,6 +34,18 @@ _STYLES: Mapping[str, str] = {
     "waiting_for_approval": "yellow",
     "waiting_for_input": "yellow",
 }
+
+
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(FORMATS),
+        default="table",
+        show_default=True,
+        envvar="FAIRLEAD_CLI_OUTPUT",
+        help="How answers are printed.",
+    )(command)
 
 
 class Column(Struct, frozen=True):
@@ -80,7 +93,7 @@ class Printer:
     def document(self, body: Any) -> None:
         """Whole and as it is."""
         if self.form == "yaml":
-            self._say(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=WIDTH_IN_A_PIPE).rstrip("\n"))
+            self._say(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=YAML_WIDTH).rstrip("\n"))
         else:
             self._say(plain_json(msgspec.json.format(msgspec.json.encode(body)).decode()))
 
@@ -109,9 +122,14 @@ class Printer:
             return
         table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
         for column in view.columns:
-            table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+            table.add_column(
+                column.title,
+                justify="right" if column.right else "left",
+                overflow="fold",
+                no_wrap=column.value == view.identity,  # ids are copied
+            )
         for item in items:
-            table.add_row(*(cell(pick(item, column.value)) for column in view.columns))
+            table.add_row(*(line_of(pick(item, column.value)) for column in view.columns))
         console(stderr=self._stderr).print(table)
 
     def _fields(self, item: Any, view: View) -> None:
@@ -144,12 +162,17 @@ def cell(value: Any) -> Text:
     return Text(text, style=_STYLES.get(text, ""))
 
 
+def line_of(value: Any) -> Text:
+    """On one line, however it was written."""
+    return cell(" ".join(text_of(value).split()))
+
+
 def block(value: Any) -> Text:
     """Nested values on lines of their own."""
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return cell(", ".join(value))
     if isinstance(value, dict | list):
-        dumped: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=WIDTH_IN_A_PIPE)
+        dumped: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=YAML_WIDTH)
         return Text(plain(dumped.rstrip()))
     return cell(value)
 

@@ -11,7 +11,7 @@ import rich_click as click
 from msgspec import Struct
 
 from fairlead.cli.failures import Failure
-from fairlead.cli.output import FORMATS, Format, Printer
+from fairlead.cli.output import Format, Printer, output_option
 from fairlead.cli.targets import Wanted, find
 from fairlead.cli.transport import Api
 
@@ -51,18 +51,6 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
-
-
-def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice(FORMATS),
-        default="table",
-        show_default=True,
-        envvar="FAIRLEAD_CLI_OUTPUT",
-        help="How answers are printed.",
-    )(command)
 
 
 def client_command(body: Callable[Concatenate[Session, P], None]) -> Callable[P, None]:

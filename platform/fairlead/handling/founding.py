@@ -12,7 +12,7 @@ from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.errors import Denied
 from fairlead.domain.ids import CommandId
 from fairlead.domain.tenants.commands import CreateTenant, IssueKey
-from fairlead.domain.tenants.errors import CredentialRefused
+from fairlead.domain.tenants.errors import CredentialRefused, EnvironmentUnknown
 from fairlead.domain.tenants.identity import authenticate, principal_of
 from fairlead.domain.tenants.states import Tenant
 from fairlead.handling.handler import Cause, Handler
@@ -73,18 +73,38 @@ class Founder:
         )
 
     async def issue_owner_key(self, founded: Founded, make_key: MakeKey, life: timedelta = KEY_LIFE) -> NewSecret:
-        """A key of the live environment, in the owner's own name. Raises TenantUnknown, LimitReached."""
-        stream, now = _stream(founded.tenant_id), self._clock.now()
-        owner = principal_of((await self._handler.load(stream)).state, founded.owner_id)
-        made = make_key("live", founded.tenant_id)
+        """A key of the environment `live`, in the owner's own name. Raises TenantUnknown, LimitReached."""
+        return await self.issue_key(founded.tenant_id, founded.owner_id, make_key, life=life)
+
+    async def issue_key(
+        self,
+        tenant_id: TenantId,
+        principal_id: PrincipalId,
+        make_key: MakeKey,
+        *,
+        environment: str = "live",
+        name: str = KEY_NAME,
+        life: timedelta = KEY_LIFE,
+    ) -> NewSecret:
+        """In the name of somebody who cannot ask for it yet: nobody signs in before an identity provider is there.
+
+        Raises TenantUnknown, PrincipalUnknown, EnvironmentUnknown, LimitReached, Invalid, AgentHoldsNoKey.
+        """
+        stream, now = _stream(tenant_id), self._clock.now()
+        tenant = (await self._handler.load(stream)).state
+        holder = principal_of(tenant, principal_id)
+        environment_id = next((each for each, known in tenant.environments.items() if known.name == environment), None)
+        if environment_id is None:
+            raise EnvironmentUnknown(f"there is no environment {environment}")
+        made = make_key(tenant.environments[environment_id].kind, tenant_id)
         command = IssueKey(
-            by=owner,
+            by=holder,
             key_id=ApiKeyId(self._ids.new("key")),
-            principal_id=owner.principal_id,
-            name=KEY_NAME,
+            principal_id=principal_id,
+            name=name,
             hash=made.hash,
             last_four=made.last_four,
-            environment_id=founded.live_environment_id,
+            environment_id=environment_id,
             expires_at=now + life,
             now=now,
         )
