@@ -92,7 +92,7 @@ async def _tell(
             reviewing.cancel()
         exports = await _exported(people["olga"], runs)
         failures = _judged(runs, seen)
-    screen.console.print(screen.ending(ready.url, company.key_file.resolve(), exports, DATA))
+    screen.console.print(screen.ending(company.key_file.resolve(), exports, DATA))
     for failure in failures:
         screen.say(failure, "bold red")
     return failures

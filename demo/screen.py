@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from demo.story import Chapter
+from fairlead.settings import Settings
 
 STYLE_OF = {"completed": "green", "impossible": "yellow", "running": "cyan"}
 
@@ -38,7 +39,8 @@ class Screen:
             )
         return table
 
-    def ending(self, url: str, key_file: Path, exports: Path, data_dir: Path) -> Group:
+    def ending(self, key_file: Path, exports: Path, data_dir: Path) -> Group:
+        url = f"http://{Settings().host}:{Settings().port}"  # where `make dev` answers
         return Group(
             Text(f"\nTimelines as JSON and CSV: {exports}/", style="bold"),
             Text(
