@@ -12,9 +12,11 @@ from fairlead.domain.ids import RunId
 from fairlead.domain.redaction import MAX_BYTES
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
-from fairlead.domain.runs.decide import MAX_EARLY_SIGNALS, MAX_MESSAGE, decide, smaller
+from fairlead.domain.runs.decide import decide, smaller
 from fairlead.domain.runs.errors import RunAlreadyExists
+from fairlead.domain.runs.interventions import MAX_EARLY_SIGNALS
 from fairlead.domain.runs.obligations import ApprovalOrder, CallOrder, WithdrawOrder, after, order_id, outstanding
+from fairlead.domain.runs.outcomes import MAX_MESSAGE
 from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Permit, Reconsider, permit
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Ended, fold, initial, requesters

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from fairlead.adapters.plugins import Connectors
 from fairlead.domain.runs import commands as c
-from fairlead.domain.runs.decide import backoff
+from fairlead.domain.runs.outcomes import backoff
 from fairlead.domain.runs.states import OpenCall
 from fairlead.workers import calling
 from fairlead.workers.calling import Caller, Place, Result

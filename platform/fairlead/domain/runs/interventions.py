@@ -1,0 +1,140 @@
+"""What people and outside events change in a run: answers, signals, pauses, cancellations, repairs."""
+
+from fairlead.domain.errors import Invalid
+from fairlead.domain.ids import CallId
+from fairlead.domain.redaction import redact, redact_text
+from fairlead.domain.runs import commands as c
+from fairlead.domain.runs import events as e
+from fairlead.domain.runs.advance import RunRules, Unfolding
+from fairlead.domain.runs.errors import (
+    CallInFlight,
+    MayNotAnswer,
+    NoSuchQuestion,
+    NothingToRepair,
+    RunNotActive,
+    TooManySignals,
+)
+from fairlead.domain.runs.outcomes import completed
+from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall
+
+MAX_EARLY_SIGNALS = 100
+
+
+def intervene(
+    command: c.AnswerQuestion | c.SendSignal | c.PauseRun | c.ResumeRun | c.CancelRun | c.RepairStep,
+    run: Unfolding,
+    rules: RunRules,
+) -> None:
+    state = run.state
+    assert not isinstance(state, NotStarted), "decide has refused a run that does not exist"
+    if isinstance(state, Ended):
+        if isinstance(command, c.CancelRun) and state.outcome == "cancelled":
+            return
+        raise RunNotActive(state.last.run_id, state.outcome)
+    match command:
+        case c.SendSignal():
+            _receive(command, run)
+        case c.AnswerQuestion():
+            _answer(command, run, rules)
+        case c.RepairStep():
+            _repair(command, run)
+        case c.PauseRun() | c.ResumeRun() | c.CancelRun():
+            run.add(*_steered(command, state))
+
+
+def _steered(command: c.PauseRun | c.ResumeRun | c.CancelRun, state: Active) -> list[e.RunEvent]:
+    match command:
+        case c.PauseRun(reason=reason):
+            return [e.RunPaused(reason=redact_text(reason))] if state.paused is None else []
+        case c.ResumeRun(reason=reason):
+            return [e.RunResumed(reason=redact_text(reason))] if state.paused is not None else []
+        case c.CancelRun(reason=reason):
+            return [e.RunCancelled(reason=redact_text(reason))]
+
+
+def _receive(command: c.SendSignal, run: Unfolding) -> None:
+    state = run.active
+    if command.signal_id in state.signal_ids:
+        return
+    awaited = any(each.name == command.name for each in state.signals_awaited.values())
+    if not awaited and len(state.early_signals) >= MAX_EARLY_SIGNALS:
+        raise TooManySignals(f"{MAX_EARLY_SIGNALS} signals wait already for a step to await them")
+    payload, _ = redact(command.payload)
+    run.add(e.SignalReceived(signal_id=command.signal_id, name=command.name, payload=payload))
+
+
+def _answer(command: c.AnswerQuestion, run: Unfolding, rules: RunRules) -> None:
+    asked = run.active.questions.get(command.question_id)
+    if asked is None:
+        raise NoSuchQuestion(command.question_id)
+    if asked.roles and not set(asked.roles) & set(command.role_names):
+        raise MayNotAnswer(f"role:{asked.roles[0]}", f"one of the roles {', '.join(asked.roles)} is required")
+    if asked.schema is not None and (problems := rules.answer_problems(asked.schema, command.answer)):
+        raise Invalid(problems, "the answer does not fit the question")
+    answer, _ = redact(command.answer)
+    run.add(e.QuestionAnswered(question_id=command.question_id, answer=answer, answered_by=command.principal_id))
+    match asked.purpose:
+        case "limit":
+            _raise_limit(answer["raise_by"], run)
+        case "outcome":
+            _settle_outcome(answer, asked, run, command)
+        case "step":
+            pass
+
+
+def _raise_limit(raise_by: int, run: Unfolding) -> None:
+    reached = run.active.limit_reached
+    if reached is None:
+        return
+    if raise_by == 0:
+        run.add(e.RunCapped(limit=reached.limit, used=reached.used, allowed=reached.allowed))
+    else:
+        run.add(e.LimitRaised(limit=reached.limit, allowed=reached.allowed + raise_by))
+
+
+def _settle_outcome(
+    answer: dict[str, object], asked: e.QuestionAsked, run: Unfolding, command: c.AnswerQuestion
+) -> None:
+    """A person says whether a lost call took effect: then it is done, or it is made once more."""
+    for call in run.active.calls.values():
+        if call.request.step == asked.step and call.phase == "unknown":
+            call_id = call.request.call_id
+            if answer["happened"]:
+                seen = c.RecordOutcome(
+                    call_id=call_id,
+                    attempt=call.attempt,
+                    outcome=c.CallSucceeded(output=answer.get("output"), settled="person"),
+                    latency_us=0,
+                    worker="",
+                    now=command.now,
+                )
+                run.add(completed(seen, answer.get("output"), "person"))
+            else:
+                run.add(e.ToolCallDispatched(call_id=call_id, attempt=call.attempt + 1))
+            return
+
+
+def _repair(command: c.RepairStep, run: Unfolding) -> None:
+    state = run.active
+    if command.step not in state.open:
+        raise NothingToRepair(f"step {command.step} is not waiting for anything")
+    call = state.calls.get(CallId(state.open[command.step]))
+    if call is not None and call.phase in ("dispatched", "started"):
+        raise CallInFlight(f"step {command.step} is being carried out; pause the run or wait for its outcome")
+    output, _ = redact(command.output)
+    reason = redact_text(command.reason)
+    repaired = e.StepRepaired(step=command.step, repair=command.repair, reason=reason, output=output)
+    if command.repair != "retried":
+        if call is not None:
+            run.add(_released(call, reason))
+        run.add(repaired)
+    elif call is not None and call.phase in ("backing_off", "unknown"):
+        run.add(repaired, e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1))
+    else:
+        raise NothingToRepair(f"step {command.step} waits for a person, a signal or a time, not for a call")
+
+
+def _released(call: OpenCall, reason: str) -> e.ToolCallReleased:
+    asked = call.approval if call.phase == "awaiting_approval" else None
+    approval_id = asked.approval_id if asked is not None else None
+    return e.ToolCallReleased(call_id=call.request.call_id, reason=reason, approval_id=approval_id)

@@ -1,0 +1,166 @@
+"""What becomes of a call: judged again, begun, denied, approved, and how it turned out."""
+
+import hashlib
+from datetime import timedelta
+
+from fairlead.domain.canonical import canonical_sha256
+from fairlead.domain.ids import CallId, QuestionId, child_id
+from fairlead.domain.redaction import redact, redact_text
+from fairlead.domain.runs import commands as c
+from fairlead.domain.runs import events as e
+from fairlead.domain.runs.advance import RunRules, Unfolding, judge
+from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
+
+MAX_MESSAGE = 2_000
+MAX_RETRY_AFTER_S = 86_400.0
+OUTCOME_ANSWER = {
+    "type": "object",
+    "properties": {"happened": {"type": "boolean"}, "output": {}},
+    "required": ["happened"],
+    "additionalProperties": False,
+}
+
+
+def _open_call(state: RunState, call_id: CallId) -> OpenCall | None:
+    match state:
+        case Active(calls=calls) | Ended(last=Active(calls=calls)):
+            return calls.get(call_id)
+        case _:
+            return None
+
+
+def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
+    call = _open_call(run.state, command.call_id)
+    if call is None or call.attempt != command.attempt or call.phase not in ("dispatched", "started", "unknown"):
+        return
+    was_unknown = call.phase == "unknown"
+    match command.outcome:
+        case c.CallSucceeded(output=output, settled=settled):
+            run.add(completed(command, output, settled))
+        case c.CallErred(error_class="unknown_outcome") as erred if isinstance(run.state, Active):
+            if not was_unknown:
+                _ask_whether_it_happened(command, erred, call, run)
+            return
+        case c.CallErred() as erred:
+            run.add(_failed(command, erred, call, run.state))
+    if was_unknown:
+        _drop_outcome_question(run, call)
+
+
+def completed(command: c.RecordOutcome, output: object, settled: e.SettledHow) -> e.ToolCallCompleted:
+    safe, _ = redact(output)
+    return e.ToolCallCompleted(
+        call_id=command.call_id,
+        attempt=command.attempt,
+        output=safe,
+        output_sha256=canonical_sha256(safe),
+        latency_us=command.latency_us,
+        worker=command.worker,
+        settled=settled,
+    )
+
+
+def _failed(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, state: RunState) -> e.ToolCallFailed:
+    retry = call.request.retry
+    again = isinstance(state, Active) and erred.error_class in retry.on and call.attempt < retry.attempts
+    return e.ToolCallFailed(
+        call_id=command.call_id,
+        attempt=command.attempt,
+        error_class=erred.error_class,
+        code=redact_text(erred.code)[:100],
+        message=redact_text(erred.message)[:MAX_MESSAGE],
+        latency_us=command.latency_us,
+        worker=command.worker,
+        retry_at=command.now + backoff(call, erred.retry_after_s) if again else None,
+    )
+
+
+def backoff(call: OpenCall, retry_after_s: float | None) -> timedelta:
+    """Full jitter: evenly spread over zero to the doubled ceiling, never before what the counterpart asked for.
+
+    The spread comes from a hash of call and attempt, so that a decision stays a function of its inputs.
+    """
+    retry = call.request.retry
+    ceiling_ms = min(retry.max_ms, retry.initial_ms * 2 ** (call.attempt - 1))
+    digest = hashlib.sha256(f"{call.request.call_id}/{call.attempt}".encode()).digest()
+    jittered_ms = ceiling_ms * int.from_bytes(digest[:4], "big") / 2**32
+    return timedelta(milliseconds=max(jittered_ms, min(retry_after_s or 0.0, MAX_RETRY_AFTER_S) * 1000))
+
+
+def _ask_whether_it_happened(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, run: Unfolding) -> None:
+    state = run.active
+    question_id = QuestionId(child_id("qst", state.run_id, state.numbered + 1))
+    message = redact_text(erred.message)[:MAX_MESSAGE]
+    run.add(
+        e.ToolCallOutcomeUnknown(
+            call_id=command.call_id, attempt=command.attempt, message=message, question_id=question_id
+        ),
+        e.QuestionAsked(
+            question_id=question_id,
+            purpose="outcome",
+            step=call.request.step,
+            question=f"Did {call.request.tool} take effect? Its answer was lost ({message}).",
+            schema=OUTCOME_ANSWER,
+        ),
+    )
+
+
+def _drop_outcome_question(run: Unfolding, call: OpenCall) -> None:
+    if not isinstance(run.state, Active):
+        return
+    for question_id, asked in run.state.questions.items():
+        if asked.purpose == "outcome" and asked.step == call.request.step:
+            run.add(e.QuestionExpired(question_id=question_id))
+            return
+
+
+# --- what becomes of a call before and instead of its outcome -------------------------------------------------------
+
+
+def move_call(
+    command: c.MarkStarted | c.DenyCall | c.RecordApproval | c.RecordRefusal | c.VoidApproval,
+    run: Unfolding,
+    rules: RunRules,
+) -> None:
+    call = run.state.calls.get(command.call_id) if isinstance(run.state, Active) else None
+    if call is None:
+        return
+    match command, call.phase:
+        case c.MarkStarted(attempt=attempt, worker=worker), "dispatched" if attempt == call.attempt:
+            run.add(e.ToolCallStarted(call_id=command.call_id, attempt=attempt, worker=worker))
+        case c.DenyCall(by=by, rule_id=rule_id, reason=reason), "dispatched":
+            run.add(e.ToolCallDenied(call_id=command.call_id, by=by, rule_id=rule_id, reason=reason))
+        case c.RecordApproval(), "awaiting_approval":
+            _approve(command, call, run)
+        case c.RecordRefusal(approval_id=approval_id, reason=reason), "awaiting_approval":
+            if call.approval is not None and call.approval.approval_id == approval_id:
+                denied = e.ToolCallDenied(call_id=command.call_id, by="approval", rule_id=call.rule_id, reason=reason)
+                run.add(denied)
+        case c.VoidApproval(), "dispatched" | "started":
+            _judge_again(command, call, run, rules)
+        case _:
+            return
+
+
+def _approve(command: c.RecordApproval, call: OpenCall, run: Unfolding) -> None:
+    asked = call.approval
+    if asked is None or asked.approval_id != command.approval_id or asked.digest != command.digest:
+        return
+    run.add(
+        e.ToolCallApproved(
+            call_id=command.call_id,
+            approval_id=command.approval_id,
+            approved_by=command.approved_by,
+            fingerprint=command.fingerprint,
+        ),
+        e.ToolCallDispatched(call_id=command.call_id, attempt=call.attempt + 1),
+    )
+
+
+def _judge_again(command: c.VoidApproval, call: OpenCall, run: Unfolding, rules: RunRules) -> None:
+    if call.approval is not None:
+        approval_id = call.approval.approval_id
+        run.add(e.ToolCallApprovalVoided(call_id=command.call_id, approval_id=approval_id, reason=command.reason))
+    elif rules.judge(call, run.active, command.now).verdict == "allow":
+        return  # it was allowed without anybody's consent, and still is
+    judge(run, command.call_id, rules, command.now)
