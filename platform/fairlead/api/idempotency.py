@@ -28,10 +28,11 @@ SECRET = "secret"  # noqa: S105  # the name of a field, and of a route's option
 PURGE_EVERY = 64
 RETRY_AFTER_S = 1
 
-# A row that has run out is as good as none; so is one whose holder's lease has, except that its command id stays.
+# A row that has run out is as good as none; so is one whose holder's lease has, except that its command id stays. The
+# lease is a little longer than a request waits for an engine. Should two carry out the same, they do it under one id.
 _CLAIM = """
 INSERT INTO idempotency AS i (tenant_id, principal_id, key_sha256, request_sha256, command_id, lease_until)
-VALUES (%(tenant)s, %(principal)s, %(key)s, %(request)s, %(command_id)s, now() + interval '30 seconds')
+VALUES (%(tenant)s, %(principal)s, %(key)s, %(request)s, %(command_id)s, now() + interval '12 seconds')
     ON CONFLICT (tenant_id, principal_id, key_sha256) DO UPDATE
    SET request_sha256 = excluded.request_sha256,
        command_id = CASE WHEN i.created_at > now() - interval '24 hours' THEN i.command_id ELSE excluded.command_id END,
