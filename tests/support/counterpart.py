@@ -45,7 +45,10 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(encoded)
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(body) < int(self.headers["Content-Length"]):
+            return  # the caller died while it asked
+        asked = json.loads(body)
         with self.books.lock:
             if self.path == "/payments":
                 made = self._pay(asked)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -93,6 +94,11 @@ class Stack:
         self.settings = settings
         self.counterpart = Counterpart(counterpart)
 
+    @property
+    def url(self) -> str:
+        """Of the API."""
+        return f"http://{self.settings.host}:{self.settings.port}"
+
     async def kill(self, name: str) -> None:
         match name:
             case "nats":
@@ -147,7 +153,7 @@ async def running_stack(folder: Path, roles: Mapping[str, Sequence[str]], slow_m
         url = await parts.enter_async_context(_counterpart(slow_ms))
         engines = await parts.enter_async_context(temporary_engines())
         await asyncio.to_thread(migrate, engines.urls.database_owner)
-        settings = with_engines(Settings(data_dir=folder, connectors=CONNECTORS), engines.urls)
+        settings = with_engines(Settings(data_dir=folder, connectors=CONNECTORS, port=_free_port()), engines.urls)
         environment = _environment(settings, url)
         processes = [
             Role(name, ("serve", *served), environment, folder / f"{name}.log") for name, served in roles.items()
@@ -156,6 +162,13 @@ async def running_stack(folder: Path, roles: Mapping[str, Sequence[str]], slow_m
             await process.start()
             parts.push_async_callback(process.stop)
         yield Stack(engines, processes, settings, url)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def connector_variables(counterpart: str) -> dict[str, str]:
