@@ -60,7 +60,7 @@ def is_deeper(body: bytes, levels: int) -> bool:
         if not brackets:
             return False
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return bool(brackets) and brackets.count(b"[") + brackets.count(b"{") > levels
+    return b"[]" in brackets or b"{}" in brackets or brackets.count(b"[") + brackets.count(b"{") > levels
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:

@@ -15,7 +15,7 @@ from fairlead.api.edge import ANSWER_HEADERS
 from fairlead.api.idempotency import SECRET, Answer, Asked, Idempotency, Recorder, key_of, replay, request_hash
 from fairlead.api.methods import allowed_methods
 from fairlead.api.parts import ApiParts
-from fairlead.api.rate_limit import RateLimiter
+from fairlead.api.rate_limit import Allowance, RateLimited, RateLimiter
 from fairlead.domain.ids import CommandId
 
 
@@ -60,9 +60,13 @@ class Gate:
 
     def _take_turn(self, who: SignedIn, scope: Scope) -> None:
         """Raises RateLimited."""
-        credential = who.principal.key_id or who.principal.principal_id
-        allowance = self._passage.limiter.take(credential, time.monotonic())
-        scope["state"][ANSWER_HEADERS] = self._passage.limiter.headers(allowance)
+        credential, limiter = who.principal.key_id or who.principal.principal_id, self._passage.limiter
+        try:
+            allowance = limiter.take(credential, time.monotonic())
+        except RateLimited as refusal:
+            scope["state"][ANSWER_HEADERS] = limiter.headers(Allowance(0, refusal.retry_after_s))
+            raise
+        scope["state"][ANSWER_HEADERS] = limiter.headers(allowance)
 
     async def _carry_out(self, request: ApiRequest, who: SignedIn, send: Send) -> None:
         scope, key = request.scope, key_of(request.scope["headers"])
