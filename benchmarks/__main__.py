@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measures the real stack, prints tables, and keeps every figure under `.fairlead/bench/`."""
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from fairlead.logs import configure
 
 PARTS = ("cold", "steps", "reads", "waiting")
 LEVELS = (1, 16, 64)
+WIDTH = 160  # of a table that goes into a file
 RESULTS = Path(".fairlead") / "bench"
 _COLUMNS = {
     "steps/s": "steps_s",
@@ -40,29 +42,30 @@ class Report:
         self.file = RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.jsonl"
         self._console = console
         self._table = Table("engine", "in flight", *_COLUMNS, "CPU ms/step")
+        self._spent = Table("CPU ms/step", "in flight", "by process")
 
     def keep(self, part: str, who: str, found: dict[str, Any]) -> None:
         line = {"part": part, "who": who, "machine": machine.description(), **found}
         with self.file.open("ab") as file:
             file.write(msgspec.json.encode(line) + b"\n")
         if part == "steps":
-            cells = [str(found.get(key, "")) for key in _COLUMNS.values()]
-            self._table.add_row(who, str(found["in_flight"]), *cells, _cpu(found["cpu_ms_per_step"]))
+            cells, spent = [str(found.get(key, "")) for key in _COLUMNS.values()], found["cpu_ms_per_step"]
+            self._table.add_row(who, str(found["in_flight"]), *cells, f"{spent['all']:g}")
+            self._spent.add_row(who, str(found["in_flight"]), _by_process(spent))
         self._console.print(f"{part} {who}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
 
     def close(self) -> None:
         if self._table.row_count:
-            self._console.print(self._table)
+            self._console.print(self._table, self._spent)
         self._console.print(f"{machine.description()}\nEvery figure is in {self.file}.")
 
 
-def _cpu(spent: dict[str, float]) -> str:
-    parts = ", ".join(f"{name} {ms:g}" for name, ms in spent.items() if name != "all" and ms)
-    return f"{spent['all']:g}" + (f" ({parts})" if parts else "")
+def _by_process(spent: dict[str, float]) -> str:
+    return ", ".join(f"{name} {ms:g}" for name, ms in spent.items() if name != "all" and ms)
 
 
 async def main(chosen: argparse.Namespace) -> None:
-    report = Report(Console())
+    report = Report(Console() if sys.stdout.isatty() else Console(width=WIDTH))
     try:
         if "cold" in chosen.only:
             report.keep("cold", "fairlead", await _in_folder(cold.measure))
