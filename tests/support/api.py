@@ -3,10 +3,12 @@
 import asyncio
 import itertools
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
@@ -16,8 +18,7 @@ from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId
 from litestar import Litestar
 
 from fairlead import app
-from fairlead.adapters.api_keys import ApiKeys
-from fairlead.adapters.positions import Lag, Positions, lag
+from fairlead.adapters.positions import Positions
 from fairlead.adapters.postgres import Database
 from fairlead.api.application import create_api
 from fairlead.api.parts import ApiParts
@@ -28,11 +29,9 @@ from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.tenants.states import Tenant
 from fairlead.handling.founding import Founder
 from fairlead.handling.handler import Cause
-from fairlead.ports import Unfinished
 from fairlead.settings import Settings
 from tests.support.database import DatabaseUrls
 
-PEPPER = b"only for tests, and long enough to be one"
 URL = "http://fairlead.test"
 T = TypeVar("T")
 
@@ -46,7 +45,6 @@ class Served:
     api: Litestar
     parts: ApiParts
     core: app.Core
-    keys: ApiKeys
 
     def client(self, key: str | None = None, headers: Mapping[str, str] | None = None) -> httpx2.AsyncClient:
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {key}"} if key else {})
@@ -57,7 +55,7 @@ class Served:
     async def customer(self, name: str) -> "Customer":
         founder = Founder(self.core.handler, self.core.ids, self.core.clock)
         founded = await founder.found(name, f"owner@{name}.example", f"Owner of {name}")
-        key = await founder.issue_owner_key(founded, self.keys.new)
+        key = await founder.issue_owner_key(founded, self.parts.keys.new)
         return Customer(self, founded.tenant_id, founded.owner_id, key.text)
 
 
@@ -129,7 +127,7 @@ class Customer:
         """A person makes their own, a service account's is made by the owner: as somebody signed in, without a key."""
         state, now = await self.state(), self.served.core.clock.now()
         owner = self.owner_id if state.members[principal_id].kind == "service_account" else principal_id
-        made = self.served.keys.new(kind, self.tenant_id)
+        made = self.served.parts.keys.new(kind, self.tenant_id)
         await self.do(
             IssueKey(
                 by=principal_of(state, owner),
@@ -154,46 +152,21 @@ class Customer:
 @asynccontextmanager
 async def served_api(nats_url: str, database: DatabaseUrls, **changes: Any) -> AsyncIterator[Served]:
     """`changes` are fields of ApiParts. The engine's tasks run until the end."""
-    settings = Settings(nats_url=nats_url, database_url=database.app, database_engine_url=database.engine)
     async with AsyncExitStack() as open_parts:
+        settings = Settings(
+            nats_url=nats_url,
+            database_url=database.app,
+            database_engine_url=database.engine,
+            data_dir=Path(open_parts.enter_context(tempfile.TemporaryDirectory(prefix="fairlead-test-"))),
+        )
         core = await open_parts.enter_async_context(app.core(settings, {}, "test"))
         requests = await open_parts.enter_async_context(Database(database.app))
         positions = Positions(requests)
         await open_parts.enter_async_context(running(positions.run(), app.engine(core)))
-        keys = ApiKeys(PEPPER)
-        parts = parts_of(core, requests, positions, keys, **changes)
+        parts = replace(app.api_parts(core, requests, positions), **changes)
         api = create_api(parts)
         await open_parts.enter_async_context(api.lifespan())
-        yield Served(api, parts, core, keys)
-
-
-def parts_of(core: app.Core, requests: Database, positions: Positions, keys: ApiKeys, **changes: Any) -> ApiParts:
-    async def lags() -> list[Lag]:
-        return await lag(core.log, core.clock, positions)
-
-    async def backlog() -> int:
-        return max((each.commits for each in await lags()), default=0)
-
-    async def queues() -> dict[str, Unfinished]:
-        return {"timers": await core.timers.unfinished()}
-
-    parts: dict[str, Any] = {
-        "log": core.log,
-        "handler": core.handler,
-        "rulebook": core.rulebook,
-        "starter": core.starter,
-        "clock": core.clock,
-        "ids": core.ids,
-        "connectors": core.connectors,
-        "expressions": core.expressions,
-        "database": requests,
-        "positions": positions,
-        "keys": keys,
-        "lag": lags,
-        "backlog": backlog,
-        "queues": queues,
-    }
-    return ApiParts(**{**parts, **changes})
+        yield Served(api, parts, core)
 
 
 @asynccontextmanager
