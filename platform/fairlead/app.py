@@ -221,6 +221,7 @@ async def engine(core: Core) -> None:
             Database(settings.database_engine_url, max_connections=settings.database_connections)
         )
         watch = RunWatch(QuietRuns(database), core.handler, core.dispatch, core.clock)
+        core.jobs.when_lost(watch.hurry)
         tasks.create_task(ProjectionRunner(core.log, database, PROJECTIONS).run())
         tasks.create_task(ProcessRunner(core.log, database, core.handler.handle, executor).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())

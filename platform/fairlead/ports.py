@@ -121,6 +121,9 @@ class Jobs(Protocol):
 
     async def unfinished(self, lane: str) -> Unfinished: ...
 
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """`call` is called each time orders may have been lost, once new ones are taken again."""
+
 
 class Timers(Protocol):
     """Durable alarms. Setting the same timer id again replaces it."""

@@ -1,6 +1,6 @@
 """Jobs in memory, for unit tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fairlead.adapters.memory_orders import MemoryLane, MemoryOrder, MemoryTaking
@@ -29,6 +29,9 @@ class MemoryJobs:
 
     async def unfinished(self, lane: str) -> Unfinished:
         return self._lane(lane).unfinished()
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Never called: these are lost together with whoever could look after them."""
 
     def _lane(self, lane: str) -> MemoryLane:
         return self._lanes.setdefault(lane, MemoryLane(self._lease_s))

@@ -1,6 +1,6 @@
 """Orders on JetStream: a work queue in memory, made again whenever a restart has emptied it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fairlead.adapters.nats_connection import NatsConnection
@@ -17,7 +17,8 @@ class NatsJobs:
         self._connection = connection
         self._lease_s = lease_s
         self._replicas = replicas
-        connection.on_reconnect.append(self._prepare)
+        self._when_lost: list[Callable[[], None]] = []
+        connection.on_reconnect.append(self._reconnected)
 
     async def publish(self, lane: str, tenant_id: str, order_id: str, body: bytes) -> None:
         """Raises Unavailable only where it is known at once that nobody is there to take the order."""
@@ -44,6 +45,14 @@ class NatsJobs:
 
     async def unfinished(self, lane: str) -> Unfinished:
         return await unfinished(self._connection, JOBS, f"lane-{lane}", jobs_of_lane(lane))
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        self._when_lost.append(call)
+
+    async def _reconnected(self) -> None:
+        await self._prepare()
+        for call in self._when_lost:
+            call()
 
     async def _prepare(self) -> None:
         await ensure_jobs(self._connection, self._replicas)

@@ -6,6 +6,7 @@ and looked at again: soon when it should be at work, late when it waits for some
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol
 
@@ -45,19 +46,47 @@ class RunWatch:
         self._handler = handler
         self._dispatch = dispatch
         self._clock = clock
+        self._hurried = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Orders may just have been lost: look at whatever is at work without waiting until it has been quiet."""
+        self._hurried.set()
 
     async def run(self) -> None:
         while True:
             try:
-                await self.look()
+                await self._look_as_needed()
             except Unavailable as unavailable:
                 _log.warning("watch_waits", reason=str(unavailable))
-            await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    await self._hurried.wait()
+
+    async def _look_as_needed(self) -> None:
+        if not self._hurried.is_set():
+            await self.look()
+            return
+        self._hurried.clear()
+        try:
+            await self.look_ahead()
+        except Unavailable:
+            self._hurried.set()
+            raise
 
     async def look(self) -> int:
         """One round. How many runs were looked at."""
+        return await self._look(self._clock.now())
+
+    async def look_ahead(self) -> None:
+        """At each run that is at work, once: it would be looked at within SOON of its last commit anyway."""
+        horizon = self._clock.now() + SOON - timedelta.resolution  # those looked at now are due after it
+        while await self._look(horizon) == MAX_RUNS:
+            pass
+
+    async def _look(self, horizon: Instant) -> int:
         now = self._clock.now()
-        due = await self._runs.due(now, MAX_RUNS)
+        due = await self._runs.due(horizon, MAX_RUNS)
         again = [(tenant_id, run_id, await self._mend(tenant_id, run_id, now)) for tenant_id, run_id in due]
         await self._runs.look_again(again)
         return len(due)

@@ -119,6 +119,25 @@ async def test_a_paused_run_is_sent_no_orders() -> None:
     assert platform.jobs._lanes == {}
 
 
+async def test_when_orders_may_be_lost_whatever_is_at_work_is_looked_at_without_waiting() -> None:
+    books = Books()
+    platform = Platform(books.keyed())
+    run = await with_everything_lost(platform)
+    horizons: list[Instant] = []
+
+    class Watched(Quiet):
+        async def due(self, now: Instant, limit: int) -> list[tuple[TenantId, RunId]]:
+            horizons.append(now)
+            return await super().due(now, limit) if now > T0 else []
+
+    watching = watch(platform, Watched(run))
+    watching.hurry()
+    async with running(watching.run()), running(platform.main.worker().run()):
+        await platform.until(run, ended)
+    assert T0 < horizons[0] < T0 + SOON
+    assert books.total == 1
+
+
 async def test_a_run_that_ended_or_never_was_holds_up_no_other() -> None:
     books = Books()
     platform = Platform(books.keyed())
