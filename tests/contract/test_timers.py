@@ -62,7 +62,12 @@ async def test_a_cleared_alarm_does_not_ring(timers: Timers) -> None:
 
 
 async def test_clearing_what_is_not_set_changes_nothing(timers: Timers) -> None:
-    await timers.clear(TENANT, TIMER)
+    async with timers.due(4) as alarms:
+        await timers.set(TENANT, "tmr_other", soon(0.3), b"other")
+        await timers.clear(TENANT, TIMER)
+        alarm = await next_within(alarms, 5)
+        assert alarm.body == b"other"
+        await alarm.done()
 
 
 async def test_an_alarm_that_nobody_heard_yet_can_still_be_cleared(timers: Timers) -> None:

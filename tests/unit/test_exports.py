@@ -174,7 +174,7 @@ def test_the_published_schema_accepts_what_is_exported() -> None:
     scope = Scope(from_=T0, to=T0 + timedelta(days=1), workflow_id="wfl_pay", after="3-1")
     for events in (FIVE_STEPS, timeline(one_of_each()), []):
         batches = [events] if events else []
-        validator.validate(json.loads(written(JsonWriter(scope, T0), *batches)))
+        assert list(validator.iter_errors(json.loads(written(JsonWriter(scope, T0), *batches)))) == []
 
 
 @pytest.mark.parametrize(

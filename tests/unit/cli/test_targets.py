@@ -63,7 +63,7 @@ def test_development_files_that_others_may_write_or_read_are_not_believed(
     tmp_path: Path, environment: dict[str, str], name: str
 ) -> None:
     (development(tmp_path) / name).chmod(0o644)
-    refused(Wanted(), environment, tmp_path)
+    assert refused(Wanted(), environment, tmp_path).exit_code == Exit.USAGE
 
 
 def test_a_link_in_place_of_the_key_is_not_followed(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -72,12 +72,12 @@ def test_a_link_in_place_of_the_key_is_not_followed(tmp_path: Path, environment:
     secret.touch(0o600)
     (data / targets.DEV_KEY_FILE).unlink()
     (data / targets.DEV_KEY_FILE).symlink_to(secret)
-    refused(Wanted(), environment, tmp_path)
+    assert refused(Wanted(), environment, tmp_path).exit_code == Exit.USAGE
 
 
 def test_a_development_instance_is_on_this_machine(tmp_path: Path, environment: dict[str, str]) -> None:
     development(tmp_path, url="https://elsewhere.example")
-    refused(Wanted(), environment, tmp_path)
+    assert refused(Wanted(), environment, tmp_path).exit_code == Exit.USAGE
 
 
 def test_options_win_over_the_development_instance(tmp_path: Path, environment: dict[str, str]) -> None:
