@@ -4,6 +4,8 @@ SHELL := /bin/sh
 READY := .venv/.ready
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
+# A program of many processes that compiled itself anew at each start would start slowly.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
