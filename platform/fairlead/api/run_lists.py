@@ -5,7 +5,7 @@ from fairlead_tenants.ids import WorkspaceId
 from msgspec import Struct
 
 from fairlead.api.commit_pages import Within
-from fairlead.api.run_views import RunSummary, listed
+from fairlead.api.run_views import SUMMARIES, RunSummary, listed
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.status import RunStatus
@@ -23,13 +23,9 @@ UNDER_WAY = (
 
 # Which index serves best depends on which filters are given, so the plan is made for them each time.
 _PLAN_FOR_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
-_NEWEST = """
-SELECT run_id, status, CASE WHEN outcome IS NULL AND paused_reason IS NULL THEN awaiting ELSE 'nothing' END AS awaiting,
-       workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version, workflow_hash,
-       policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version,
-       started_at, deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, updated_at,
-       stream_version AS version, last_sequence AS sequence, started_sequence
-  FROM run_board
+_NEWEST = (
+    SUMMARIES
+    + """
  WHERE started_sequence < %(below)s
    AND (%(status)s::text IS NULL OR status = %(status)s)
    AND (%(workflow)s::text IS NULL OR workflow_id = %(workflow)s)
@@ -41,6 +37,7 @@ SELECT run_id, status, CASE WHEN outcome IS NULL AND paused_reason IS NULL THEN 
  ORDER BY started_sequence DESC
  LIMIT %(limit)s
 """
+)
 _UNDER_WAY_WITH_LABEL = """
 SELECT run_id, workspace_id
   FROM run_board

@@ -104,15 +104,16 @@ class RunDetail(RunSummary, frozen=True, kw_only=True):
 
 # --- from the read model ----------------------------------------------------------------------------------------------
 
-_RUN = """
+# The columns are what `listed` takes.
+SUMMARIES = """
 SELECT run_id, status, CASE WHEN outcome IS NULL AND paused_reason IS NULL THEN awaiting ELSE 'nothing' END AS awaiting,
        workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version, workflow_hash,
        policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version,
        started_at, deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, updated_at,
        stream_version AS version, last_sequence AS sequence, started_sequence
   FROM run_board
- WHERE run_id = %(run_id)s
 """
+_RUN = SUMMARIES + " WHERE run_id = %(run_id)s"
 _QUESTIONS = """
 SELECT item AS question_id, name AS purpose, question, step, schema, roles, due_at AS deadline_at
   FROM run_waits
