@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tests.support.api import Customer, Served, listening
 
-MAX_S = 240
+MAX_S = 180
 # What no schema can say, like "a cursor of this list", is refused with 422. A read that names a position waits for it,
 # and made-up ones never come. Streams have no end to wait for.
 CONFIG = """
 [parameters]
 "header.Fairlead-Position" = "0"
 [generation]
-max-examples = 4
+max-examples = 8
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 412, 422]
 """
