@@ -32,7 +32,7 @@ async def refused(served: Served, key: str, path: str, method: str) -> str | Non
     return None
 
 
-@pytest.mark.parametrize("role", ROLES_FOR["person"])
+@pytest.mark.parametrize("role", sorted(ROLES_FOR["person"]))
 async def test_a_person_gets_past_exactly_where_the_role_has_the_permission(
     served: Served, alice: Customer, role: Role
 ) -> None:
@@ -42,7 +42,7 @@ async def test_a_person_gets_past_exactly_where_the_role_has_the_permission(
         assert await refused(served, key, path, method) == missing, f"{role} {method} {path}"
 
 
-@pytest.mark.parametrize("role", ROLES_FOR["service_account"])
+@pytest.mark.parametrize("role", sorted(ROLES_FOR["service_account"]))
 async def test_a_service_account_never_gets_past_its_ceiling(served: Served, alice: Customer, role: Role) -> None:
     _, key = await alice.service_account(Grant(role))
     for path, method, needed in routes_of(served):
