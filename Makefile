@@ -17,7 +17,7 @@ dev: $(READY) ## Run everything, with engines of its own, data under .fairlead/
 	$(BIN)/fairlead dev
 
 test: $(READY) ## Run every test on real engines
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY) ## Lint, types, import arrows, dependencies, unit tests
 	$(BIN)/ruff check
