@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
-
 from fairlead_sdk import Call, Effect, Idempotency, Manifest, hookimpl, tool
 from fairlead_sdk.hookspecs import Register
+from msgspec import Meta, Struct
 
 MAX_TEXT = 10_000
 
