@@ -1,20 +1,45 @@
 """Write a connector: a manifest of typed tools, and the errors that say what to do next."""
 
-from fairlead_sdk.contract import Call, Connector, Effect, Idempotency, Manifest, Tool, tool
-from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, TryLater
+from fairlead_sdk.auth import Access, Auth, AuthKind, OAuthGrant, OAuthServer, Scope
+from fairlead_sdk.contract import (
+    Call,
+    ConfigField,
+    Connector,
+    Effect,
+    Idempotency,
+    JsonSchema,
+    Manifest,
+    Tool,
+    tool,
+)
+from fairlead_sdk.errors import AnswerTooLarge, BadArguments, NeedsReconnect, OutcomeUnknown, Refused, TryLater
 from fairlead_sdk.hookspecs import ENTRY_POINT_GROUP, hookimpl
+from fairlead_sdk.outbound import Connection, Credential, Http, HttpAnswer
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "Access",
+    "AnswerTooLarge",
+    "Auth",
+    "AuthKind",
     "BadArguments",
     "Call",
+    "ConfigField",
+    "Connection",
     "Connector",
+    "Credential",
     "Effect",
+    "Http",
+    "HttpAnswer",
     "Idempotency",
+    "JsonSchema",
     "Manifest",
     "NeedsReconnect",
+    "OAuthGrant",
+    "OAuthServer",
     "OutcomeUnknown",
     "Refused",
+    "Scope",
     "Tool",
     "TryLater",
     "hookimpl",

@@ -12,8 +12,11 @@ from typing import Any, Generic, Protocol, TypeVar, get_type_hints, runtime_chec
 import msgspec
 from msgspec import Struct
 
-In = TypeVar("In", bound=Struct)
-Out = TypeVar("Out", bound=Struct)
+from fairlead_sdk.auth import NO_AUTH, Auth, Scope
+from fairlead_sdk.outbound import Connection, Http, NoHttp
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 class Effect(StrEnum):
@@ -32,28 +35,51 @@ class Idempotency(StrEnum):
     NONE = "none"  # a second call is a second effect: only `verify` or a person can settle a lost answer
 
 
+class JsonSchema(Struct, frozen=True):
+    """Instead of a Struct, for a tool whose shape is known only when the program runs: an imported operation.
+
+    The tool is given, and returns, plain JSON that the platform has checked against `document` (2020-12).
+    """
+
+    document: dict[str, Any]
+
+
 class Call(Struct, frozen=True, kw_only=True):
-    """What a tool knows about the call it serves. `settings` are the connector's own, from the installation."""
+    """What a tool knows about the call it serves. `settings` are the connector's own, from the installation.
+
+    `connection` is the tenant's account at the counterpart, None for a connector without one. `http` is the only way
+    out: it reaches the hosts that the manifest names, and adds the connection's credential by itself.
+    """
 
     call_id: str
     attempt: int  # 1 the first time
     idempotency_key: str  # the same across attempts
     settings: Mapping[str, str]
+    connection: Connection | None = None
+    http: Http = NoHttp()
 
 
 class Tool(Struct, Generic[In, Out], frozen=True, kw_only=True):
     """One thing a workflow may do.
 
-    `name` is `<connector>.<verb>_<noun>`, lower case. `writes` names the record kinds a write touches; a workflow must
-    declare them. `verify` reads back after a lost answer: the output if the effect happened, None if it did not.
-    `preview` gives what a person should see before approving, without effect.
+    `name` is `<connector>.<verb>_<noun>`, lower case. `scopes` are names of the manifest's; the connection must have
+    been granted all of them. `writes` names the record kinds a write touches; a workflow must declare them.
+
+    `verify` reads back, after a lost answer and after a write: the output if the effect is there, None if it is not.
+    `preview` gives what a person should see before approving (`before` and `after` where there is a state), without
+    effect. `compensate` undoes what a call did, given its arguments and output; it is asked again under the same key
+    until it returns, so a second time must do no further harm.
+
+    `cache_s` is how long a read's result may be used again for the same arguments and connection. `run_many` carries
+    out up to `max_batch` calls of one step at once and answers in their order; an error instead of an output is that
+    call's own.
     """
 
     name: str
     title: str
     description: str
-    input: type[In]
-    output: type[Out]
+    input: type[In] | JsonSchema
+    output: type[Out] | JsonSchema
     run: Callable[[In, Call], Awaitable[Out]]
     effect: Effect
     idempotency: Idempotency
@@ -61,18 +87,42 @@ class Tool(Struct, Generic[In, Out], frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     calls_per_minute: int | None = None
+    max_concurrent: int | None = None
+    cache_s: int = 0
+    cost_usd_micros: int = 0  # of one call
+    max_batch: int = 1
     verify: Callable[[In, Call], Awaitable[Out | None]] | None = None
     preview: Callable[[In, Call], Awaitable[dict[str, Any]]] | None = None
+    compensate: Callable[[In, Out, Call], Awaitable[None]] | None = None
+    run_many: Callable[[list[In], list[Call]], Awaitable[list[Out | Exception]]] | None = None
+
+
+class ConfigField(Struct, frozen=True, kw_only=True):
+    """Something not secret that each connection says of the account: a base URL, an account's name."""
+
+    name: str
+    title: str
+    required: bool = True
 
 
 class Manifest(Struct, frozen=True, kw_only=True, dict=True):
-    """What a connector says of itself. `version` is semantic: an incompatible schema needs a new major version."""
+    """What a connector says of itself. `version` is semantic: an incompatible schema needs a new major version.
+
+    `egress` are the hosts it reaches, and no other is: `api.example.com`, `*.example.com`, with `:port` where it is
+    not 443, or `{base_url}` for the host of that field of the connection. `writes` are the record kinds of its tools.
+    """
 
     name: str
     title: str
     version: str
     tools: tuple[Tool[Any, Any], ...]
     settings: tuple[str, ...] = ()  # keys of FAIRLEAD_CONNECTOR_<NAME>_<KEY> that it reads
+    auth: Auth = NO_AUTH
+    scopes: tuple[Scope, ...] = ()
+    egress: tuple[str, ...] = ()
+    config: tuple[ConfigField, ...] = ()
+    calls_per_minute: int | None = None  # of all tools together, for one connection
+    max_concurrent: int | None = None
 
     @cached_property
     def by_name(self) -> dict[str, Tool[Any, Any]]:
@@ -89,14 +139,17 @@ class Connector(Protocol):
 
 def input_schema(tool: Tool[Any, Any]) -> dict[str, Any]:
     """JSON Schema 2020-12 of the arguments; unknown fields are refused."""
-    return _schema(tool.input)
+    return schema_of(tool.input)
 
 
 def output_schema(tool: Tool[Any, Any]) -> dict[str, Any]:
-    return _schema(tool.output)
+    return schema_of(tool.output)
 
 
-def _schema(struct: type[Struct]) -> dict[str, Any]:
+def schema_of(shape: type[Any] | JsonSchema) -> dict[str, Any]:
+    if isinstance(shape, JsonSchema):
+        return shape.document
+    struct = shape
     (schema,), components = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "$defs": components}
 

@@ -31,3 +31,7 @@ class NeedsReconnect(ToolError):
 
 class OutcomeUnknown(ToolError):
     """The request went out, no answer came. The platform asks again under the same key, reads back or asks people."""
+
+
+class AnswerTooLarge(OutcomeUnknown):
+    """The answer was cut off past the limit. A write may have happened all the same."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 import structlog
-from fairlead_sdk.contract import Call, Effect, Idempotency, Tool
+from fairlead_sdk.contract import Call, Effect, Idempotency, JsonSchema, Tool
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
@@ -118,6 +118,8 @@ class Caller:
         """Raises BadArguments."""
         if problems := self._toolbox.catalogue.argument_problems(tool.name, plain):
             raise BadArguments(_listed(problems), "bad_arguments")
+        if isinstance(tool.input, JsonSchema):
+            return plain
         try:
             return msgspec.convert(plain, tool.input)
         except Exception as misfit:  # a connector's type may check itself, and raise anything
