@@ -6,8 +6,18 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, LiteralString, Protocol, TypeVar, runtime_checkable
 
+from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
+from fairlead.domain.connections.grants import (
+    AuthorizationAnswer,
+    AuthorizationRequest,
+    DevicePending,
+    DeviceRequest,
+    Grant,
+    OAuthClient,
+)
+from fairlead.domain.connections.use import Lent, Use
 from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 
@@ -185,3 +195,81 @@ class SqlSession(Protocol):
 
 class SqlSessions(Protocol):
     def session(self) -> AbstractAsyncContextManager[SqlSession]: ...
+
+
+class Secret(Struct, frozen=True, kw_only=True):
+    """`version` counts the writes of this holder's secret; `body` is what was put."""
+
+    version: int
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Secret(version={self.version})"
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """The right to replace a secret. `fence` grows with each turn, so that whoever is late is told."""
+
+    secret: Secret
+    fence: int
+
+
+class Vault(Protocol):
+    """Secrets of a tenant, sealed. A holder is a connection or an OAuth client; it has one secret at a time.
+
+    Every method raises Unavailable. What was sealed for another tenant, holder or version, or was altered, raises
+    SecretUnreadable and never yields anything.
+    """
+
+    async def put(self, tenant_id: TenantId, holder_id: str, body: bytes) -> int:
+        """The version that it has now. Replaces an older one."""
+
+    async def get(self, tenant_id: TenantId, holder_id: str) -> Secret | None: ...
+
+    async def erase(self, tenant_id: TenantId, holder_id: str) -> None:
+        """Nothing can read it again. Versions go on from where they were."""
+
+    async def take_turn(self, tenant_id: TenantId, holder_id: str, version: int, lease_s: float) -> Turn | None:
+        """The turn to replace the secret that has this version. None while another has it, when the secret has moved
+        on, and when there is none. Nobody else is given a turn within the lease."""
+
+    async def end_turn(self, tenant_id: TenantId, holder_id: str, turn: Turn, body: bytes | None) -> int | None:
+        """Put what replaces the secret, or None to leave it. Its version; None when the turn was lost to another."""
+
+
+class Credentials(Protocol):
+    async def lend(self, use: Use) -> Lent:
+        """What one call needs, checked now: the connection holds, it was granted the scopes, the credential is fresh.
+
+        Raises NeedsReconnect, ScopeMissing, ConnectionNotFound, Unavailable.
+        """
+
+
+class OAuthFlows(Protocol):
+    """Our side of OAuth 2.1. Each raises GrantRefused, ProviderUnavailable, ProviderMisfit; no secret in any text."""
+
+    async def authorize(
+        self, client: OAuthClient, redirect_uri: str, scopes: Sequence[str], state: str
+    ) -> AuthorizationRequest:
+        """Authorization code with PKCE (S256). Asks the provider for nothing but its metadata."""
+
+    async def exchange(self, client: OAuthClient, answer: AuthorizationAnswer, scopes: Sequence[str]) -> Grant: ...
+
+    async def refresh(self, client: OAuthClient, refresh_token: str, scopes: Sequence[str]) -> Grant:
+        """Spends the refresh token. The caller sees to it that nobody else does."""
+
+    async def client_credentials(self, client: OAuthClient, scopes: Sequence[str]) -> Grant: ...
+
+    async def device_start(self, client: OAuthClient, scopes: Sequence[str]) -> DeviceRequest: ...
+
+    async def device_poll(
+        self, client: OAuthClient, device_code: str, scopes: Sequence[str]
+    ) -> Grant | DevicePending: ...
+
+    async def token_exchange(
+        self, client: OAuthClient, subject_token: str, subject_token_type: str, scopes: Sequence[str]
+    ) -> Grant:
+        """RFC 8693: a token of somebody else's for one of our own."""
+
+    async def revoke(self, client: OAuthClient, grant: Grant) -> bool:
+        """Tell the provider that the grant is over (RFC 7009). False where it has no place to be told."""

@@ -1,0 +1,73 @@
+"""Why a connection cannot be used, or not be made."""
+
+from fairlead.domain.errors import Denied, FairleadError, NotFound, Rejected, Unavailable
+
+
+class GrantRefused(Rejected):
+    """The provider refused: the code or refresh token is spent, expired or revoked, or the person said no.
+
+    `error` is the provider's word by RFC 6749 (`invalid_grant`, `access_denied`, …), never its description.
+    """
+
+    code = "grant_refused"
+
+    def __init__(self, error: str) -> None:
+        super().__init__(f"the provider refused: {error}")
+        self.error = error
+
+
+class ProviderUnavailable(Unavailable):
+    """The provider did not answer, or not sensibly. `may_have_happened`: the request went out, so a code or refresh
+    token in it may be spent."""
+
+    code = "provider_unavailable"
+
+    def __init__(self, retry_after_s: int = 1, *, may_have_happened: bool = False) -> None:
+        super().__init__("the provider", retry_after_s)
+        self.may_have_happened = may_have_happened
+
+
+class ProviderMisfit(Rejected):
+    """The provider cannot do what is asked of it, or what it says of itself is not to be trusted."""
+
+    code = "provider_misfit"
+
+
+class NeedsReconnect(Denied):
+    """The connection's grant is gone; a person has to give it again at `reconnect_path`."""
+
+    code = "reconnect_needed"
+
+    def __init__(self, connection_id: str, message: str) -> None:
+        super().__init__(f"connection:{connection_id}", message)
+        self.connection_id = connection_id
+
+    @property
+    def reconnect_path(self) -> str:
+        return f"/v1/connections/{self.connection_id}/authorize"
+
+
+class ScopeMissing(Denied):
+    """The connection was not granted what the tool needs. `missing` is the first such scope."""
+
+    code = "scope_missing"
+
+    def __init__(self, connection_id: str, missing: str, message: str) -> None:
+        super().__init__(missing, message)
+        self.connection_id = connection_id
+
+    @property
+    def reconnect_path(self) -> str:
+        return f"/v1/connections/{self.connection_id}/authorize"
+
+
+class ConnectionNotFound(NotFound):
+    """No such connection in this workspace and environment, or more than one where none is named."""
+
+    code = "connection_not_found"
+
+
+class SecretUnreadable(FairleadError):
+    """What is kept was sealed for somebody else, altered, or sealed with a key that is not there. Fails closed."""
+
+    code = "secret_unreadable"
