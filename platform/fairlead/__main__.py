@@ -186,6 +186,33 @@ def list_tenants(output: Format) -> None:
     Printer(output).many(msgspec.to_builtins(rows), _TENANT)
 
 
+@main.group()
+def vault() -> None:
+    """Keys that seal the secrets of connections."""
+
+
+@vault.command("new-key")
+def new_key() -> None:
+    """Print a fresh key as a line for the file or variable of keys."""
+    from fairlead.adapters.vault.keys import new_line
+
+    click.echo(new_line())
+
+
+@vault.command("rotate")
+@click.option("--new-key", is_flag=True, help="Put a fresh key in front of those in the file first.")
+def rotate(new_key: bool) -> None:
+    """Seal every secret's key with the first key of the list, while everything goes on.
+
+    Each process must know that key by now. Afterwards the other keys can be taken out.
+    """
+    from fairlead import operating
+
+    counts: list[int] = []
+    key_id = asyncio.run(operating.rotate_vault(_settings("warning"), new_key, lambda _, count: counts.append(count)))
+    click.echo(f"{sum(counts)} secrets of {len(counts)} tenants are now sealed with {key_id}")
+
+
 def _run(work: Coroutine[Any, Any, None], until_input_ends: bool = False) -> None:
     """Until it is done or told to stop; then it is cancelled and given time to end."""
     import uvloop

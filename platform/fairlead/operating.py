@@ -18,6 +18,8 @@ from fairlead.adapters.engines import Embedded, EngineUrls
 from fairlead.adapters.pepper import pepper
 from fairlead.adapters.postgres import Database
 from fairlead.adapters.rebuild_progress import rebuilt_up_to
+from fairlead.adapters.vault.keys import FILE_NAME, add_key, vault_keys
+from fairlead.adapters.vault.rotation import current_key_id, rotate_tenant
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.rebuild import rebuild
 from fairlead.domain.envelope import Sequence as LogSequence
@@ -38,6 +40,12 @@ class OwnerUrlNeeded(Rejected):
     """Only the role that owns the tables may change them."""
 
     code = "owner_url_needed"
+
+
+class KeysNotInFile(Rejected):
+    """The keys of the vault are in the environment, which only whoever sets it can change."""
+
+    code = "vault_keys_not_in_file"
 
 
 class NewTenant(Struct, frozen=True, kw_only=True):
@@ -171,6 +179,25 @@ async def _tenants(log: Log) -> AsyncIterator[TenantRow]:
                 for event in commit.events:
                     if isinstance(event, TenantCreated):
                         yield TenantRow(tenant_id=event.tenant_id, name=event.name, created_at=commit.at)
+
+
+async def rotate_vault(settings: Settings, new_key: bool, progress: Callable[[TenantId, int], None]) -> str:
+    """Wrap every tenant's secrets with the current key, while they are in use; its id. `progress` hears of each tenant.
+
+    Raises KeysNotInFile, SecretUnreadable where a key is missing, VaultKeysInvalid.
+    """
+    if new_key:
+        if settings.vault_keys is not None:
+            raise KeysNotInFile("put a new key first in FAIRLEAD_VAULT_KEYS, everywhere; then rotate")
+        vault_keys(settings.vault_keys_file, None, settings.data_dir)
+        add_key(settings.vault_keys_file or settings.data_dir / FILE_NAME)
+    keys = vault_keys(settings.vault_keys_file, settings.vault_keys, settings.data_dir)
+    async with on_engines(settings) as engines, registry(engines, "vault") as found:
+        assert engines.database_url is not None, "engines have been seen to"
+        async with Database(engines.database_url, max_connections=2) as database:
+            async for row in _tenants(found.log):
+                progress(row.tenant_id, await rotate_tenant(database, keys, row.tenant_id))
+    return await current_key_id(keys)
 
 
 async def rebuild_projections(settings: Settings, names: Sequence[str], progress: Progress) -> None:

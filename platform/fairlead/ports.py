@@ -197,6 +197,16 @@ class SqlSessions(Protocol):
     def session(self) -> AbstractAsyncContextManager[SqlSession]: ...
 
 
+class KeyEncryption(Protocol):
+    """Wraps the keys of secrets: a list of keys of our own, or a KMS. Both methods raise Unavailable."""
+
+    async def wrap(self, data_key: bytes) -> bytes:
+        """By the key that is current now. Its id and a colon come first, so that it is known what opens it."""
+
+    async def unwrap(self, wrapped: bytes) -> bytes:
+        """Raises SecretUnreadable when the key is not there or did not wrap this."""
+
+
 class Secret(Struct, frozen=True, kw_only=True):
     """`version` counts the writes of this holder's secret; `body` is what was put."""
 

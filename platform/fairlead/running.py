@@ -17,6 +17,7 @@ from fairlead.adapters.dev_file import DevInstance, remove_dev_file, write_dev_f
 from fairlead.adapters.engines import EngineUrls, embedded
 from fairlead.adapters.migrations import migrate
 from fairlead.adapters.pepper import pepper
+from fairlead.adapters.vault.keys import vault_keys
 from fairlead.domain.errors import Rejected
 from fairlead.first_access import ensure_first_access
 from fairlead.operating import urls_of, with_engines
@@ -75,6 +76,7 @@ async def develop(
     async with embedded(settings.data_dir) as urls, _described(settings.data_dir, urls) as instance:
         served = with_engines(replace(settings, port=_free_port(settings)), urls)
         keys = ApiKeys(pepper(settings.pepper_file, settings.data_dir))
+        vault_keys(settings.vault_keys_file, settings.vault_keys, settings.data_dir)  # made once, before many look
         await asyncio.to_thread(migrate, urls.database_owner)
         inherited = {**environment, **child_variables(served)}
         async with asyncio.TaskGroup() as tasks:

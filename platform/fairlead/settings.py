@@ -54,6 +54,14 @@ class Settings(Struct, frozen=True, kw_only=True):
         Path | None,
         Meta(description="Secret that API keys are hashed with, at least 32 bytes. Unset: made in the data directory."),
     ] = None
+    vault_keys_file: Annotated[
+        Path | None,
+        Meta(
+            description="Keys that seal tenants' secrets, one a line as `<id> <base64 of 32 bytes>`: the first seals,"
+            " all of them open. Unset: made in the data directory."
+        ),
+    ] = None
+    vault_keys: Annotated[str | None, Meta(description="The same keys, separated by commas, instead of a file.")] = None
     host: Annotated[str, Meta(min_length=1, description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port that the API listens on; 0 takes any free one.")] = 8400
     connectors: Annotated[
@@ -116,8 +124,8 @@ def variable(field: str) -> str:
 
 _TYPES = get_type_hints(Settings, include_extras=True)
 _LISTS = ("connectors", "worker_lanes")
-_SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url")
-_FILES = ("nats_credentials_file", "nats_ca_file", "nats_cert_file", "nats_key_file", "pepper_file")
+_SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url", "vault_keys")
+_FILES = ("nats_credentials_file", "nats_ca_file", "nats_cert_file", "nats_key_file", "pepper_file", "vault_keys_file")
 
 
 def _parts(field: str, text: str) -> str | list[str]:

@@ -188,6 +188,19 @@ async def test_an_operator_finds_the_running_engines(scene: Scene) -> None:
     assert (await scene.newcomer.run("rebuild", "no_such_thing")).code == Exit.NOT_FOUND
 
 
+async def test_the_keys_of_the_vault_are_changed_while_everything_runs(scene: Scene) -> None:
+    keys = scene.newcomer.folder / ".fairlead" / "vault_keys"
+    before = keys.read_text()
+    rotated = await scene.newcomer.run("vault", "rotate", "--new-key")
+    assert rotated.code == Exit.OK, rotated.err
+    first, rest = keys.read_text().split("\n", 1)
+    assert rest == before
+    assert f"are now sealed with {first.split()[0]}\n" in rotated.out
+    line = (await scene.newcomer.run("vault", "new-key")).out
+    assert line.split()[0] != first.split()[0]
+    assert line.split()[1] not in keys.read_text()
+
+
 async def test_a_second_instance_in_the_same_folder_is_refused(scene: Scene) -> None:
     second = await scene.newcomer.run("dev")
     assert second.code == Exit.FAILED
