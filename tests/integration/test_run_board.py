@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fairlead_tenants.ids import PrincipalId
+from msgspec.structs import replace
 
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.postgres import Database
@@ -110,6 +111,15 @@ def _histories() -> Iterator[Any]:
     twice = [(waits,), (e.SignalAwaited(step="go2", name="paid"),), (e.SignalAwaited(step="go3", name="paid"),)]
     yield pytest.param([*early, *twice, (e.TimeElapsed(step="nap"),)], id="early signals are used up one by one")
     yield pytest.param([(started(RUN), waits), (e.SignalTimedOut(step="go"),)], id="signal missed")
+    written = [work, (replace(completed(RUN, 1), verifying=True),)]
+    verified = e.ToolCallVerified(call_id=call_of(RUN, 1), verdict="matched", latency_us=1, worker="w1")
+    yield pytest.param([*written, (verified,)], id="read back")
+    mismatch = replace(_QUESTION, purpose="mismatch", step="s1")
+    drifted = (replace(verified, verdict="drifted"), mismatch)
+    keep = e.QuestionAnswered(
+        question_id=QuestionId("qst_1"), answer={"decision": "keep"}, answered_by=PrincipalId("prn_ann")
+    )
+    yield pytest.param([*written, drifted, (keep,)], id="read back otherwise, and kept")
     yield pytest.param([work, (_FAILED,), (e.ToolCallDispatched(call_id=call_of(RUN, 1), attempt=2),)], id="retried")
     asks = e.QuestionAsked(question_id=QuestionId("qst_9"), purpose="outcome", question="Happened?", step="s1")
     retried = e.StepRepaired(step="s1", repair="retried", reason="checked")

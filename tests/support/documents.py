@@ -18,26 +18,27 @@ Plain = dict[str, Any]
 
 
 def tool(
-    name: str, *, effect: Effect = Effect.READ, writes: tuple[str, ...] = (), schema: Plain | None = None
+    name: str, *, effect: Effect = Effect.READ, writes: tuple[str, ...] = (), schema: Plain | None = None, **more: Any
 ) -> ToolFacts:
-    return ToolFacts(
-        name=name,
-        title=name,
-        description="",
-        connector=name.partition(".")[0],
-        version="1.0.0",
-        effect=effect,
-        idempotency=Idempotency.NATURAL,
-        scopes=(),
-        writes=writes,
-        input_schema=schema or {"type": "object"},
-        output_schema={"type": "object"},
-        schema_hash="0" * 64,
-        timeout_s=5.0,
-        calls_per_minute=None,
-        has_verify=False,
-        has_preview=False,
-    )
+    fields: Plain = {
+        "name": name,
+        "title": name,
+        "description": "",
+        "connector": name.partition(".")[0],
+        "version": "1.0.0",
+        "effect": effect,
+        "idempotency": Idempotency.NATURAL,
+        "scopes": (),
+        "writes": writes,
+        "input_schema": schema or {"type": "object"},
+        "output_schema": {"type": "object"},
+        "schema_hash": "0" * 64,
+        "timeout_s": 5.0,
+        "calls_per_minute": None,
+        "has_verify": False,
+        "has_preview": False,
+    }
+    return ToolFacts(**(fields | more))
 
 
 GREETING = {

@@ -36,6 +36,9 @@ TOOLS: list[Plain] = [
     {"call": "test.read", "with": {"n": "${input.n}"}},
     {"call": "test.stage"},
     {"call": "test.stage"},
+    {"call": "test.post"},
+    {"call": "test.post", "on_mismatch": "continue"},
+    {"call": "test.post", "on_mismatch": "compensate"},
     {"call": "test.greet", "with": {"name": "${input.long}"}},  # breaks its schema once it is evaluated
 ]
 

@@ -20,11 +20,18 @@ from tests.support.documents import EXPRESSIONS, TOOLS, Plain, document, tool
 R = RunId("run_1")
 WRITE = "test.stage"
 OPEN_POLICY = {"rules": [{"id": "writes", "effects": ["write"], "verdict": "allow", "reason": "test"}]}
-CATALOGUE = ToolCatalogue([*TOOLS.values(), tool("test.wipe", effect=Effect.DESTRUCTIVE, writes=("staging_invoice",))])
+POST = "test.post"  # read back after each write
+CATALOGUE = ToolCatalogue(
+    [
+        *TOOLS.values(),
+        tool("test.wipe", effect=Effect.DESTRUCTIVE, writes=("staging_invoice",)),
+        tool(POST, effect=Effect.WRITE, writes=("staging_invoice",), has_verify=True),
+    ]
+)
 
 
 def rules_of(*steps: Plain, **fields: Any) -> WorkflowRules:
-    plain = document(*steps, **fields)
+    plain = document(*steps, **({"tools": [*TOOLS, POST]} | fields))
     return WorkflowRules(validate(plain, CATALOGUE, EXPRESSIONS), 1, CATALOGUE, EXPRESSIONS)
 
 
@@ -107,6 +114,10 @@ def failed(
 ) -> c.RecordOutcome:
     outcome = c.CallErred(error_class=error_class, code="broken", message="it broke")
     return c.RecordOutcome(call_id=call_id, attempt=attempt, outcome=outcome, latency_us=7, worker="w1", now=at)
+
+
+def verdict(call_id: CallId, seen: c.ReadBack | c.CannotTell, at: datetime = T0) -> c.RecordVerdict:
+    return c.RecordVerdict(call_id=call_id, seen=seen, latency_us=3, worker="w1", now=at)
 
 
 def kinds(facts: list[e.RunEvent]) -> list[str]:

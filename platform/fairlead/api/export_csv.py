@@ -151,6 +151,7 @@ _STATUS_AFTER = {
     "tool_call.dispatched.v1": "dispatched",
     "tool_call.started.v1": "started",
     "tool_call.completed.v1": "completed",
+    "tool_call.verified.v1": "completed",
     "tool_call.failed.v1": "failed",
     "tool_call.outcome_unknown.v1": "unknown",
     "tool_call.denied.v1": "denied",

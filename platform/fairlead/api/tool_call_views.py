@@ -1,14 +1,14 @@
 """Calls of tools as they are shown, from the read model."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fairlead_sdk.contract import Effect, Idempotency
 from fairlead_tenants.ids import EnvironmentId, WorkspaceId
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from fairlead.domain.ids import ApprovalId, CallId, RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.runs.events import ErrorClass, Verdict
+from fairlead.domain.runs.events import ErrorClass, ReadBackVerdict, Verdict
 from fairlead.ports import SqlTx
 
 CallStatus = Literal[
@@ -19,6 +19,7 @@ CallStatus = Literal[
     "started",
     "backing_off",
     "unknown",
+    "verifying",
     "completed",
     "failed",
     "denied",
@@ -28,7 +29,7 @@ CallStatus = Literal[
 _CALL = """
 SELECT c.call_id, c.run_id, c.step, c.tool, c.tool_version, c.schema_hash, c.effect, c.idempotency, c.arguments,
        c.status, c.verdict, c.rule_id, c.policy_version, c.approval_id, c.attempt, c.output, c.output_sha256,
-       c.error_class, c.error_code, c.error_message, c.latency_us, c.worker, c.requested_at, c.updated_at,
+       c.read_back, c.error_class, c.error_code, c.error_message, c.latency_us, c.worker, c.requested_at, c.updated_at,
        b.workspace_id, b.environment_id
   FROM tool_calls AS c
   JOIN run_board AS b ON b.tenant_id = c.tenant_id AND b.run_id = c.run_id
@@ -37,8 +38,8 @@ SELECT c.call_id, c.run_id, c.step, c.tool, c.tool_version, c.schema_hash, c.eff
 # Calls of a run are numbered as they are requested, at the end of their ids.
 _CALLS_OF_RUN = """
 SELECT call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status, verdict,
-       rule_id, policy_version, approval_id, attempt, output, output_sha256, error_class, error_code, error_message,
-       latency_us, worker, requested_at, updated_at
+       rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, error_class, error_code,
+       error_message, latency_us, worker, requested_at, updated_at
   FROM tool_calls
  WHERE run_id = %(run_id)s AND (length(call_id), call_id) > (length(%(after)s), %(after)s)
  ORDER BY length(call_id), call_id
@@ -66,6 +67,9 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     attempt: int
     output: Any
     output_sha256: str | None
+    read_back: Annotated[
+        ReadBackVerdict | None, Meta(description="What reading the counterpart back came to, where the tool can.")
+    ]
     error_class: ErrorClass | None
     error_code: str | None
     error_message: str | None

@@ -86,6 +86,7 @@ CALL = View(
         Column("VERDICT", "verdict"),
         Column("RULE", "rule_id"),
         Column("TRY", "attempt", right=True),
+        Column("READ BACK", "read_back"),
         Column("ERROR", "error_code"),
     ),
 )

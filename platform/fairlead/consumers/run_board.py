@@ -58,6 +58,7 @@ UPDATE run_board AS b
            SELECT coalesce((ARRAY['work', 'approval', 'person', 'signal', 'time'])[min(w.rank)], 'nothing')
              FROM (SELECT CASE c.status
                           WHEN 'requested' THEN 1 WHEN 'judged' THEN 1 WHEN 'dispatched' THEN 1 WHEN 'started' THEN 1
+                          WHEN 'verifying' THEN 1
                           WHEN 'awaiting_approval' THEN 2
                           WHEN 'backing_off' THEN 5 END AS rank
                      FROM tool_calls AS c

@@ -14,18 +14,18 @@ from fairlead.ports import AnyRecorded, SqlTx
 _REQUESTED = """
 INSERT INTO tool_calls (
     tenant_id, call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status, verdict,
-    rule_id, policy_version, approval_id, attempt, output, output_sha256, error_class, error_code, error_message,
-    latency_us, worker, requested_at, updated_at, requested_sequence, stream_version)
+    rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, error_class, error_code,
+    error_message, latency_us, worker, requested_at, updated_at, requested_sequence, stream_version)
 SELECT %(tenant)s, r.call_id, r.run_id, r.step, r.tool, r.tool_version, r.schema_hash, r.effect, r.idempotency,
        coalesce(r.arguments, 'null'), r.status, r.verdict, r.rule_id, r.policy_version, r.approval_id,
-       coalesce(r.attempt, 0), r.output, r.output_sha256, r.error_class, r.error_code, r.error_message, r.latency_us,
-       r.worker, r.requested_at, r.updated_at, r.requested_sequence, r.last_version
+       coalesce(r.attempt, 0), r.output, r.output_sha256, r.read_back, r.error_class, r.error_code, r.error_message,
+       r.latency_us, r.worker, r.requested_at, r.updated_at, r.requested_sequence, r.last_version
   FROM json_to_recordset(%(rows)s) AS r (
        call_id text, run_id text, step text, tool text, tool_version text, schema_hash text, effect text,
        idempotency text, arguments json, status text, verdict text, rule_id text, policy_version text,
-       approval_id text, attempt integer, output json, output_sha256 text, error_class text, error_code text,
-       error_message text, latency_us bigint, worker text, requested_at timestamptz, updated_at timestamptz,
-       requested_sequence bigint, last_version bigint)
+       approval_id text, attempt integer, output json, output_sha256 text, read_back text, error_class text,
+       error_code text, error_message text, latency_us bigint, worker text, requested_at timestamptz,
+       updated_at timestamptz, requested_sequence bigint, last_version bigint)
     ON CONFLICT DO NOTHING
 """
 # Row by row, though in one pipeline: joined with a set of rows, a plan made without statistics reads all of a tenant's.
@@ -39,6 +39,7 @@ UPDATE tool_calls
        attempt        = coalesce(%(attempt)s, attempt),
        output         = coalesce(%(output)s::json, output),
        output_sha256  = coalesce(%(output_sha256)s, output_sha256),
+       read_back      = coalesce(%(read_back)s, read_back),
        error_class    = coalesce(%(error_class)s, error_class),
        error_code     = coalesce(%(error_code)s, error_code),
        error_message  = coalesce(%(error_message)s, error_message),
@@ -73,6 +74,7 @@ class CallRow(Struct, kw_only=True, omit_defaults=True):
     attempt: int | None = None
     output: Any = None
     output_sha256: str | None = None
+    read_back: str | None = None
     error_class: str | None = None
     error_code: str | None = None
     error_message: str | None = None
@@ -142,7 +144,7 @@ def _judged(event: e.ToolCallJudged) -> dict[str, Any]:
 
 def _completed(event: e.ToolCallCompleted) -> dict[str, Any]:
     return {
-        "status": "completed",
+        "status": "verifying" if event.verifying else "completed",
         "attempt": event.attempt,
         "output": event.output,
         "output_sha256": event.output_sha256,
@@ -179,6 +181,7 @@ _SAYS: dict[type, Callable[[Any], dict[str, Any]]] = {  # what each fact says of
     e.ToolCallDispatched: lambda event: {"status": "dispatched", "attempt": event.attempt},
     e.ToolCallStarted: lambda event: {"status": "started", "attempt": event.attempt, "worker": event.worker},
     e.ToolCallCompleted: _completed,
+    e.ToolCallVerified: lambda event: {"status": "completed", "read_back": event.verdict},
     e.ToolCallFailed: _failed,
     e.ToolCallOutcomeUnknown: _unknown,
     e.ToolCallDenied: _denied,
@@ -188,4 +191,4 @@ _SAYS: dict[type, Callable[[Any], dict[str, Any]]] = {  # what each fact says of
     e.ToolCallApprovalVoided: lambda _: {"status": "judged"},
 }
 CALL_EVENTS = frozenset(_SAYS)
-_AT_WORK = frozenset({"requested", "judged", "dispatched", "started"})
+_AT_WORK = frozenset({"requested", "judged", "dispatched", "started", "verifying"})

@@ -18,7 +18,8 @@ MAX_PROBLEMS = 20
 class ToolFacts(Struct, frozen=True, kw_only=True):
     """A tool as documents, decisions and the catalogue see it. `version` is its connector's.
 
-    `schema_hash` is SHA-256 over the canonical JSON of both schemas: approvals are bound to it.
+    `schema_hash` is SHA-256 over the canonical JSON of both schemas: approvals are bound to it. Only a read
+    is cached, and only a tool that can take several calls at once has a `max_batch` above 1.
     """
 
     name: str
@@ -37,6 +38,11 @@ class ToolFacts(Struct, frozen=True, kw_only=True):
     calls_per_minute: int | None
     has_verify: bool
     has_preview: bool
+    has_compensate: bool = False
+    max_concurrent: int | None = None
+    cache_s: int = 0
+    max_batch: int = 1
+    cost_usd_micros: int = 0
 
 
 def facts_of(manifest: Manifest, tool: Tool[Any, Any]) -> ToolFacts:
@@ -58,6 +64,11 @@ def facts_of(manifest: Manifest, tool: Tool[Any, Any]) -> ToolFacts:
         calls_per_minute=tool.calls_per_minute,
         has_verify=tool.verify is not None,
         has_preview=tool.preview is not None,
+        has_compensate=tool.compensate is not None,
+        max_concurrent=tool.max_concurrent,
+        cache_s=tool.cache_s if tool.effect is Effect.READ else 0,
+        max_batch=tool.max_batch if tool.run_many is not None else 1,
+        cost_usd_micros=tool.cost_usd_micros,
     )
 
 

@@ -27,6 +27,7 @@ from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
 from fairlead.workers.calling import Caller, Place, Result
+from fairlead.workers.verifying import Verifying
 
 HEARTBEAT_S = 3.0  # a third of an order's lease
 RETRY_ORDER_S = 1.0
@@ -58,6 +59,7 @@ class ToolWorker:
         self._jobs = jobs
         self._handler = handler
         self._asking = Asking(handler, dispatch, caller, clock)
+        self._verifying = Verifying(handler, caller, clock, worker_id)
         self._rulebook = rulebook
         self._caller = caller
         self._clock = clock
@@ -116,6 +118,8 @@ class ToolWorker:
         match wanted:
             case o.CallOrder():
                 await self._carry_out(wanted, order)
+            case o.VerifyOrder():
+                await self._verify(wanted)
             case o.ApprovalOrder():
                 await self._asking.ask(wanted)
             case o.WithdrawOrder():
@@ -151,6 +155,12 @@ class ToolWorker:
                 alarm = c.Alarm(kind="deadline", key=wanted.run_id, due_at=state.deadline_at)
                 command = c.FireAlarm(alarm=alarm, now=self._clock.now())
                 await self._handler.handle(run, command, because(wanted, "expire", SYSTEM))
+
+    async def _verify(self, wanted: o.VerifyOrder) -> None:
+        run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
+        state, tenant = await self._newest(run)
+        if isinstance(state, Active):
+            await self._verifying.verify(wanted, run, state, tenant)
 
     async def _newest(self, run: StreamRef) -> tuple[Any, Any]:
         """Run and tenant as of now: one question about both heads, and reads only where something is new."""

@@ -20,13 +20,21 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import _view
 from fairlead.domain.runs.decide import decide
-from fairlead.domain.runs.obligations import ApprovalOrder, CallOrder, Owed, after, awaiting, outstanding
+from fairlead.domain.runs.obligations import (
+    ApprovalOrder,
+    CallOrder,
+    Owed,
+    VerifyOrder,
+    after,
+    awaiting,
+    outstanding,
+)
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState, fold, initial
 from tests.support.clock import T0
 from tests.support.documents import Plain
 from tests.support.run_documents import INPUT, run_documents
-from tests.support.runs import R, rules_of, started
+from tests.support.runs import R, rules_of, started, verdict
 
 CODEC = Codec(EVENTS, UPCASTERS)
 TENANT = TenantId("tnt_1")
@@ -139,8 +147,9 @@ def check_progress(state: Active, rules: WorkflowRules) -> None:
 def is_coming(state: Active, step: str, what: str) -> bool:
     for call in state.calls.values():
         if call.request.call_id == what:
-            asked = any(each.purpose == "outcome" and each.step == step for each in state.questions.values())
-            return asked if call.phase == "unknown" else call.phase not in ("requested", "judged")
+            purpose = {"unknown": "outcome", "drifted": "mismatch"}.get(call.phase)
+            asked = any(each.purpose == purpose and each.step == step for each in state.questions.values())
+            return asked if purpose else call.phase not in ("requested", "judged")
     return what in state.questions or step in state.signals_awaited or step in state.times_awaited
 
 
@@ -167,7 +176,7 @@ def serve_one(world: World, state: Active) -> None:
     if state.paused is not None:
         world.do(c.ResumeRun(reason="", now=world.now))
     elif state.questions:
-        answer(world, next(iter(state.questions.values())), {"raise_by": 1, "happened": True})
+        answer(world, next(iter(state.questions.values())), {"raise_by": 1, "happened": True, "decision": "keep"})
     elif state.signals_awaited:
         name = next(iter(state.signals_awaited.values())).name
         world.do(c.SendSignal(signal_id=f"last-{len(world.history)}", name=name, payload=None, now=world.now))
@@ -181,6 +190,8 @@ def serve(world: World, owed: Owed) -> None:
     match owed:
         case CallOrder(call_id=call_id, attempt=attempt):
             report(world, call_id, attempt, c.CallSucceeded(output={"n": 1}))
+        case VerifyOrder(call_id=call_id):
+            world.do(verdict(call_id, c.ReadBack(found={"n": 1}), world.now))
         case ApprovalOrder(approval_id=approval_id):
             (asked,) = [fact for fact in world.of(e.ToolCallApprovalRequested) if fact.approval_id == approval_id]
             approve(world, asked)
@@ -209,7 +220,7 @@ def approve(world: World, asked: e.ToolCallApprovalRequested, digest: str | None
 
 
 def answer(world: World, asked: e.QuestionAsked, values: Plain) -> None:
-    keys = {"limit": "raise_by", "outcome": "happened"}
+    keys = {"limit": "raise_by", "outcome": "happened", "mismatch": "decision"}
     value = {keys[asked.purpose]: values[keys[asked.purpose]]} if asked.purpose in keys else "yes"
     world.do(
         c.AnswerQuestion(
@@ -282,10 +293,22 @@ class RunMachine(RuleBasedStateMachine):
         if call := self.pick(self.world.calls, place):
             self.world.do(c.VoidApproval(call_id=call.request.call_id, reason="moved", now=self.world.now))
 
-    @rule(place=SOME, raise_by=st.integers(0, 2), happened=st.booleans())
-    def answer_any_question(self, place: int, raise_by: int, happened: bool) -> None:
+    @rule(
+        place=SOME,
+        raise_by=st.integers(0, 2),
+        happened=st.booleans(),
+        decision=st.sampled_from(["keep", "keep", "fail"]),
+    )
+    def answer_any_question(self, place: int, raise_by: int, happened: bool, decision: str) -> None:
         if asked := self.pick(self.world.of(e.QuestionAsked), place):
-            answer(self.world, asked, {"raise_by": raise_by, "happened": happened})
+            answer(self.world, asked, {"raise_by": raise_by, "happened": happened, "decision": decision})
+
+    @rule(
+        place=SOME, seen=st.sampled_from([c.ReadBack(found={"n": 1}), c.ReadBack(found=None), c.CannotTell(reason="?")])
+    )
+    def read_a_call_back(self, place: int, seen: Any) -> None:
+        if requested := self.pick(self.world.of(e.ToolCallRequested), place):
+            self.world.do(verdict(requested.call_id, seen, self.world.now))
 
     @rule(signal_id=st.sampled_from("abc"), name=st.sampled_from(["go", "other"]))
     def signal(self, signal_id: str, name: str) -> None:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.workflow.document import Retry, Workflow
+from fairlead.domain.workflow.document import OnMismatch, Retry, Workflow
 
 Choice = str | list[Any]
 """What was decided once and is read back ever after: `then` or `else` of an `if`, the items of an `each`."""
@@ -65,6 +65,7 @@ class CallTool(Struct, frozen=True, kw_only=True, tag_field="kind", tag="call_to
     arguments: dict[str, Any]
     retry: Retry
     timeout_s: float | None  # None: the tool's own
+    on_mismatch: OnMismatch = "ask"
 
 
 class AskPerson(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ask_person"):

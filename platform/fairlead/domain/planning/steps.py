@@ -42,7 +42,7 @@ class StepsPlanner:
 
     def __init__(self, workflow: Workflow, expressions: Expressions) -> None:
         compiler = Compiler(expressions)
-        self._body = _Builder(compiler).sequence(workflow.steps, frozenset())
+        self._body = _Builder(compiler, workflow).sequence(workflow.steps, frozenset())
         self._result = None if workflow.result is None else compiler.value(workflow.result, frozenset())
 
     def plan(self, view: PlanView) -> list[Decision]:
@@ -77,8 +77,9 @@ def _failure(failed: StepFailed) -> Fail:
 class _Builder:
     """From document to nodes. `items` are the names that the `each`es around a step give to their items."""
 
-    def __init__(self, compiler: Compiler) -> None:
+    def __init__(self, compiler: Compiler, workflow: Workflow) -> None:
         self._compiler = compiler
+        self._workflow = workflow
 
     def sequence(self, steps: Steps, items: frozenset[str]) -> Sequence:
         return Sequence(tuple(self._node(step, items) for step in steps))
@@ -117,12 +118,14 @@ class _Builder:
 
     def _call(self, step: CallStep, items: frozenset[str]) -> Decide:
         arguments = self._compiler.value(step.arguments, items)
+        on_mismatch = step.on_mismatch or self._workflow.on_mismatch
         return lambda walk, path: CallTool(
             step=path,
             tool=step.call,
             arguments=evaluated(walk, path, arguments),
             retry=step.retry,
             timeout_s=step.timeout_s,
+            on_mismatch=on_mismatch,
         )
 
     def _ask(self, step: AskStep, items: frozenset[str]) -> Decide:

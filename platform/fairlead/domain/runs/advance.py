@@ -32,6 +32,8 @@ class KnownTool(Protocol):
     def idempotency(self) -> Idempotency: ...
     @property
     def timeout_s(self) -> float: ...
+    @property
+    def has_verify(self) -> bool: ...
 
 
 class Verdict(Protocol):
@@ -221,6 +223,8 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
         arguments=decision.arguments,
         timeout_s=decision.timeout_s or tool.timeout_s,
         retry=e.CallRetry(attempts=retry.attempts, initial_ms=retry.initial_ms, max_ms=retry.max_ms, on=retry.on),
+        verify=tool.has_verify and tool.effect is not Effect.READ,
+        on_mismatch=decision.on_mismatch,
     )
     run.add(requested)
     problems = rules.argument_problems(decision.tool, decision.arguments)

@@ -51,6 +51,28 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+class ReadBack(Struct, frozen=True, kw_only=True):
+    """What is there after a write; None: the effect is not there."""
+
+    found: Any
+
+
+class CannotTell(Struct, frozen=True, kw_only=True):
+    """The counterpart could not be read back."""
+
+    reason: str
+
+
+class RecordVerdict(Struct, frozen=True, kw_only=True):
+    """What a worker found when it read a completed call back. A second report of it changes nothing."""
+
+    call_id: CallId
+    seen: ReadBack | CannotTell
+    latency_us: int
+    worker: str
+    now: Instant
+
+
 class MarkStarted(Struct, frozen=True, kw_only=True):
     call_id: CallId
     attempt: int
@@ -156,6 +178,7 @@ RunCommand = (
     StartRun
     | ForkRun
     | RecordOutcome
+    | RecordVerdict
     | MarkStarted
     | DenyCall
     | RecordApproval

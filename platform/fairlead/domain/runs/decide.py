@@ -17,6 +17,7 @@ from fairlead.domain.runs.advance import RunRules, Unfolding, advance
 from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun, RunAlreadyExists
 from fairlead.domain.runs.interventions import intervene
 from fairlead.domain.runs.outcomes import move_call, record_outcome
+from fairlead.domain.runs.readback import record_verdict
 from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, RunState, fold
 
 
@@ -63,6 +64,8 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             raise NoSuchRun("no such run")
         case c.RecordOutcome():
             record_outcome(command, run)
+        case c.RecordVerdict():
+            record_verdict(command, run)
         case c.MarkStarted() | c.DenyCall() | c.RecordApproval() | c.RecordRefusal() | c.VoidApproval():
             move_call(command, run, rules)
         case c.FireAlarm():

@@ -1,7 +1,8 @@
 """Facts of a run. Tags are permanent; a new shape is a new tag and an upcaster.
 
-A call passes requested → judged → dispatched → completed, and leaves that path by denied, approval_requested, failed,
-outcome_unknown or released. `step` is the planner's path of the step (see planning/seam.py).
+A call passes requested → judged → dispatched → completed, some then → verified, and leaves that path by denied,
+approval_requested, failed, outcome_unknown or released. `step` is the planner's path of the step
+(see planning/seam.py).
 """
 
 from typing import Any, Literal
@@ -20,8 +21,11 @@ ErrorClass = Literal[
 Verdict = Literal["allow", "deny", "require_approval"]
 DeniedBy = Literal["policy", "approval", "permission", "limit"]
 LimitName = Literal["tool_calls", "model_calls", "steps", "tokens", "cost_usd_micros"]
-QuestionPurpose = Literal["step", "limit", "outcome"]
+QuestionPurpose = Literal["step", "limit", "outcome", "mismatch"]
 SettledHow = Literal["call", "read_back", "person"]
+OnMismatch = Literal["ask", "compensate", "continue"]
+ReadBackVerdict = Literal["matched", "drifted", "unverifiable"]
+IncidentKind = Literal["readback_drifted"]
 
 
 class RunLimits(Struct, frozen=True, kw_only=True):
@@ -90,7 +94,10 @@ class ChoiceMade(Event, frozen=True, kw_only=True, tag="run.choice_made.v1"):
 
 
 class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.requested.v1", omit_defaults=True):
-    """The planner wants this call; `schema_hash` is of the tool's input and output schema at this moment."""
+    """The planner wants this call; `schema_hash` is of the tool's input and output schema at this moment.
+
+    `verify`: once it is done, the counterpart is read back before the run goes on; `on_mismatch` is what then follows.
+    """
 
     call_id: CallId
     step: str
@@ -102,6 +109,8 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
     arguments: Any
     timeout_s: float
     retry: CallRetry = CallRetry()
+    verify: bool = False
+    on_mismatch: OnMismatch = "ask"
 
 
 class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1", omit_defaults=True):
@@ -130,7 +139,10 @@ class ToolCallStarted(Event, frozen=True, kw_only=True, tag="tool_call.started.v
 
 
 class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.completed.v1", omit_defaults=True):
-    """`output` is redacted; `output_sha256` is over the canonical JSON of what is recorded here."""
+    """`output` is redacted; `output_sha256` is over the canonical JSON of what is recorded here.
+
+    `verifying`: the run goes on once it is known what the counterpart shows.
+    """
 
     call_id: CallId
     attempt: int
@@ -139,6 +151,39 @@ class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.complet
     latency_us: int
     worker: str
     settled: SettledHow = "call"
+    verifying: bool = False
+
+
+class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One operation of RFC 6902. A value too large to be shown stands as its size and SHA-256."""
+
+    op: Literal["add", "remove", "replace"]
+    path: str
+    value: Any = None
+
+
+class ToolCallVerified(Event, frozen=True, kw_only=True, tag="tool_call.verified.v1", omit_defaults=True):
+    """The counterpart was read back after a write. `difference` leads from what the tool said to what is there.
+
+    `drifted`: something else is there, or nothing. `unverifiable`: it could not be read; `reason` says why, and the run
+    goes on with what the tool said.
+    """
+
+    call_id: CallId
+    verdict: ReadBackVerdict
+    latency_us: int
+    worker: str
+    difference: tuple[Change, ...] = ()
+    reason: str = ""
+
+
+class IncidentReported(Event, frozen=True, kw_only=True, tag="run.incident_reported.v1"):
+    """Something that nobody asked for has happened and somebody should look into, whatever the run does about it."""
+
+    kind: IncidentKind
+    call_id: CallId
+    step: str
+    message: str
 
 
 class ToolCallFailed(Event, frozen=True, kw_only=True, tag="tool_call.failed.v1", omit_defaults=True):
@@ -354,6 +399,7 @@ RunEvent = (
     | ToolCallDispatched
     | ToolCallStarted
     | ToolCallCompleted
+    | ToolCallVerified
     | ToolCallFailed
     | ToolCallOutcomeUnknown
     | ToolCallDenied
@@ -372,6 +418,7 @@ RunEvent = (
     | LimitReached
     | LimitRaised
     | StepRepaired
+    | IncidentReported
     | RunPaused
     | RunResumed
     | RunCompleted

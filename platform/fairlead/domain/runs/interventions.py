@@ -15,6 +15,7 @@ from fairlead.domain.runs.errors import (
     TooManySignals,
 )
 from fairlead.domain.runs.outcomes import completed
+from fairlead.domain.runs.readback import mismatch_failed
 from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall
 
 MAX_EARLY_SIGNALS = 100
@@ -78,7 +79,9 @@ def _answer(command: c.AnswerQuestion, run: Unfolding, rules: RunRules) -> None:
             _raise_limit(answer["raise_by"], run)
         case "outcome":
             _settle_outcome(answer, asked, run, command)
-        case "step":
+        case "mismatch" if answer["decision"] == "fail":
+            run.add(mismatch_failed(asked.step))
+        case "step" | "mismatch":
             pass
 
 
@@ -119,8 +122,10 @@ def _repair(command: c.RepairStep, run: Unfolding) -> None:
     if command.step not in state.open:
         raise NothingToRepair(f"step {command.step} is not waiting for anything")
     call = state.calls.get(CallId(state.open[command.step]))
-    if call is not None and call.phase in ("dispatched", "started"):
+    if call is not None and call.phase in ("dispatched", "started", "verifying"):
         raise CallInFlight(f"step {command.step} is being carried out; pause the run or wait for its outcome")
+    if call is not None and call.phase == "drifted":
+        raise NothingToRepair(f"step {command.step} has taken effect; answer what is asked about it")
     output, _ = redact(command.output)
     reason = redact_text(command.reason)
     repaired = e.StepRepaired(step=command.step, repair=command.repair, reason=reason, output=output)

@@ -29,6 +29,14 @@ class CallOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="call"
     resumed: int = 0
 
 
+class VerifyOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="verify"):
+    """Read back what this completed call wrote, if the run still waits for it."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    call_id: CallId
+
+
 class ApprovalOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="ask_approval"):
     """Gather the evidence of this call and put it before people."""
 
@@ -47,7 +55,7 @@ class WithdrawOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="w
     reason: str
 
 
-Order = CallOrder | ApprovalOrder | WithdrawOrder
+Order = CallOrder | VerifyOrder | ApprovalOrder | WithdrawOrder
 Owed = Order | Alarm
 Awaiting = Literal["work", "approval", "person", "signal", "time", "nothing"]
 
@@ -57,6 +65,8 @@ def order_id(order: Order) -> str:
     match order:
         case CallOrder():
             return f"{order.call_id}.{order.attempt}.{order.resumed}"
+        case VerifyOrder():
+            return f"{order.call_id}.verify"
         case ApprovalOrder():
             return f"{order.approval_id}.ask"
         case WithdrawOrder():
@@ -82,7 +92,7 @@ def after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> 
 def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) -> Iterator[Owed]:
     for fact in facts:
         match fact:
-            case e.ToolCallDispatched() | e.ToolCallApprovalRequested():
+            case e.ToolCallDispatched() | e.ToolCallApprovalRequested() | e.ToolCallCompleted():
                 if (call := state.calls.get(fact.call_id)) is not None:
                     yield from _owed_to_call(tenant_id, state, call)
             case e.ToolCallFailed(call_id=call_id, retry_at=retry_at) if retry_at is not None:
@@ -112,6 +122,8 @@ def _owed_to_call(tenant_id: TenantId, state: Active, call: OpenCall) -> Iterato
             yield CallOrder(
                 tenant_id=tenant_id, run_id=run_id, call_id=call_id, attempt=call.attempt, resumed=state.resumed
             )
+        case "verifying":
+            yield VerifyOrder(tenant_id=tenant_id, run_id=run_id, call_id=call_id)
         case "awaiting_approval" if call.approval is not None:
             approval_id = call.approval.approval_id
             yield ApprovalOrder(tenant_id=tenant_id, run_id=run_id, call_id=call_id, approval_id=approval_id)
@@ -162,7 +174,7 @@ def awaiting(state: Active) -> Awaiting:
     phases = {call.phase for call in state.calls.values()}
     if state.paused is not None:
         return "nothing"
-    if phases & {"dispatched", "started", "requested", "judged"}:
+    if phases & {"dispatched", "started", "requested", "judged", "verifying"}:
         return "work"
     if "awaiting_approval" in phases:
         return "approval"

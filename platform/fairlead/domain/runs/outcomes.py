@@ -36,7 +36,8 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
     was_unknown = call.phase == "unknown"
     match command.outcome:
         case c.CallSucceeded(output=output, settled=settled):
-            run.add(completed(command, output, settled))
+            verifying = call.request.verify and settled == "call" and isinstance(run.state, Active)
+            run.add(completed(command, output, settled, verifying=verifying))
         case c.CallErred(error_class="unknown_outcome") as erred if isinstance(run.state, Active):
             if not was_unknown:
                 _ask_whether_it_happened(command, erred, call, run)
@@ -47,7 +48,9 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
         _drop_outcome_question(run, call)
 
 
-def completed(command: c.RecordOutcome, output: object, settled: e.SettledHow) -> e.ToolCallCompleted:
+def completed(
+    command: c.RecordOutcome, output: object, settled: e.SettledHow, *, verifying: bool = False
+) -> e.ToolCallCompleted:
     safe, _ = redact(output)
     return e.ToolCallCompleted(
         call_id=command.call_id,
@@ -57,6 +60,7 @@ def completed(command: c.RecordOutcome, output: object, settled: e.SettledHow) -
         latency_us=command.latency_us,
         worker=command.worker,
         settled=settled,
+        verifying=verifying,
     )
 
 

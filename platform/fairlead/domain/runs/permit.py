@@ -69,7 +69,7 @@ def permit(
         return Expire()
     if run.paused is not None:
         return Drop(why="the run is paused")
-    said = _forbidden(run, tenant) or _judged(call, run, rules, now)
+    said = forbidden(run, tenant) or _judged(call, run, rules, now)
     may_have_happened = call.phase == "started" or (redelivered and call.request.effect is not Effect.READ)
     if isinstance(said, Forbid) and may_have_happened:
         return Lost(reason=said.reason)  # to say that it was denied could be untrue
@@ -78,7 +78,8 @@ def permit(
     return said
 
 
-def _forbidden(run: Active, tenant: TenantState) -> Forbid | None:
+def forbidden(run: Active, tenant: TenantState) -> Forbid | None:
+    """Whether the run's agent may not act any more."""
     try:
         agent = principal_of(tenant, run.start.agent_principal_id)
     except (Denied, NotFound) as refused:

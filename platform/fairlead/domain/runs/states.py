@@ -19,13 +19,23 @@ from fairlead.domain.runs import events as e
 K = TypeVar("K")
 V = TypeVar("V")
 
-Phase = Literal["requested", "judged", "awaiting_approval", "dispatched", "started", "backing_off", "unknown"]
+Phase = Literal[
+    "requested",
+    "judged",
+    "awaiting_approval",
+    "dispatched",
+    "started",
+    "backing_off",
+    "unknown",
+    "verifying",
+    "drifted",
+]
 Outcome = Literal["completed", "failed", "impossible", "cancelled", "capped", "expired"]
 
 
 class OpenCall(Struct, frozen=True, kw_only=True):
-    """A call that has no outcome yet. `calls_by_tool` is as it was when the call was requested, this one included, so
-    that judging it again later finds the same facts."""
+    """A call whose step has no outcome yet. `calls_by_tool` is as it was when the call was requested, with this one, so
+    that judging it again later finds the same facts. `output` is what it gave, until it has been read back."""
 
     request: e.ToolCallRequested
     calls_by_tool: dict[str, int]
@@ -38,6 +48,7 @@ class OpenCall(Struct, frozen=True, kw_only=True):
     approved_by: tuple[PrincipalId, ...] = ()
     fingerprint: str = ""
     retry_at: Instant | None = None
+    output: Any = None
 
 
 class NotStarted(Struct, frozen=True):
@@ -125,7 +136,11 @@ def requesters(run: Active) -> tuple[PrincipalId, ...]:
 
 
 def _disown(parent: Active, event: e.RunForked) -> Active:
-    """What the parent had in flight stays the parent's; the child plans those steps anew and uses its own room."""
+    """What the parent had in flight stays the parent's; the child plans those steps anew and uses its own room. A write
+    that is only to be read back has happened."""
+    for call_id, call in parent.calls.items():
+        if call.phase in ("verifying", "drifted"):
+            parent = _settle_call(parent, call_id, StepOutcome(status="completed", output=call.output))
     in_flight = Counter(call.request.tool for call in parent.calls.values())
     return replace(
         parent,
@@ -202,7 +217,16 @@ def _voided(s: Active, event: e.ToolCallApprovalVoided) -> Active:
 
 
 def _completed(s: Active, event: e.ToolCallCompleted) -> Active:
+    if event.verifying:
+        return _with_call(s, replace(s.calls[event.call_id], phase="verifying", output=event.output))
     return _settle_call(s, event.call_id, StepOutcome(status="completed", output=event.output))
+
+
+def _verified(s: Active, event: e.ToolCallVerified) -> Active:
+    call = s.calls[event.call_id]
+    if event.verdict == "drifted" and call.request.on_mismatch != "continue":
+        return _with_call(s, replace(call, phase="drifted"))
+    return _settle_call(s, event.call_id, StepOutcome(status="completed", output=call.output))
 
 
 def _failed(s: Active, event: e.ToolCallFailed) -> Active:
@@ -244,9 +268,20 @@ def _asked(s: Active, event: e.QuestionAsked) -> Active:
 def _answered(s: Active, event: e.QuestionAnswered) -> Active:
     question = s.questions[event.question_id]
     s = replace(s, questions=_without(s.questions, event.question_id))
+    if question.purpose == "mismatch":
+        return _kept(s, question.step, event.answer)
     if question.purpose != "step":
         return s
     return _settle_step(s, question.step, StepOutcome(status="completed", output=event.answer))
+
+
+def _kept(s: Active, step: str, answer: Any) -> Active:
+    """What a person says of a call that is not as it was read back; if it is not kept, the end of the run follows."""
+    if answer["decision"] != "keep":
+        return s
+    call = s.calls[CallId(s.open[step])]
+    output = answer.get("output", call.output)
+    return _settle_call(s, call.request.call_id, StepOutcome(status="completed", output=output))
 
 
 def _question_expired(s: Active, event: e.QuestionExpired) -> Active:
@@ -334,6 +369,10 @@ def _forget(s: Active, step: str) -> Active:
     )
 
 
+def _unmoved(s: Active, _: e.RunEvent) -> Active:
+    return s
+
+
 def _paused(s: Active, event: e.RunPaused) -> Active:
     return replace(s, paused=event.reason)
 
@@ -353,6 +392,7 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.ToolCallDispatched: _dispatched,
     e.ToolCallStarted: _started,
     e.ToolCallCompleted: _completed,
+    e.ToolCallVerified: _verified,
     e.ToolCallFailed: _failed,
     e.ToolCallOutcomeUnknown: _unknown,
     e.ToolCallDenied: _denied,
@@ -371,6 +411,7 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.LimitReached: _limit_reached,
     e.LimitRaised: _limit_raised,
     e.StepRepaired: _repaired,
+    e.IncidentReported: _unmoved,
     e.RunPaused: _paused,
     e.RunResumed: _resumed,
 }

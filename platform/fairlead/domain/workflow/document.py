@@ -40,6 +40,10 @@ ExpressionText = Annotated[
 Criteria = Annotated[tuple[Sentence, ...], Meta(min_length=1, max_length=50)]
 JsonSchema = Annotated[dict[str, Any], Meta(description="A JSON Schema, 2020-12, without references to elsewhere.")]
 Seconds = Annotated[int, Meta(ge=1, le=7_776_000, description="At most 90 days.")]
+OnMismatch = Annotated[
+    Literal["ask", "compensate", "continue"],
+    Meta(description="What follows when a write that is read back is not as the tool said."),
+]
 CallSeconds = Annotated[float, Meta(gt=0, le=600)]
 Roles = Annotated[tuple[RoleName, ...], Meta(max_length=20, description="Empty: anyone who may answer questions.")]
 
@@ -65,6 +69,7 @@ class CallStep(StepBase, frozen=True, kw_only=True, tag="call"):
     arguments: dict[str, Any] = field(name="with", default_factory=dict)
     retry: Retry = Retry()
     timeout_s: CallSeconds | None = None
+    on_mismatch: OnMismatch | None = None
     on_failure: "Steps | None" = None
     go_on: bool = field(name="continue", default=False)
 
@@ -190,6 +195,7 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
     limits: Limits = Limits()
     policy: PolicyDocument = PolicyDocument()
+    on_mismatch: OnMismatch = "ask"
     planner: Literal["steps"] = "steps"
     steps: Annotated[Steps, Meta(min_length=1)]
     result: Annotated[dict[str, Any], Meta(description="The run's output; without it, the last step's.")] | None = None

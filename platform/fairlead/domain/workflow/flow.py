@@ -134,6 +134,8 @@ class _Flow:
         yield from self._values(arguments, (*place, "with"), scope)
         if isinstance(arguments, dict) and isinstance(tool, str) and tool in self._tools:
             yield from argument_problems(arguments, self._tools[tool].input_schema, (*place, "with"))
+            if "on_mismatch" in step and not self._tools[tool].has_verify:
+                yield _problem((*place, "on_mismatch"), "no_read_back", f"{tool} cannot be read back")
 
     def _parallel(self, parallel: dict[str, Any], place: Place, scope: _Scope) -> Checked:
         seen: frozenset[str] = frozenset()
