@@ -29,6 +29,7 @@ _STREAMS: dict[Kind, str] = {
     "workflow": "One stream for each workflow of a workspace: its versions.",
     "run": "One stream for each run: its calls, its waiting, its end.",
     "approval": "One stream for each approval: what people were shown and what they said.",
+    "breaker": "One stream for each counterpart of a tenant that has failed: whether calls to it are made.",
 }
 _PLAIN = {str: "text", int: "integer", float: "number", bool: "true or false", datetime: "instant", Any: "any JSON"}
 _MAX_VALUES = 12  # an enumeration with more is named and not listed

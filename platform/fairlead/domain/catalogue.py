@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairlead.domain.approvals import ApprovalEvent
+from fairlead.domain.breakers import BreakerEvent
 from fairlead.domain.codec import Upcast
 from fairlead.domain.envelope import Kind
 from fairlead.domain.runs.events import RunEvent
@@ -15,5 +16,6 @@ EVENTS: Mapping[Kind, Any] = {
     "workflow": WorkflowEvent,
     "run": RunEvent,
     "approval": ApprovalEvent,
+    "breaker": BreakerEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

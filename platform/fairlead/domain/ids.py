@@ -10,7 +10,7 @@ TimerId = NewType("TimerId", str)  # tmr_<run>-<n>
 WorkflowId = NewType("WorkflowId", str)  # wfl_<hash of workspace and name>: one stream per name
 CommandId = NewType("CommandId", str)  # cmd_…: one decision; also the identity of the commit it made
 
-PREFIX_OF_KIND = {"run": "run_", "approval": "apr_", "workflow": "wfl_", "tenant": "tnt_"}
+PREFIX_OF_KIND = {"run": "run_", "approval": "apr_", "workflow": "wfl_", "tenant": "tnt_", "breaker": "brk_"}
 
 
 def child_id(prefix: str, parent_id: str, number: int) -> str:
