@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, LiteralString, Protocol, TypeVar, runtime_checkable
 
+from fairlead_sdk.auth import NO_AUTH, Auth
+from fairlead_sdk.outbound import Credential, Http
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
@@ -283,3 +285,26 @@ class OAuthFlows(Protocol):
 
     async def revoke(self, client: OAuthClient, grant: Grant) -> bool:
         """Tell the provider that the grant is over (RFC 7009). False where it has no place to be told."""
+
+
+class WayOut(Struct, frozen=True, kw_only=True):
+    """How one call may reach its counterpart, and for how long.
+
+    `owner` is whose kept connections it may use: the connection's id, or the tenant's for calls without one; never
+    something that two tenants share. `egress` are hosts as in `Manifest.egress`, their fields filled from `config`.
+    """
+
+    owner: str
+    egress: tuple[str, ...]
+    timeout_s: float
+    config: Mapping[str, str] = {}
+    auth: Auth = NO_AUTH
+    credential: Credential | None = None
+
+
+@runtime_checkable
+class Outbound(Protocol):
+    """HTTP to the world, for a process."""
+
+    def http(self, way: WayOut) -> Http:
+        """For one call; its time runs from here."""

@@ -5,6 +5,7 @@ ours and is none is refused: a misspelt engine address would otherwise quietly s
 """
 
 import difflib
+import ipaddress
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -22,10 +23,14 @@ OTHERS = ("FAIRLEAD_CONNECTOR_", "FAIRLEAD_URL", "FAIRLEAD_API_", "FAIRLEAD_CLI_
 _DATABASE = r"^postgres(ql)?://"
 _NATS = r"^(nats|tls)://"
 _NAME = r"^[a-z][a-z0-9_]*$"
+_NETWORK = r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"
+_HOST = r"^[A-Za-z0-9._:\[\]-]+$"
 
 DatabaseUrl = Annotated[str, Meta(pattern=_DATABASE)]
 NatsUrl = Annotated[str, Meta(pattern=_NATS)]
 Names = tuple[Annotated[str, Meta(pattern=_NAME)], ...]
+Networks = tuple[Annotated[str, Meta(max_length=50, pattern=_NETWORK)], ...]
+Hosts = tuple[Annotated[str, Meta(max_length=260, pattern=_HOST)], ...]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -67,6 +72,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     connectors: Annotated[
         Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
     ] = ("invoices", "basics")
+    outbound_private_networks: Annotated[
+        Networks,
+        Meta(description="Networks that connectors may reach although they are not public, like `10.1.0.0/16`."),
+    ] = ()
+    outbound_plain_http: Annotated[
+        Hosts, Meta(description="Hosts, as `host:port`, that connectors may speak to without TLS.")
+    ] = ()
+    outbound_ca_file: Annotated[
+        Path | None, Meta(description="Certificates that vouch for counterparts, beside those of the machine.")
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least severe lines that are written.")
     ] = "info"
@@ -111,6 +126,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         except msgspec.ValidationError as error:
             problems.append(Problem(path=variable(field.name), message=str(error)))
     settings = Settings(**given)
+    problems += _networks(settings)
     problems += _together(settings, {problem.path for problem in problems})
     problems += _files(settings)
     if problems:
@@ -123,9 +139,17 @@ def variable(field: str) -> str:
 
 
 _TYPES = get_type_hints(Settings, include_extras=True)
-_LISTS = ("connectors", "worker_lanes")
+_LISTS = ("connectors", "outbound_private_networks", "outbound_plain_http", "worker_lanes")
 _SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url", "vault_keys")
-_FILES = ("nats_credentials_file", "nats_ca_file", "nats_cert_file", "nats_key_file", "pepper_file", "vault_keys_file")
+_FILES = (
+    "nats_credentials_file",
+    "nats_ca_file",
+    "nats_cert_file",
+    "nats_key_file",
+    "outbound_ca_file",
+    "pepper_file",
+    "vault_keys_file",
+)
 
 
 def _parts(field: str, text: str) -> str | list[str]:
@@ -162,6 +186,15 @@ def _together(settings: Settings, wrong: set[str]) -> Iterator[Problem]:
     if (settings.nats_cert_file is None) != (settings.nats_key_file is None):
         path = variable("nats_key_file" if settings.nats_key_file is None else "nats_cert_file")
         yield Problem(path=path, message="a certificate and its key come together", code="missing")
+
+
+def _networks(settings: Settings) -> Iterator[Problem]:
+    for text in settings.outbound_private_networks:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            message = "is no network: an address and the number of its bits, the others zero"
+            yield Problem(path=variable("outbound_private_networks"), message=message, code="bad_network")
 
 
 def _files(settings: Settings) -> Iterator[Problem]:

@@ -41,6 +41,14 @@ def test_lists_are_separated_by_commas() -> None:
     assert from_environment({"FAIRLEAD_CONNECTORS": "basics, invoices"}).connectors == ("basics", "invoices")
 
 
+def test_private_networks_are_none_until_listed_and_have_no_bits_beside_their_own() -> None:
+    name = "FAIRLEAD_OUTBOUND_PRIVATE_NETWORKS"
+    assert Settings().outbound_private_networks == ()
+    assert from_environment({name: "10.1.0.0/16, fd12::/32"}).outbound_private_networks == ("10.1.0.0/16", "fd12::/32")
+    for wrong in ("10.1.0.1/16", "10.0.0.0/33", "localhost", "::/129"):
+        assert set(problems({name: wrong})) == {name}
+
+
 def test_other_programs_variables_are_none_of_our_business() -> None:
     others = {"PATH": "/bin", "FAIRLEAD_CONNECTOR_INVOICES_DATABASE": "x", "FAIRLEAD_API_KEY": "flk_live_x"}
     assert from_environment(others) == Settings()
