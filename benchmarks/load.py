@@ -11,6 +11,7 @@ from typing import Any, get_args
 from msgspec import Struct
 
 from benchmarks.stack import Stack
+from fairlead.domain.envelope import Recorded
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.runs.events import RunCompleted, RunEnding, ToolCallCompleted
 
@@ -106,7 +107,7 @@ class Runs:
     async def watch(self, after: LogSequence) -> None:
         async with self._on.core.log.follow(after, kinds=("run",)) as batches:
             async for batch in batches:
-                for commit in (recorded.commit for recorded in batch):
+                for commit in (each.commit for each in batch if isinstance(each, Recorded)):
                     self.events += len(commit.events)
                     for event in commit.events:
                         if type(event) is ToolCallCompleted:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
+import structlog
 from fairlead_tenants.ids import PrincipalId, TenantId
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from fairlead.adapters.vault.keys import FILE_NAME, add_key, vault_keys
 from fairlead.adapters.vault.rotation import current_key_id, rotate_tenant
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.rebuild import rebuild
+from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, NotFound, Rejected
 from fairlead.domain.instant import Instant
@@ -32,6 +34,8 @@ from fairlead.registry import nats_tls, registry
 from fairlead.settings import Settings
 
 PROGRESS_EVERY_S = 0.1
+
+_log = structlog.get_logger()
 
 Progress = Callable[[str, int, int], None]  # a projection's name, how far, of how many
 
@@ -175,10 +179,13 @@ async def _tenants(log: Log) -> AsyncIterator[TenantRow]:
         async for batch in batches:
             if not batch:
                 return
-            for commit in (recorded.commit for recorded in batch):
-                for event in commit.events:
+            for each in batch:
+                if isinstance(each, Unreadable):
+                    _log.error("commit_not_shown", tenant_id=each.stream.tenant_id, sequence=each.sequence)
+                    continue
+                for event in each.commit.events:
                     if isinstance(event, TenantCreated):
-                        yield TenantRow(tenant_id=event.tenant_id, name=event.name, created_at=commit.at)
+                        yield TenantRow(tenant_id=event.tenant_id, name=event.name, created_at=each.commit.at)
 
 
 async def rotate_vault(settings: Settings, new_key: bool, progress: Callable[[TenantId, int], None]) -> str:

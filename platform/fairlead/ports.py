@@ -11,6 +11,7 @@ from fairlead_sdk.outbound import Credential, Http
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
+from fairlead.domain.codec import Unreadable
 from fairlead.domain.connections.grants import (
     AuthorizationAnswer,
     AuthorizationRequest,
@@ -25,6 +26,7 @@ from fairlead.domain.envelope import Sequence as LogSequence
 
 AnyCommit = Commit[Any]
 AnyRecorded = Recorded[Any]
+Followed = AnyRecorded | Unreadable  # a reader of many streams is not stopped by what it cannot read
 T = TypeVar("T")
 
 
@@ -57,7 +59,10 @@ class Log(Protocol):
         """
 
     async def read(self, stream: StreamRef, after: LogSequence = LogSequence(0)) -> list[AnyRecorded]:
-        """Commits of one stream past `after`, oldest first, in one round trip (strongly consistent)."""
+        """Commits of one stream past `after`, oldest first, in one round trip (strongly consistent).
+
+        Raises UnreadableCommit when one of them cannot be read.
+        """
 
     async def heads(self, streams: Sequence[StreamRef]) -> list[LogSequence]:
         """Sequence of the last commit of each stream, 0 where there is none, in one round trip."""
@@ -81,7 +86,7 @@ class Log(Protocol):
 
 
 class Batches(Protocol):
-    def __aiter__(self) -> AsyncIterator[list[AnyRecorded]]:
+    def __aiter__(self) -> AsyncIterator[list[Followed]]:
         """Non-empty batches, in order. An empty list is yielded once each time the reader has caught up."""
 
 
@@ -89,7 +94,7 @@ class Delivery(Protocol):
     """Commits of one partition, in order."""
 
     partition: int
-    recorded: Sequence[AnyRecorded]
+    recorded: Sequence[Followed]
 
     async def ack(self) -> None:
         """All of this delivery is dealt with."""

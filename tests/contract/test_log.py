@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from fairlead_tenants.ids import TenantId
 
-from fairlead.domain.codec import CommitTooLarge
-from fairlead.domain.envelope import CLAIM_CHECK_BYTES, MAX_COMMIT_BYTES, Sequence, StreamRef
+from fairlead.domain.codec import CommitTooLarge, UnknownEvent, UnreadableCommit
+from fairlead.domain.envelope import CLAIM_CHECK_BYTES, MAX_COMMIT_BYTES, Event, Sequence, StreamRef
 from fairlead.domain.errors import NotFound, StreamMoved
 from fairlead.ports import Log
 from tests.contract.conftest import Logs
-from tests.support.commits import NOTES, approval, note, run, with_body_of
+from tests.support.commits import NOTES, Sung, Torn, approval, note, of, run, with_body_of
 
 EMPTY = Sequence(0)
 
@@ -157,3 +157,14 @@ async def test_what_one_process_appended_another_reads_at_once(logs: Logs) -> No
         place = await logs.here.append(note(run(str(number))), EMPTY)
         assert await elsewhere.heads([run(str(number))]) == [place]
         assert [each.sequence for each in await elsewhere.read(run(str(number)))] == [place]
+
+
+@pytest.mark.parametrize(("event", "reason"), [(Sung(), UnknownEvent), (Torn(), UnreadableCommit)])
+async def test_a_history_with_a_commit_that_cannot_be_read_is_no_history(
+    log: Log, event: Event, reason: type[UnreadableCommit]
+) -> None:
+    place = await log.append(of(event, run("1"), 2), await log.append(note(run("1")), EMPTY))
+    with pytest.raises(reason):
+        await log.read(run("1"))
+    await log.append(note(run("1"), 3), place)
+    assert [recorded.sequence for recorded in await log.read(run("1"), place)] == [3]

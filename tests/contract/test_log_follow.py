@@ -5,10 +5,11 @@ from itertools import count
 
 import pytest
 
+from fairlead.domain.codec import UnknownEvent, Unreadable, UnreadableCommit
 from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Kind, Sequence
 from fairlead.ports import Batches, Log
 from tests.contract.conftest import Logs
-from tests.support.commits import approval, note, run, with_body_of
+from tests.support.commits import Sung, Torn, approval, note, of, readable, run, with_body_of
 
 EMPTY = Sequence(0)
 
@@ -105,4 +106,17 @@ async def test_large_commits_come_whole(log: Log) -> None:
     commit = with_body_of(CLAIM_CHECK_BYTES + 1, run("1"))
     await log.append(commit, EMPTY)
     async with log.follow(EMPTY) as batches:
-        assert [recorded.commit for recorded in await anext(aiter(batches))] == [commit]
+        assert [recorded.commit for recorded in readable(await anext(aiter(batches)))] == [commit]
+
+
+async def test_what_cannot_be_read_comes_in_its_place_with_the_reason_and_the_rest_goes_on(log: Log) -> None:
+    places = [
+        await log.append(commit, EMPTY)
+        for commit in (note(run("1")), of(Sung(), run("2")), of(Torn(), approval("3")), note(run("4")))
+    ]
+    async with log.follow(EMPTY) as batches:
+        seen = await anext(aiter(batches))
+    assert [each.sequence for each in seen] == places
+    assert [each.stream for each in seen] == [run("1"), run("2"), approval("3"), run("4")]
+    reasons = [type(each.reason) for each in seen if isinstance(each, Unreadable)]
+    assert reasons == [UnknownEvent, UnreadableCommit]

@@ -6,10 +6,11 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Kind, Sequence
-from fairlead.ports import Delivery, Log, Shares
+from fairlead.ports import Delivery, Followed, Log, Shares
 from tests.contract.conftest import FAILOVER_S, Logs
-from tests.support.commits import approval, note, run
+from tests.support.commits import Sung, approval, note, of, run
 
 EMPTY = Sequence(0)
 GROUP = "engine"
@@ -43,7 +44,7 @@ async def test_a_delivery_holds_commits_of_one_partition_in_order(log: Log) -> N
     by_partition: defaultdict[int, list[int]] = defaultdict(list)
     async with log.share(GROUP) as shares:
         async for delivery in shares:
-            assert {recorded.commit.stream.partition for recorded in delivery.recorded} == {delivery.partition}
+            assert {recorded.stream.partition for recorded in delivery.recorded} == {delivery.partition}
             by_partition[delivery.partition] += places(delivery)
             await delivery.ack()
             if sum(map(len, by_partition.values())) == 80:
@@ -177,3 +178,17 @@ async def test_when_a_holder_leaves_another_goes_on_in_order_from_what_was_ackno
             await here.aclose()
             rest = await waiting
     assert places(first) + rest == written
+
+
+async def test_what_cannot_be_read_is_handed_over_in_its_place_and_the_partition_goes_on(log: Log) -> None:
+    first, last = note(run("1")), note(run("1"), 3)
+    place = await log.append(of(Sung(), run("1"), 2), await log.append(first, EMPTY))
+    await log.append(last, place)
+    seen: list[Followed] = []
+    async with log.share(GROUP, max_batch=1) as shares:
+        async for delivery in shares:
+            seen += delivery.recorded
+            await delivery.ack()
+            if len(seen) == 3:
+                break
+    assert [(each.sequence, isinstance(each, Unreadable)) for each in seen] == [(1, False), (2, True), (3, False)]

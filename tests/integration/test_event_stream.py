@@ -20,6 +20,7 @@ from fairlead.domain.approvals import ApprovalWithdrawn
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Denied, FairleadError
 from fairlead.domain.runs import events as e
+from tests.support.commits import Sung
 from tests.support.histories import CODEC, Writer, a_run, approval_of, five_steps, started
 from tests.support.reading import EVERYWHERE, folding, reader, running
 
@@ -240,6 +241,14 @@ async def test_nothing_is_followed_while_nobody_listens(stage: Stage) -> None:
     async with _reading(await stage.stream()) as read:
         await stage.writer.append(RUN, e.RunResumed(reason="heard"))
         assert _types(await read.events(3)) == ["run.started.v1", "run.paused.v1", "run.resumed.v1"]
+
+
+async def test_a_commit_that_cannot_be_read_is_passed_over_and_streams_go_on(stage: Stage) -> None:
+    async with _reading(await stage.stream(run=None)) as read:
+        await stage.writer.append(RUN, started(RUN))
+        await stage.writer.append(a_run(ALICE, 2), Sung())
+        await stage.writer.append(RUN, e.RunPaused(reason="lunch"))
+        assert _types(await read.events(2)) == ["run.started.v1", "run.paused.v1"]
 
 
 class _Read:

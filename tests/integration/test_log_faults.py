@@ -12,10 +12,12 @@ from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_streams import ensure_events, ensure_streams, events_stream
-from fairlead.domain.envelope import Sequence
+from fairlead.domain.codec import Unreadable, UnreadableCommit
+from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Sequence
 from fairlead.domain.errors import StreamMoved, Unavailable
+from fairlead.domain.subjects import events_of
 from fairlead.ports import Delivery
-from tests.support.commits import NOTES, note, run
+from tests.support.commits import NOTES, note, readable, run, with_body_of
 from tests.support.relay import Relay
 
 EMPTY = Sequence(0)
@@ -197,10 +199,27 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice_when_the_
     stored: dict[int, str] = {}
     async with log.follow(EMPTY) as batches:
         async for batch in batches:
-            stored |= {recorded.sequence: recorded.commit.commit_id for recorded in batch}
+            stored |= {recorded.sequence: recorded.commit.commit_id for recorded in readable(batch)}
             if not batch:
                 break
     assert stored == acknowledged
+
+
+async def test_a_large_commit_that_was_damaged_is_told_from_those_that_can_be_read(site: Site) -> None:
+    connection, log = await site.connection(), await site.log()
+    lost = b'{"v":1,"claim":{"sha256":"%b","size_bytes":70000}}' % (b"0" * 64)
+    torn = b'{"v":1,"claim":{"sha256":"\xff","size_bytes":70000}}'
+    for name, body in (("1", lost), ("2", torn)):
+        await connection.publish(events_of(run(name), site.shard), body, b"NATS/1.0\r\n\r\n")
+    await log.append(with_body_of(CLAIM_CHECK_BYTES + 1, run("3")), EMPTY)
+    async with log.follow(EMPTY) as batches:
+        first, second, third = await anext(aiter(batches))
+    assert isinstance(first, Unreadable)
+    assert isinstance(second, Unreadable)
+    assert readable([third])[0].commit.stream == run("3")
+    for name in ("1", "2"):
+        with pytest.raises(UnreadableCommit):
+            await log.read(run(name))
 
 
 async def test_a_group_goes_on_in_order_after_the_engine_was_killed(engines: Embedded, site: Site) -> None:
@@ -212,7 +231,7 @@ async def test_a_group_goes_on_in_order_after_the_engine_was_killed(engines: Emb
         async with log.share("engine", max_batch=5) as shares:
             async for delivery in shares:
                 for recorded in delivery.recorded:
-                    seen.setdefault(recorded.commit.stream_id, []).append(recorded.sequence)
+                    seen.setdefault(recorded.stream.id, []).append(recorded.sequence)
                 await delivery.ack()
                 under_way.set()
                 if sum(len(set(places)) for places in seen.values()) == 320:

@@ -12,13 +12,14 @@ from fairlead.adapters.postgres import Database
 from fairlead.consumers import process_runner
 from fairlead.consumers.parking import Parked, parked_of
 from fairlead.consumers.process_runner import NO_BUILD, ProcessRunner, command_id
+from fairlead.domain.codec import UnreadableCommit
 from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.errors import Rejected, Unavailable
 from fairlead.domain.ids import CommandId
 from fairlead.domain.runs import events as e
 from fairlead.handling.handler import Cause
 from fairlead.ports import AnyRecorded
-from tests.support.histories import CODEC, Writer, a_run, started
+from tests.support.histories import CODEC, Forgetful, Writer, a_run, started
 
 ALICE = "tnt_alice"
 LONG_S = 20.0
@@ -117,6 +118,36 @@ async def test_a_reaction_that_keeps_failing_is_parked_the_others_go_on_and_it_c
     assert await runner.replay(sick.tenant_id) == 1
     assert len(handled.causes) == 6
     assert await runner.replay(sick.tenant_id) == 0
+
+
+async def test_a_commit_that_cannot_be_read_is_parked_at_once_and_reacted_to_when_it_can_be(
+    log: MemoryLog, engine_database: Database
+) -> None:
+    codec = Forgetful()
+    log, handled, run = MemoryLog(codec), Handled(), a_run(ALICE, 1)
+    codec.forgotten = {b"run.started.v1"}
+    await Writer(log).write(run, (started(run),), (e.RunPaused(reason="lunch"),))
+    runner = ProcessRunner(log, engine_database, handled.handle, Echo())
+    async with _running(runner):
+        await handled.have(2)  # those of what follows
+    [parked] = await _parked(engine_database)
+    assert (parked.sequence, parked.kind, parked.stream_id, parked.error_class) == (1, "run", run.id, "UnknownEvent")
+    codec.forgotten = set()
+    assert await runner.replay(run.tenant_id) == 1
+    assert len(handled.causes) == 4
+
+
+async def test_a_command_to_a_stream_that_cannot_be_read_is_no_refusal_and_its_cause_is_parked(
+    log: MemoryLog, engine_database: Database
+) -> None:
+    handled, run = Handled(), a_run(ALICE, 1)
+    handled.failures = [UnreadableCommit("damaged") for _ in range(process_runner.MAX_ATTEMPTS)]
+    await Writer(log).write(run, (started(run),), (e.RunPaused(reason="lunch"),))
+    runner = ProcessRunner(log, engine_database, handled.handle, Echo())
+    async with _running(runner):
+        await handled.have(2)
+    [parked] = await _parked(engine_database)
+    assert (parked.sequence, parked.error_class) == (1, "UnreadableCommit")
 
 
 async def _parked(database: Database) -> list[Parked]:

@@ -20,7 +20,7 @@ from fairlead.domain.runs import events as e
 from fairlead.ports import AnyRecorded, SqlTx
 from tests.support.clock import T0, ManualClock
 from tests.support.database import DatabaseUrls, columns
-from tests.support.histories import CODEC, Writer, a_run, five_steps, started
+from tests.support.histories import CODEC, Forgetful, Writer, a_run, call_of, five_steps, started
 
 ALICE, BOB = "tnt_alice", "tnt_bob"
 LONG_S = 20.0
@@ -130,6 +130,54 @@ async def test_parked_commits_are_folded_in_order_once_the_fault_is_mended(
     async with engine_database.read(ALICE) as tx:
         assert [row["sequence"] for row in await tx.rows(_BODIES, None, columns)] == [1, 2, 3, 4, 5, 6]
         assert await parked_of(tx, "run_commits", 1, 100) == []
+    assert [position.parked for position in await positions.all()] == [0]
+
+
+async def test_commits_that_cannot_be_read_are_parked_with_what_follows_and_folded_in_order_once_they_can_be(
+    engine_database: Database, app_database: Database, positions: Positions
+) -> None:
+    codec = Forgetful()
+    log = MemoryLog(codec)
+    writer, sick, well = Writer(log), a_run(ALICE, 1), a_run(ALICE, 2)
+    for commit in zip(five_steps(sick), five_steps(well), strict=True):
+        await writer.append(sick, *commit[0])
+        await writer.append(well, *commit[1])
+    await writer.write(a_run(BOB, 3), *five_steps(a_run(BOB, 3)))
+    last = await log.last_sequence()
+    codec.forgotten = {call_of(sick, 3).encode() + b'","attempt":1,"output"'}
+    async with _running(log, engine_database, run_commits, run_board):
+        assert await positions.reached(["run_commits", "run_board"], last, LONG_S)
+        async with engine_database.read(ALICE) as tx:
+            parked = await parked_of(tx, "run_board", 1, 100)
+            assert len(await parked_of(tx, "run_commits", 1, 100)) == len(parked)
+            statuses = await tx.rows("SELECT run_id, status FROM run_board ORDER BY run_id", None, columns)
+        assert [(each.sequence, each.stream_id, each.error_class) for each in parked] == [
+            (7, sick.id, "UnknownEvent"),
+            (9, sick.id, "Held"),
+            (11, sick.id, "Held"),
+        ]
+        assert [row["status"] for row in statuses] == ["running", "completed"]
+        async with app_database.read(BOB) as tx:
+            assert await tx.rows(_STATUSES, None, columns) == [{"status": "completed"}]
+        codec.forgotten = set()
+        for projection in (run_commits, run_board):
+            assert await replay(log, engine_database, projection, sick.tenant_id) == 3
+    async with app_database.read(ALICE) as tx:
+        assert await tx.rows(_STATUSES, None, columns) == [{"status": "completed"}] * 2
+        assert len(await tx.rows(_BODIES, None, columns)) == 12
+
+
+async def test_a_commit_of_a_kind_that_a_projection_does_not_read_is_no_business_of_it(
+    engine_database: Database, positions: Positions
+) -> None:
+    codec = Forgetful()
+    log = MemoryLog(codec)
+    writer, run, workflow = Writer(log), a_run(ALICE, 1), a_run(ALICE, 2, "workflow")
+    codec.forgotten = {b'"kind":"workflow"'}
+    await writer.append(workflow, started(workflow))
+    last = await writer.append(run, started(run))
+    async with _running(log, engine_database, run_board):
+        assert await positions.reached(["run_board"], last, LONG_S)
     assert [position.parked for position in await positions.all()] == [0]
 
 

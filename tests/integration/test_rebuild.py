@@ -13,7 +13,7 @@ from fairlead.consumers.parking import parked_of
 from fairlead.consumers.rebuild import RebuildRunning, rebuild
 from tests.integration.test_projections import ALICE, BOB, LONG_S, Fragile, _running, _stopped
 from tests.support.database import DatabaseUrls, columns
-from tests.support.histories import CODEC, Writer, a_run, five_steps
+from tests.support.histories import CODEC, Forgetful, Writer, a_run, five_steps
 
 _SHAPE = """
 SELECT c.relname, c.relowner::regrole::text AS owner, c.relacl::text AS grants, c.reloptions,
@@ -125,6 +125,20 @@ async def test_a_commit_that_cannot_be_folded_is_parked_by_a_rebuild_too(
         fragile.poison = last
         standing = await rebuild(log, owner_database, fragile)
     assert (standing.parked, standing.sequence) == (1, last)
+
+
+async def test_a_rebuild_parks_what_cannot_be_read_and_the_next_one_folds_it_once_it_can_be(
+    engine_database: Database, owner_database: Database, positions: Positions
+) -> None:
+    codec = Forgetful()
+    log = MemoryLog(codec)
+    last = await _write_runs(Writer(log), ALICE, 2)
+    codec.forgotten = {b"run.completed.v1"}
+    async with _running(log, engine_database, run_board):
+        assert await positions.reached(["run_board"], last, LONG_S)
+        assert (await rebuild(log, owner_database, run_board)).parked == 2
+        codec.forgotten = set()
+        assert (await rebuild(log, owner_database, run_board)).parked == 0
 
 
 async def test_two_rebuilds_of_one_projection_do_not_run_at_once(log: MemoryLog, owner_database: Database) -> None:

@@ -1,5 +1,6 @@
 """Commits of runs as they look on the log, for consumers. Made from facts, without asking a decider."""
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,7 +10,7 @@ from fairlead_sdk.contract import Effect, Idempotency
 from fairlead_tenants.ids import EnvironmentId, PrincipalId, TenantId, WorkspaceId
 
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
-from fairlead.domain.codec import Codec
+from fairlead.domain.codec import Codec, UnknownEvent
 from fairlead.domain.envelope import SYSTEM, Actor, Commit, Kind, Sequence, StreamRef
 from fairlead.domain.ids import ApprovalId, CallId, CommandId, RunId, WorkflowId, child_id
 from fairlead.domain.runs import events as e
@@ -17,6 +18,23 @@ from fairlead.ports import Log
 from tests.support.clock import T0
 
 CODEC = Codec(EVENTS, UPCASTERS)
+
+
+class Forgetful(Codec):
+    """Cannot read commits that hold a word it has forgotten, as if a newer program had written them."""
+
+    def __init__(self) -> None:
+        super().__init__(EVENTS, UPCASTERS)
+        self.forgotten: set[bytes] = set()
+        self.puzzled = asyncio.Event()
+
+    def decode(self, kind: Kind, body: bytes) -> Commit[Any]:
+        if any(word in body for word in self.forgotten):
+            self.puzzled.set()
+            raise UnknownEvent(f"no such event of kind {kind!r} is known")
+        return super().decode(kind, body)
+
+
 ANN = Actor(kind="person", id=PrincipalId("prn_ann"))
 NOBODY_WAITS = e.RunLimits(tool_calls=15, model_calls=0, steps=50, tokens=0, cost_usd_micros=0)
 

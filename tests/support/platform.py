@@ -37,6 +37,7 @@ from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.calling import Caller
 from fairlead.workers.tool_worker import ToolWorker
 from tests.support.clock import T0, ManualClock
+from tests.support.commits import readable
 from tests.support.connectors import BillsConnector, manifest
 from tests.support.documents import EXPRESSIONS, Plain, document
 from tests.support.ids import SequentialIds
@@ -80,9 +81,11 @@ class Process:
 class Platform:
     """`fields` complete the workflow's document; its steps are one payment unless they say otherwise."""
 
-    def __init__(self, *tools: Tool[Any, Any], lease_s: float = 0.05, **fields: Any) -> None:
+    def __init__(
+        self, *tools: Tool[Any, Any], lease_s: float = 0.05, codec: Codec | None = None, **fields: Any
+    ) -> None:
         self.clock = ManualClock()
-        self.log = MemoryLog(Codec(EVENTS, UPCASTERS))
+        self.log = MemoryLog(codec or Codec(EVENTS, UPCASTERS))
         self.jobs = MemoryJobs(lease_s)
         self.timers = MemoryTimers(self.clock, lease_s)
         self.ids = SequentialIds()
@@ -139,7 +142,7 @@ class Platform:
         """The executor, as its runner would run it."""
         async with self.log.share("executor", ("approval",)) as shares:
             async for delivery in shares:
-                for recorded in delivery.recorded:
+                for recorded in readable(delivery.recorded):
                     for stream, command in react(recorded):
                         await self.handle(stream, command)
                 await delivery.ack()

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from fairlead.domain.envelope import Sequence
 from fairlead.domain.runs.events import RunEnding, RunForked, RunStarted
 from fairlead.ports import AnyRecorded, Log
+from tests.support.commits import readable
 
 _ENDINGS = frozenset(get_args(RunEnding))
 
@@ -27,7 +28,7 @@ class Witness:
         """`react` is called for each event, in order; what takes time it does in tasks of its own."""
         async with self._log.follow(Sequence(0)) as batches:
             async for batch in batches:
-                for recorded in batch:
+                for recorded in readable(batch):
                     for event in recorded.commit.events:
                         self._note(recorded, event)
                         await react(recorded, event)
@@ -55,5 +56,5 @@ async def whole(log: Log) -> list[AnyRecorded]:
         async for batch in batches:
             if not batch:
                 break
-            found += batch
+            found += readable(batch)
     return found

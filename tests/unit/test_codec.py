@@ -113,6 +113,8 @@ def test_a_kind_without_a_catalogue_is_unknown() -> None:
         b"[]",
         b"{}",
         b'{"events":7}',
+        b'{"commit_id":"\xff"}',
+        b'{"a":' * 100_000,
         CODEC.encode(commit(Closed(at=NOON)))[:-1],
         with_event({"type": "test.weighed.v3", "grams": "heavy", "labels": {}}),
         with_event({"type": "test.weighed.v3", "grams": 1, "labels": {}, "extra": 1}),
@@ -137,3 +139,9 @@ def test_a_commit_above_the_limit_is_refused_and_one_at_it_is_not() -> None:
     assert len(CODEC.encode(commit(Weighed(grams=1, labels={"": "x" * room})))) == MAX_COMMIT_BYTES
     with pytest.raises(CommitTooLarge):
         CODEC.encode(commit(Weighed(grams=1, labels={"": "x" * (room + 1)})))
+
+
+def test_an_upcaster_that_stumbles_over_damage_says_so() -> None:
+    codec = Codec({"run": Weighed}, {"test.weighed.v2": lambda event: {"grams": 1000 * event["kilograms"]}})
+    with pytest.raises(UnreadableCommit, match="KeyError"):
+        codec.decode("run", with_event({"type": "test.weighed.v2"}))

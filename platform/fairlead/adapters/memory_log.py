@@ -9,12 +9,12 @@ from typing import Self
 
 from msgspec import Struct
 
-from fairlead.domain.codec import Codec
+from fairlead.domain.codec import Codec, Unreadable, UnreadableCommit
 from fairlead.domain.envelope import PARTITIONS, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import StreamMoved
 from fairlead.domain.subjects import events_of
-from fairlead.ports import AnyCommit, AnyRecorded, Batches, Delivery, Shares
+from fairlead.ports import AnyCommit, AnyRecorded, Batches, Delivery, Followed, Shares
 
 
 class _Stored(Struct, frozen=True):
@@ -56,16 +56,22 @@ class _Store:
     def recorded(self, stored: _Stored) -> AnyRecorded:
         return Recorded(stored.sequence, self.codec.decode(stored.stream.kind, stored.body), stored.body)
 
+    def followed(self, stored: _Stored) -> Followed:
+        try:
+            return self.recorded(stored)
+        except UnreadableCommit as reason:
+            return Unreadable(stored.sequence, stored.stream, reason)
+
     def after(
         self, after: int, kinds: Sequence[Kind], limit: int, partition: int | None = None
-    ) -> tuple[list[AnyRecorded], bool]:
+    ) -> tuple[list[Followed], bool]:
         """Up to `limit` matching commits past `after`, and whether that was all of them."""
         matching = (
             stored
             for stored in islice(self.stored, after, None)
             if (not kinds or stored.stream.kind in kinds) and partition in (None, stored.partition)
         )
-        batch = [self.recorded(stored) for stored in islice(matching, limit)]
+        batch = [self.followed(stored) for stored in islice(matching, limit)]
         return batch, next(matching, None) is None
 
 
@@ -142,7 +148,7 @@ class _Following:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> list[AnyRecorded]:
+    async def __anext__(self) -> list[Followed]:
         while True:
             self._news.clear()
             batch, was_all = self._store.after(self._position, self._kinds, self._max_batch)
@@ -204,9 +210,9 @@ class _Member:
 
 
 class _MemoryDelivery:
-    def __init__(self, partition: _Partition, batch: list[AnyRecorded], holder: _Member, bell: _Bell) -> None:
+    def __init__(self, partition: _Partition, batch: list[Followed], holder: _Member, bell: _Bell) -> None:
         self.partition = partition.number
-        self.recorded: Sequence[AnyRecorded] = batch
+        self.recorded: Sequence[Followed] = batch
         self._of = partition
         self._holder = holder
         self._bell = bell

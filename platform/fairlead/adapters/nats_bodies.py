@@ -6,11 +6,11 @@ import msgspec
 from msgspec import Struct
 
 from fairlead.adapters.nats_blobs import NatsBlobs
-from fairlead.domain.codec import Codec
+from fairlead.domain.codec import Codec, Unreadable, UnreadableCommit
 from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Recorded
 from fairlead.domain.envelope import Sequence as LogSequence
-from fairlead.domain.subjects import place_of
-from fairlead.ports import AnyCommit, AnyRecorded
+from fairlead.domain.subjects import stream_of
+from fairlead.ports import AnyCommit, AnyRecorded, Followed
 
 
 class Claim(Struct, frozen=True):
@@ -23,6 +23,7 @@ class ClaimCheck(Struct, frozen=True):
     claim: Claim
 
 
+_claim_check = msgspec.json.Decoder(ClaimCheck).decode
 _CLAIM_STARTS = b'{"v":1,"claim":'  # no commit does: its first field is another
 
 
@@ -47,15 +48,39 @@ class CommitBodies:
         digest = await self._blobs.put(commit.tenant_id, body)
         return msgspec.json.encode(ClaimCheck(v=1, claim=Claim(sha256=digest, size_bytes=len(body))))
 
-    async def unpack(self, messages: Iterable[Found]) -> list[AnyRecorded]:
+    async def history(self, messages: Iterable[Found]) -> list[AnyRecorded]:
+        """Raises UnreadableCommit: nothing may be decided on a history with a gap."""
         return [
-            self._recorded(found, await self._claimed(found) if found.body.startswith(_CLAIM_STARTS) else found.body)
-            for found in messages
+            self._recorded(found, await self._claimed(found) if is_claim(found) else found.body) for found in messages
         ]
 
+    async def each(self, messages: Iterable[Found]) -> list[Followed]:
+        """What each message holds, or why that cannot be read."""
+        return [await self._followed(found) if is_claim(found) else self._read(found, found.body) for found in messages]
+
+    async def _followed(self, found: Found) -> Followed:
+        try:
+            body = await self._claimed(found)
+        except UnreadableCommit as reason:
+            return Unreadable(LogSequence(found.sequence), stream_of(found.subject), reason)
+        return self._read(found, body)
+
+    def _read(self, found: Found, body: bytes) -> Followed:
+        try:
+            return self._recorded(found, body)
+        except UnreadableCommit as reason:
+            return Unreadable(LogSequence(found.sequence), stream_of(found.subject), reason)
+
     def _recorded(self, found: Found, body: bytes) -> AnyRecorded:
-        return Recorded(LogSequence(found.sequence), self._codec.decode(place_of(found.subject).kind, body), body)
+        return Recorded(LogSequence(found.sequence), self._codec.decode(stream_of(found.subject).kind, body), body)
 
     async def _claimed(self, found: Found) -> bytes:
-        claim = msgspec.json.decode(found.body, type=ClaimCheck).claim
-        return await self._blobs.get(place_of(found.subject).tenant_id, claim.sha256, claim.size_bytes)
+        try:
+            claim = _claim_check(found.body).claim
+        except (msgspec.DecodeError, UnicodeDecodeError) as misfit:
+            raise UnreadableCommit(f"it is not told where the commit lies: {misfit}") from misfit
+        return await self._blobs.get(stream_of(found.subject).tenant_id, claim.sha256, claim.size_bytes)
+
+
+def is_claim(found: Found) -> bool:
+    return found.body.startswith(_CLAIM_STARTS)

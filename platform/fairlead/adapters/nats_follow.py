@@ -10,7 +10,7 @@ from fairlead.adapters.nats_bodies import CommitBodies, Found
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_messages import ApiRefused, NoAnswer
 from fairlead.adapters.nats_pull import GAP, Puller
-from fairlead.ports import AnyRecorded
+from fairlead.ports import Followed
 
 WINDOW = 1000  # messages under way or waiting here; bounds memory to this many claim check sizes
 EXPIRES_S = 30.0
@@ -47,7 +47,7 @@ class Following:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> list[AnyRecorded]:
+    async def __anext__(self) -> list[Followed]:
         while True:
             puller = await self._healthy()
             if not self._behind and not self._told and not puller.messages:
@@ -60,16 +60,16 @@ class Following:
                 return await self._unpacked()
             await puller.wait()
 
-    async def _unpacked(self) -> list[AnyRecorded]:
+    async def _unpacked(self) -> list[Followed]:
         # Blobs may be out of reach, or the caller may give up waiting: the batch stays in hand until it is given away.
         while True:
             try:
-                recorded = await self._bodies.unpack(self._in_hand)
+                batch = await self._bodies.each(self._in_hand)
             except NoAnswer:
                 await asyncio.sleep(RETRY_S)
             else:
                 self._in_hand, self._told = [], False
-                return recorded
+                return batch
 
     async def close(self) -> None:
         if self._puller is not None:

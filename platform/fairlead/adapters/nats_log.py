@@ -70,7 +70,7 @@ class NatsLog:
             replies, end = await self._many({"seq": start, "next_by_subj": subject, "batch": READ_PAGE})
             found += [Found(_sequence(reply), subject, reply.data) for reply in replies]
             more = end.header("Nats-Num-Pending") not in (None, "0")
-        return await self._bodies.unpack(found)
+        return await self._bodies.history(found)
 
     async def heads(self, streams: Sequence[StreamRef]) -> list[LogSequence]:
         subjects = [events_of(stream, self._shard) for stream in streams]

@@ -22,7 +22,7 @@ from fairlead.adapters.nats_messages import ApiRefused, NoAnswer, header_in
 from fairlead.adapters.nats_pull import WRONG_PIN, Pulled, Puller
 from fairlead.domain.envelope import PARTITIONS, Kind
 from fairlead.domain.subjects import events_of_kinds, token
-from fairlead.ports import AnyRecorded, Delivery
+from fairlead.ports import Delivery, Followed
 
 IDLE_S = 10.0  # how long a request waits where nothing happens
 RETRY_S = 0.5
@@ -75,9 +75,9 @@ class Sharing:
 
 
 class _NatsDelivery:
-    def __init__(self, of: "_Partition", recorded: list[AnyRecorded], ack_to: bytes) -> None:
+    def __init__(self, of: "_Partition", recorded: list[Followed], ack_to: bytes) -> None:
         self.partition = of.number
-        self.recorded: Sequence[AnyRecorded] = recorded
+        self.recorded: Sequence[Followed] = recorded
         self.settled = asyncio.Event()
         self.again_after_s: float | None = None
         self._of = of
@@ -116,7 +116,7 @@ class _Partition:
         self._busy_until = 0.0
 
     async def run(self) -> None:
-        """Until cancelled, or until a commit cannot be read."""
+        """Until cancelled."""
         while True:
             try:
                 await self._puller.open()
@@ -244,7 +244,7 @@ class _Partition:
     async def _hand_over(self) -> None:
         """One delivery at a time, again and again until it is acknowledged or the partition is lost."""
         batch = list(islice(self._in_hand, self._group.max_batch))
-        recorded = await self._group.bodies.unpack(each.found for each in batch)
+        recorded = await self._group.bodies.each(each.found for each in batch)
         ack_to = next((each.ack_to for each in reversed(batch) if each.ack_to), b"")
         while self._puller.trouble is None:
             delivery = _NatsDelivery(self, recorded, ack_to)

@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct
 
 from fairlead.adapters.postgres import KEEPALIVE, Database
+from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import Unavailable
 from fairlead.ports import Clock, Log
@@ -111,4 +112,6 @@ async def lag(log: Log, clock: Clock, positions: Positions) -> list[Lag]:
 async def _age_of_next(log: Log, clock: Clock, after: LogSequence) -> float:
     async with log.follow(after, max_batch=1) as batches:
         batch = await anext(aiter(batches))
-    return max(0.0, (clock.now() - batch[0].commit.at).total_seconds()) if batch else 0.0
+    if not batch or isinstance(batch[0], Unreadable):  # whose time is among what cannot be read
+        return 0.0
+    return max(0.0, (clock.now() - batch[0].commit.at).total_seconds())

@@ -14,6 +14,7 @@ from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.api.timeline_events import ENDINGS, START, CommitRow, Place, TimelineEvent, events_of
+from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Kind
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, Unavailable
@@ -170,8 +171,12 @@ class LiveEvents:
                 if not self._listeners:
                     self._rest()
                     return
-                for recorded in batch:
-                    self._hand_out(recorded)
+                for each in batch:
+                    self._position = each.sequence
+                    if isinstance(each, Unreadable):
+                        _log.error("commit_not_shown", sequence=each.sequence, reason=str(each.reason))
+                    else:
+                        self._hand_out(each)
 
     def _cut_off_all(self) -> None:
         """Something was not handed out: each goes on where it was, from the read model."""
@@ -192,7 +197,6 @@ class LiveEvents:
 
     def _hand_out(self, recorded: AnyRecorded) -> None:
         commit = recorded.commit
-        self._position = recorded.sequence
         listeners = self._listeners.get(commit.tenant_id)
         if not listeners:
             return

@@ -1,10 +1,11 @@
 """Commits that a consumer could not deal with: kept with the reason, in the fence of their tenant, until replayed."""
 
+import structlog
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.domain.envelope import Kind, StreamRef
-from fairlead.ports import AnyRecorded, SqlTx
+from fairlead.ports import Followed, SqlTx
 
 MAX_MESSAGE = 2_000
 
@@ -25,6 +26,8 @@ SELECT tenant_id, sequence, kind, stream_id, error_class, message
 _UNPARK = """
 DELETE FROM parked_commits WHERE name = %(name)s AND build = %(build)s AND sequence = %(sequence)s
 """
+
+_log = structlog.get_logger()
 
 
 class Held(Exception):
@@ -49,20 +52,29 @@ class HeldStream(Struct, frozen=True, kw_only=True):
     stream_id: str
 
 
-async def park(tx: SqlTx, shard: int, name: str, build: int, recorded: AnyRecorded, error: Exception) -> None:
+async def park(tx: SqlTx, shard: int, name: str, build: int, recorded: Followed, error: Exception) -> None:
     """`build` is 0 for a process manager. The build before this one may still be live, older ones are void."""
-    commit = recorded.commit
+    stream = recorded.stream
+    if not isinstance(error, Held):
+        _log.error(
+            "commit_parked",
+            name=name,
+            tenant_id=stream.tenant_id,
+            stream_id=stream.id,
+            sequence=recorded.sequence,
+            error=type(error).__name__,
+        )
     await tx.run(_FORGET_OLDER_BUILDS, {"name": name, "build": build})
     await tx.run(
         _PARK,
         {
-            "tenant": commit.tenant_id,
+            "tenant": stream.tenant_id,
             "name": name,
             "build": build,
             "sequence": recorded.sequence,
             "shard": shard,
-            "kind": commit.kind,
-            "stream": commit.stream_id,
+            "kind": stream.kind,
+            "stream": stream.id,
             "error_class": type(error).__name__,
             "message": str(error).replace("\x00", "\N{REPLACEMENT CHARACTER}")[:MAX_MESSAGE],
         },

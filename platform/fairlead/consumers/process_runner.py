@@ -1,5 +1,5 @@
 """Runs process managers: a commit comes in, commands go out. Redelivery is harmless, for each command's id follows from
-its cause. A reaction that keeps failing is parked, so that one commit never stops a partition."""
+its cause. A commit that cannot be read, or whose reaction keeps failing, is parked: one never stops a partition."""
 
 import asyncio
 import hashlib
@@ -12,11 +12,12 @@ from fairlead_tenants.ids import TenantId
 
 from fairlead.consumers.parking import park, parked_of, unpark
 from fairlead.consumers.replay import MAX_REPLAYED_AT_ONCE, recorded_of
+from fairlead.domain.codec import Unreadable, UnreadableCommit
 from fairlead.domain.envelope import SYSTEM, Kind, StreamRef, position
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
 from fairlead.domain.ids import CommandId
 from fairlead.handling.handler import Cause
-from fairlead.ports import AnyRecorded, Delivery, Log, SqlSessions
+from fairlead.ports import AnyRecorded, Delivery, Followed, Log, SqlSessions
 
 MAX_BATCH = 100
 MAX_ATTEMPTS = 4
@@ -84,7 +85,9 @@ class ProcessRunner:
             else:
                 await delivery.ack()
 
-    async def _react_or_park(self, recorded: AnyRecorded) -> None:
+    async def _react_or_park(self, recorded: Followed) -> None:
+        if isinstance(recorded, Unreadable):
+            return await self._park(recorded, recorded.reason)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 return await self._react(recorded)
@@ -108,23 +111,14 @@ class ProcessRunner:
             )
             try:
                 await self._handle(stream, command, cause)
-            except (Unavailable, StreamMoved):
+            except (Unavailable, StreamMoved, UnreadableCommit):
                 raise
             except FairleadError as refused:  # the world has moved on since the cause: an answer, not a fault
                 _log.info("command_refused", name=self._manager.NAME, sequence=recorded.sequence, code=refused.code)
 
-    async def _park(self, recorded: AnyRecorded, error: Exception) -> None:
-        commit = recorded.commit
-        _log.error(
-            "commit_parked",
-            name=self._manager.NAME,
-            tenant_id=commit.tenant_id,
-            stream_id=commit.stream_id,
-            sequence=recorded.sequence,
-            error=type(error).__name__,
-        )
+    async def _park(self, recorded: Followed, error: Exception) -> None:
         async with self._sessions.session() as session, session.transaction() as tx:
-            await tx.fence(commit.tenant_id)
+            await tx.fence(recorded.stream.tenant_id)
             await park(tx, 0, self._manager.NAME, NO_BUILD, recorded, error)
 
 

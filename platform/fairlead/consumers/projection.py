@@ -7,8 +7,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fairlead.consumers.parking import Held, held_streams, park
+from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Kind
-from fairlead.ports import AnyRecorded, FoldTx, SqlSession, SqlTx
+from fairlead.ports import AnyRecorded, FoldTx, Followed, SqlSession, SqlTx
 
 _ENSURE = """
 INSERT INTO projection_positions (shard, name)
@@ -86,7 +87,7 @@ async def members_of(session: SqlSession, projections: Sequence[Projection], sha
     return [Member(by_name[standing.name], standing) for standing in standings]
 
 
-async def fold(session: SqlSession, members: Sequence[Member], batch: Sequence[AnyRecorded]) -> None:
+async def fold(session: SqlSession, members: Sequence[Member], batch: Sequence[Followed]) -> None:
     """Raises Superseded, Unavailable, or what a projection raises; in each case nothing has changed."""
     async with session.transaction() as tx:
         moved = await fold_in(tx, members, batch)
@@ -94,7 +95,7 @@ async def fold(session: SqlSession, members: Sequence[Member], batch: Sequence[A
         member.standing = standing
 
 
-async def fold_in(tx: FoldTx, members: Sequence[Member], batch: Sequence[AnyRecorded]) -> list[Standing]:
+async def fold_in(tx: FoldTx, members: Sequence[Member], batch: Sequence[Followed]) -> list[Standing]:
     """Where the members stand once `tx` is committed. The positions are locked first: a stale process stops there."""
     to = batch[-1].sequence
     await advance(tx, members, to)
@@ -115,11 +116,11 @@ async def analyze(session: SqlSession, members: Sequence[Member]) -> None:
         await tx.analyze([table for member in members for table in member.projection.TABLES])
 
 
-async def park_one(session: SqlSession, member: Member, recorded: AnyRecorded, error: Exception) -> None:
+async def park_one(session: SqlSession, member: Member, recorded: Followed, error: Exception) -> None:
     """Step over a commit that cannot be folded and keep it for later."""
     async with session.transaction() as tx:
         await advance(tx, [member], recorded.sequence)
-        await tx.fence(recorded.commit.tenant_id)
+        await tx.fence(recorded.stream.tenant_id)
         await _park(tx, member.standing, recorded, error)
     standing = member.standing
     member.standing = replace(standing, sequence=recorded.sequence, parked=standing.parked + 1)
@@ -152,28 +153,46 @@ def told(shard: int, sequence: int, names: Sequence[str]) -> str:
     return f"{shard} {sequence} {','.join(names)}"
 
 
-def by_tenant(batch: Iterable[AnyRecorded]) -> Iterable[tuple[str, list[AnyRecorded]]]:
+def by_tenant(batch: Iterable[Followed]) -> Iterable[tuple[str, list[Followed]]]:
     """A stream belongs to one tenant, so its order is kept."""
-    found: dict[str, list[AnyRecorded]] = {}
-    for recorded in batch:
-        found.setdefault(recorded.commit.tenant_id, []).append(recorded)
+    found: dict[str, list[Followed]] = {}
+    for each in batch:
+        found.setdefault(each.stream.tenant_id, []).append(each)
     return found.items()
 
 
-async def _fold_tenant(tx: SqlTx, member: Member, commits: Sequence[AnyRecorded]) -> int:
-    """How many commits were parked because an earlier one of their stream is."""
+async def _fold_tenant(tx: SqlTx, member: Member, commits: Sequence[Followed]) -> int:
+    """How many commits were parked: what cannot be read, and what follows in a stream of which one is parked."""
     projection, standing = member.projection, member.standing
-    mine = [r for r in commits if r.sequence > standing.sequence and r.commit.kind in projection.KINDS]
+    mine = [each for each in commits if each.sequence > standing.sequence and each.stream.kind in projection.KINDS]
     held = await held_streams(tx, standing.name, standing.build) if standing.parked and mine else frozenset()
-    behind = [r for r in mine if (r.commit.kind, r.commit.stream_id) in held]
-    for recorded in behind:
-        await _park(tx, standing, recorded, Held("an earlier commit of this stream is parked"))
-    ready = [r for r in mine if (r.commit.kind, r.commit.stream_id) not in held] if behind else mine
+    ready, waiting = _sorted_out(mine, held)
+    for each, reason in waiting:
+        await _park(tx, standing, each, reason)
     if ready:
         await projection.project(ready, tx)
-    return len(behind)
+    return len(waiting)
 
 
-async def _park(tx: SqlTx, standing: Standing, recorded: AnyRecorded, error: Exception) -> None:
+def _sorted_out(
+    commits: Sequence[Followed], held: frozenset[tuple[Kind, str]]
+) -> tuple[list[AnyRecorded], list[tuple[Followed, Exception]]]:
+    """What can be folded, and what must wait with the reason why."""
+    stopped = set(held)
+    ready: list[AnyRecorded] = []
+    waiting: list[tuple[Followed, Exception]] = []
+    for each in commits:
+        stream = (each.stream.kind, each.stream.id)
+        if stream in stopped:
+            waiting.append((each, Held("an earlier commit of this stream is parked")))
+        elif isinstance(each, Unreadable):
+            stopped.add(stream)
+            waiting.append((each, each.reason))
+        else:
+            ready.append(each)
+    return ready, waiting
+
+
+async def _park(tx: SqlTx, standing: Standing, recorded: Followed, error: Exception) -> None:
     await park(tx, standing.shard, standing.name, standing.build, recorded, error)
     await tx.run(_COUNT_PARKED, {"shard": standing.shard, "name": standing.name, "more": 1})

@@ -1,7 +1,7 @@
 """Keeps the read models of one shard up to date: follows the log once and hands each batch to every projection.
 
 One process does it at a time and the next one takes over when its session with the database ends. A commit that cannot
-be folded is parked with its error, together with what follows in its stream; everything else goes on.
+be read or folded is parked with its error, together with what follows in its stream; everything else goes on.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import structlog
 from fairlead.consumers.projection import Member, Projection, Superseded, analyze, fold, members_of, park_one
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, Unavailable
-from fairlead.ports import AnyRecorded, Log, SqlSession, SqlSessions
+from fairlead.ports import Followed, Log, SqlSession, SqlSessions
 
 MAX_BATCH = 500
 MAX_CATCH_UP_BATCH = 5_000
@@ -45,7 +45,7 @@ class ProjectionRunner:
                 pause_s = MIN_PAUSE_S
             except Superseded:
                 _log.info("projections_superseded", shard=self._shard)
-            except FairleadError as waiting:  # an engine is away, or a newer program wrote what this one cannot read
+            except FairleadError as waiting:  # an engine is away
                 _log.warning("projections_wait", shard=self._shard, code=waiting.code, reason=str(waiting))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, MAX_PAUSE_S)
@@ -106,7 +106,7 @@ class Plans:
                 self._next *= 10
 
 
-async def fold_or_park(session: SqlSession, members: Sequence[Member], batch: Sequence[AnyRecorded]) -> None:
+async def fold_or_park(session: SqlSession, members: Sequence[Member], batch: Sequence[Followed]) -> None:
     """Fold the batch for all; where that fails, for each alone; where that fails, commit by commit."""
     try:
         await fold(session, members, batch)
@@ -120,19 +120,7 @@ async def fold_or_park(session: SqlSession, members: Sequence[Member], batch: Se
             for recorded in batch:
                 await fold_or_park(session, members, [recorded])
         else:
-            await _park(session, members[0], batch[0], error)
-
-
-async def _park(session: SqlSession, member: Member, recorded: AnyRecorded, error: Exception) -> None:
-    _log.error(
-        "commit_parked",
-        projection=member.standing.name,
-        tenant_id=recorded.commit.tenant_id,
-        stream_id=recorded.commit.stream_id,
-        sequence=recorded.sequence,
-        error=type(error).__name__,
-    )
-    await park_one(session, member, recorded, error)
+            await park_one(session, members[0], batch[0], error)
 
 
 async def _until_one_returns(work: Sequence[Coroutine[Any, Any, None]]) -> None:

@@ -15,7 +15,7 @@ from fairlead.consumers.projection import Member, Projection, Standing, fold_in,
 from fairlead.consumers.projection_runner import MAX_CATCH_UP_BATCH, MAX_PAUSE_S, Plans, fold_or_park
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import Rejected, Unavailable
-from fairlead.ports import AnyRecorded, FoldTx, Log, SqlSession, SqlSessions
+from fairlead.ports import FoldTx, Followed, Log, SqlSession, SqlSessions
 
 MAX_SWAPS = 20  # each gives up when readers do not let go of the tables within the bound below
 SWAP_WITHIN = 2_000  # commits behind the live tables from which they are held still
@@ -113,7 +113,7 @@ async def _begin(session: SqlSession, projection: Projection, shard: int) -> Sta
     return standing
 
 
-async def _fill(session: SqlSession, member: Member, commits: AsyncIterator[list[AnyRecorded]], goal: int) -> None:
+async def _fill(session: SqlSession, member: Member, commits: AsyncIterator[list[Followed]], goal: int) -> None:
     """Returns when the new tables are past `goal` and nearly as far as the live ones."""
     aside = _Aside(session)
     plans = Plans(aside, [member])
@@ -123,7 +123,7 @@ async def _fill(session: SqlSession, member: Member, commits: AsyncIterator[list
             await plans.used(len(batch))
 
 
-async def _swap(session: SqlSession, member: Member, commits: AsyncIterator[list[AnyRecorded]]) -> Standing:
+async def _swap(session: SqlSession, member: Member, commits: AsyncIterator[list[Followed]]) -> Standing:
     """The live position is locked before the tables, as the runner does it, so the two never wait for each other."""
     ahead = Member(member.projection, member.standing, live=False)
     names = {"shard": member.standing.shard, "name": member.standing.name}

@@ -7,27 +7,38 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import msgspec
+from msgspec import Struct
 
-from fairlead.domain.envelope import MAX_COMMIT_BYTES, Commit, Kind
+from fairlead.domain.envelope import MAX_COMMIT_BYTES, Commit, Kind, Sequence, StreamRef
 from fairlead.domain.errors import FairleadError, Rejected
 
 SCHEMA_VERSION = "1"  # of the envelope; travels beside the body as a header
+
+_MISFIT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Upcast = Callable[
     [dict[str, Any]], dict[str, Any]
 ]  # an event's old JSON to its next shape, which has the next tag in `type`
 
 
-class UnknownEvent(FairleadError):
+class UnreadableCommit(FairleadError):
+    """The commit's tags are known and its content does not fit them: damage, or a shape changed without a new tag."""
+
+    code = "unreadable_commit"
+
+
+class UnknownEvent(UnreadableCommit):
     """The commit holds something this program has no name for: it was written by a newer one."""
 
     code = "unknown_event"
 
 
-class UnreadableCommit(FairleadError):
-    """The commit's tags are known and its content does not fit them: damage, or a shape changed without a new tag."""
+class Unreadable(Struct, frozen=True):
+    """A commit that is on the log and that this program cannot read. Whose it is, the log knows without reading it."""
 
-    code = "unreadable_commit"
+    sequence: Sequence
+    stream: StreamRef
+    reason: UnreadableCommit
 
 
 class CommitTooLarge(Rejected):
@@ -67,10 +78,10 @@ class Codec:
             raise UnknownEvent(f"no events of kind {kind!r} are known")
         try:
             return decoder.decode(body)
-        except msgspec.DecodeError as misfit:
+        except _MISFIT as misfit:
             try:
                 return decoder.decode(self._upcast(kind, body))
-            except msgspec.DecodeError:
+            except _MISFIT:
                 raise UnreadableCommit(f"a commit of kind {kind!r} does not fit its events: {misfit}") from misfit
 
     def _upcast(self, kind: Kind, body: bytes) -> bytes:
@@ -83,7 +94,11 @@ class Codec:
             upcast = self._upcasters.get(str(event.get("type")))
             if upcast is None:
                 break
-            event = upcast(event)
+            try:
+                event = upcast(event)
+            except (LookupError, TypeError, ValueError) as stumble:  # over a field that is missing, or is another thing
+                message = f"an event of kind {kind!r} cannot be made of {event.get('type')!r}"
+                raise UnreadableCommit(f"{message}: {type(stumble).__name__}") from stumble
         if event.get("type") not in self._tags[kind]:
             raise UnknownEvent(f"no event of kind {kind!r} has the tag {event.get('type')!r}")
         return event

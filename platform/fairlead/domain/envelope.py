@@ -90,6 +90,10 @@ class Recorded(Struct, Generic[E], frozen=True):
     commit: Commit[E]
     body: bytes
 
+    @property
+    def stream(self) -> StreamRef:
+        return self.commit.stream
+
 
 def position(sequence: int, index: int) -> str:
     """Public form of an event's place, `<sequence>-<index>`: the SSE id and the cursor of a timeline."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import cast
 
 from fairlead_tenants.ids import TenantId
 
@@ -43,16 +43,10 @@ def events_of_kinds(kinds: Sequence[Kind], partition: int | None = None, shard: 
     return [f"{place}.*.{kind}.*" for kind in kinds] or [f"{place}.>"]
 
 
-class Place(NamedTuple):
-    """What a subject of events says of the commits under it."""
-
-    tenant_id: TenantId
-    kind: Kind
-
-
-def place_of(subject: str) -> Place:
-    _, _, _, tenant_id, kind, _ = subject.split(".")
-    return Place(TenantId(tenant_id), cast(Kind, kind))
+def stream_of(subject: str) -> StreamRef:
+    """Whose commits are under a subject of events."""
+    _, _, _, tenant_id, kind, stream_id = subject.split(".")
+    return StreamRef(TenantId(tenant_id), cast(Kind, kind), stream_id)
 
 
 def blob_part(tenant_id: TenantId, digest: str, part: int) -> str:

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from fairlead.domain.approvals import ExpireApproval
+from fairlead.domain.codec import UnreadableCommit
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
 from fairlead.domain.ids import CommandId
@@ -17,6 +18,7 @@ from fairlead.ports import Clock, Order, Timers
 
 MAX_IN_FLIGHT = 64
 RETRY_S = 1.0
+UNREADABLE_RETRY_S = 60.0
 _log = structlog.get_logger()
 
 
@@ -38,6 +40,9 @@ class AlarmWorker:
         except (Unavailable, StreamMoved) as again:
             _log.warning("alarm_put_back", reason=str(again))
             await order.later(RETRY_S)
+        except UnreadableCommit as unreadable:  # a newer program can, or this one once it is mended
+            _log.error("alarm_put_back", reason=str(unreadable))
+            await order.later(UNREADABLE_RETRY_S)
         except (FairleadError, msgspec.DecodeError) as refused:
             _log.warning("alarm_refused", reason=str(refused))
             await order.done()

@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import pytest
 from fairlead_tenants.ids import TenantId
 
 from fairlead.adapters.memory_jobs import MemoryJobs
@@ -19,7 +20,8 @@ from fairlead.workers.run_watch import GRACE, LATE, SOON, RunWatch
 from tests.support.books import Books
 from tests.support.clock import T0
 from tests.support.documents import ask
-from tests.support.platform import Platform, ended, running
+from tests.support.histories import Forgetful
+from tests.support.platform import Platform, Process, ended, running
 from tests.support.runs import kinds
 from tests.support.tenancy import TENANT
 
@@ -219,6 +221,24 @@ async def test_a_failed_call_is_made_again_when_its_pause_is_over() -> None:
             platform.timers.ring()
         assert (await platform.until(run, ended)).outcome == "completed"
     assert (len(books.requests), books.total) == (3, 1)
+
+
+async def test_an_alarm_for_a_run_that_this_program_cannot_read_is_kept_until_one_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fairlead.workers.alarm_worker.UNREADABLE_RETRY_S", 0.01)
+    codec = Forgetful()
+    platform = Platform(Books().keyed(), steps=[WAITING], result={}, codec=codec)
+    await platform.prepare()
+    run = await platform.start()
+    codec.forgotten = {b"run.started.v1"}
+    platform.clock.forward(timedelta(seconds=60))
+    anew = Process(platform, platform.tools)
+    async with running(AlarmWorker(platform.timers, anew.handler, platform.clock).run()):
+        platform.timers.ring()
+        await codec.puzzled.wait()
+        codec.forgotten = set()
+        assert (await platform.until(run, ended)).outcome == "completed"
 
 
 def backing_off(attempt: int, state: Any) -> bool:
