@@ -1,6 +1,6 @@
 """Electronic invoices against purchase orders: read, compare, stage. The reference workflow's connector."""
 
-from fairlead_sdk import Manifest, hookimpl
+from fairlead_sdk import Access, Manifest, Scope, hookimpl
 from fairlead_sdk.hookspecs import Register
 
 from fairlead_invoices import database, document_tools, intake
@@ -8,6 +8,13 @@ from fairlead_invoices.database import Database
 from fairlead_invoices.order_tools import OrderTools
 from fairlead_invoices.payment_tools import PaymentTools
 from fairlead_invoices.staging_tools import StagingTools
+
+SCOPES = (
+    Scope(name="invoices:read", access=Access.READ, title="Look into staged invoices"),
+    Scope(name="invoices:write", access=Access.WRITE, title="Take in documents and stage invoices"),
+    Scope(name="orders:read", access=Access.READ, title="Look into purchase orders"),
+    Scope(name="payments:write", access=Access.WRITE, title="Stage payments"),
+)
 
 
 class InvoicesConnector:
@@ -26,6 +33,7 @@ class InvoicesConnector:
                 *PaymentTools(self._database).tools(),
             ),
             settings=(intake.SETTING, database.SETTING),
+            scopes=SCOPES,
         )
 
     async def close(self) -> None:

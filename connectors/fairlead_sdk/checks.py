@@ -12,16 +12,20 @@ from typing import Any
 
 from msgspec import Struct
 
-from fairlead_sdk.contract import Effect, Idempotency, Manifest, Tool, input_schema, output_schema
+from fairlead_sdk.account_checks import account_faults, scope_faults
+from fairlead_sdk.contract import Effect, Idempotency, Manifest, Tool
+from fairlead_sdk.schema_checks import schema_faults
 
 MAX_TIMEOUT_S = 600.0
 MAX_TOOL_NAME = 128
+MAX_TOOLS = 2_000
+MAX_CACHE_S = 7 * 24 * 3600
+MAX_BATCH = 1_000
 
 _CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _VERB_NOUN = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _RECORD_KIND = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
-_SINGLE_VALUED = ("type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
 
 
 class Fault(Struct, frozen=True):
@@ -35,9 +39,10 @@ class Fault(Struct, frozen=True):
         return f"{self.where}: {self.message} ({self.code})"
 
 
-def faults_of(manifest: Manifest) -> list[Fault]:
-    """Everything that is wrong, not only the first."""
-    found = [Fault(manifest.name, code, message) for code, message in _manifest_faults(manifest)]
+def faults_of(manifest: Manifest, *, shipped: bool = False) -> list[Fault]:
+    """Everything that is wrong, not only the first. `shipped`: it comes with the platform itself."""
+    said = [*_manifest_faults(manifest), *account_faults(manifest, shipped=shipped)]
+    found = [Fault(manifest.name, code, message) for code, message in said]
     for tool in manifest.tools:
         found += [Fault(tool.name, code, message) for code, message in _tool_faults(manifest, tool)]
     return found
@@ -55,6 +60,9 @@ def _manifest_faults(manifest: Manifest) -> _Said:
         yield "version", f"{manifest.version!r} is not a semantic version"
     if not manifest.tools:
         yield "no_tools", "there are no tools"
+    if len(manifest.tools) > MAX_TOOLS:
+        yield "too_many_tools", f"at most {MAX_TOOLS} tools"
+    yield from _limits(manifest)
     for name, times in Counter(tool.name for tool in manifest.tools).items():
         if times > 1:
             yield "repeated_tool", f"{name} is there {times} times"
@@ -64,9 +72,10 @@ def _tool_faults(manifest: Manifest, tool: Tool[Any, Any]) -> _Said:
     yield from _naming(manifest, tool)
     yield from _promises(tool)
     yield from _effects(tool)
-    for side, schema in (("input", input_schema(tool)), ("output", output_schema(tool))):
-        for place, what in _loose(schema, ""):
-            yield "loose_schema", f"{side}{place} {what}"
+    yield from _functions(tool)
+    yield from _economy(tool)
+    yield from scope_faults(manifest, tool)
+    yield from schema_faults(tool)
 
 
 def _naming(manifest: Manifest, tool: Tool[Any, Any]) -> _Said:
@@ -85,14 +94,16 @@ def _promises(tool: Tool[Any, Any]) -> _Said:
     timeout: Any = tool.timeout_s  # the contract's types are a wish until here
     if not isinstance(timeout, int | float) or not math.isfinite(timeout) or not 0 < timeout <= MAX_TIMEOUT_S:
         yield "timeout", f"timeout_s is more than 0 and at most {MAX_TIMEOUT_S:g}"
-    if tool.calls_per_minute is not None and tool.calls_per_minute < 1:
-        yield "rate_limit", "calls_per_minute is at least 1"
     if not all(scope.strip() for scope in tool.scopes):
         yield "scopes", "a scope is empty"
-    for part in ("run", "verify", "preview"):
-        function = getattr(tool, part)
-        if function is not None and not inspect.iscoroutinefunction(function):
-            yield "not_async", f"{part} is not an async function"
+    yield from _limits(tool)
+
+
+def _limits(of: Tool[Any, Any] | Manifest) -> _Said:
+    if of.calls_per_minute is not None and of.calls_per_minute < 1:
+        yield "rate_limit", "calls_per_minute is at least 1"
+    if of.max_concurrent is not None and of.max_concurrent < 1:
+        yield "concurrency", "max_concurrent is at least 1"
 
 
 def _effects(tool: Tool[Any, Any]) -> _Said:
@@ -113,25 +124,32 @@ def _effects(tool: Tool[Any, Any]) -> _Said:
             yield "record_kind", f"{kind!r} is not a record kind"
 
 
-def _loose(schema: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Where a schema lets anything pass: an object open to unknown fields, or a value without a type."""
-    if not isinstance(schema, dict):
-        return
-    if schema.get("type") == "object" and "additionalProperties" not in schema:
-        yield place, "allows unknown fields: say forbid_unknown_fields=True"
-    if not any(key in schema for key in _SINGLE_VALUED):
-        yield place, "allows any value: give it a type"
-    for inner, below in _parts(schema):
-        yield from _loose(below, place + inner)
+def _functions(tool: Tool[Any, Any]) -> _Said:
+    """Each part is an async function that can be given what the platform gives it."""
+    for part, given in (("run", 2), ("verify", 2), ("preview", 2), ("compensate", 3), ("run_many", 2)):
+        function = getattr(tool, part)
+        if function is None:
+            continue
+        if not inspect.iscoroutinefunction(function):
+            yield "not_async", f"{part} is not an async function"
+            continue
+        try:
+            inspect.signature(function).bind(*range(given))
+        except TypeError:
+            yield "parameters", f"{part} does not take the {given} things that it is given"
 
 
-def _parts(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key in ("properties", "$defs", "patternProperties"):
-        for name, below in schema.get(key, {}).items():
-            yield f"/{key}/{name}", below
-    for key in ("items", "additionalProperties"):
-        if key in schema:
-            yield f"/{key}", schema[key]
-    for key in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        for number, below in enumerate(schema.get(key, ())):
-            yield f"/{key}/{number}", below
+def _economy(tool: Tool[Any, Any]) -> _Said:
+    reads = tool.effect is Effect.READ
+    if not 0 <= tool.cache_s <= MAX_CACHE_S:
+        yield "cache", f"cache_s is from 0 to {MAX_CACHE_S}"
+    if tool.cache_s and not reads:
+        yield "cached_write", "only what a read answers can be used again"
+    if tool.compensate is not None and reads:
+        yield "compensated_read", "a read leaves nothing to undo"
+    if not 1 <= tool.max_batch <= MAX_BATCH:
+        yield "batch", f"max_batch is from 1 to {MAX_BATCH}"
+    if (tool.max_batch > 1) != (tool.run_many is not None):
+        yield "batch", "max_batch is more than 1 where there is run_many, and only there"
+    if tool.cost_usd_micros < 0:
+        yield "cost", "cost_usd_micros is at least 0"

@@ -16,6 +16,7 @@ from msgspec import Struct
 from fairlead.domain.tools import ToolCatalogue, ToolFacts, facts_of
 
 _MAX_REASON = 1_000
+_OURS = "fairlead"  # the distribution that ships with the platform
 _log = structlog.get_logger()
 
 Settings = Mapping[str, Mapping[str, str]]
@@ -79,7 +80,7 @@ def _load(name: str, entries: Sequence[EntryPoint]) -> list[Connector]:
     try:
         connectors = _registered(name, entries[0])
         manifests = [connector.manifest for connector in connectors]
-        reasons = [reason for manifest in manifests for reason in _reasons(name, manifest)]
+        reasons = [reason for manifest in manifests for reason in _reasons(name, manifest, _is_ours(entries[0]))]
     except pluggy.PluginValidationError:
         raise Unusable("it implements a hook that does not exist, or with other parameters") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything, and the others must load
@@ -102,11 +103,15 @@ def _registered(name: str, entry: EntryPoint) -> list[Connector]:
     return connectors
 
 
-def _reasons(name: str, manifest: Manifest) -> list[str]:
+def _is_ours(entry: EntryPoint) -> bool:
+    return entry.dist is not None and entry.dist.name == _OURS
+
+
+def _reasons(name: str, manifest: Manifest, shipped: bool) -> list[str]:
     """Why a manifest is refused. A plugin cannot speak in another's name."""
     if manifest.name != name:
         return [f"it registers {manifest.name!r}, which is not its name"]
-    reasons = [str(fault) for fault in faults_of(manifest)]
+    reasons = [str(fault) for fault in faults_of(manifest, shipped=shipped)]
     return reasons or _unusable_schemas(manifest)
 
 

@@ -4,11 +4,13 @@ from typing import Any
 
 import httpx2
 from fairlead_sdk import (
+    Access,
     Call,
     Effect,
     Idempotency,
     Manifest,
     OutcomeUnknown,
+    Scope,
     TryLater,
     hookimpl,
     tool,
@@ -108,6 +110,11 @@ class _Counterpart:
         version="1.0.0",
         tools=(pay, send_letter, look),
         settings=("url",),
+        scopes=(
+            Scope(name="payments:read", access=Access.READ, title="Look into payments"),
+            Scope(name="payments:write", access=Access.WRITE, title="Pay"),
+            Scope(name="letters:write", access=Access.WRITE, title="Send letters"),
+        ),
     )
 
 
