@@ -191,6 +191,10 @@ class SqlDatabase(Protocol):
     def platform(self) -> AbstractAsyncContextManager[SqlTx]:
         """For tables that belong to no tenant. Any other raises."""
 
+    async def call(self, statement: LiteralString, params: Mapping[str, Any], into: Callable[..., T]) -> list[T]:
+        """One statement, durable when it returns, in one round trip. It asks a function that fences itself to the
+        tenants that it is given; reading a tenant's table outside of one raises."""
+
 
 class SqlSession(Protocol):
     """One connection to the database. Raises Unavailable when it breaks; its locks are then already free."""

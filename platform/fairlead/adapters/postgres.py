@@ -124,6 +124,12 @@ class Database:
         async with self._transaction(_BEGIN_PLATFORM) as tx:
             yield tx
 
+    async def call(self, statement: LiteralString, params: Params, into: Callable[..., T]) -> list[T]:
+        """One statement that is its own transaction. It fences itself, or meets no table of a tenant."""
+        with translated():
+            async with self._pool.connection() as connection:
+                return await PostgresTx(connection).rows(statement, params, into)
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator["Session"]:
         """A connection of one's own, outside the pool: for what must hold a lock as long as it lives."""

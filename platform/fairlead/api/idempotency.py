@@ -16,6 +16,7 @@ from litestar.types import HTTPResponseStartEvent, Message, Send
 from msgspec import Struct
 
 from fairlead.api.problems import KeyReused, TryAgain
+from fairlead.api.together import Together
 from fairlead.domain.errors import Invalid, Problem, Rejected, Unavailable
 from fairlead.domain.ids import CommandId
 from fairlead.ports import SqlDatabase
@@ -28,36 +29,13 @@ SECRET = "secret"  # noqa: S105  # the name of a field, and of a route's option
 PURGE_EVERY = 64
 RETRY_AFTER_S = 1
 
-# A row that has run out is as good as none; so is one whose holder's lease has, except that its command id stays. The
-# lease is a little longer than a request waits for an engine. Should two carry out the same, they do it under one id.
 _CLAIM = """
-INSERT INTO idempotency AS i (tenant_id, principal_id, key_sha256, request_sha256, command_id, lease_until)
-VALUES (%(tenant)s, %(principal)s, %(key)s, %(request)s, %(command_id)s, now() + interval '12 seconds')
-    ON CONFLICT (tenant_id, principal_id, key_sha256) DO UPDATE
-   SET request_sha256 = excluded.request_sha256,
-       command_id = CASE WHEN i.created_at > now() - interval '24 hours' THEN i.command_id ELSE excluded.command_id END,
-       created_at = CASE WHEN i.created_at > now() - interval '24 hours' THEN i.created_at ELSE now() END,
-       lease_until = excluded.lease_until, status = NULL, headers = NULL, body = NULL
- WHERE i.created_at <= now() - interval '24 hours'
-    OR (i.status IS NULL AND i.lease_until <= now() AND i.request_sha256 = excluded.request_sha256)
-RETURNING command_id
+SELECT place, claimed, request, status, headers, body
+  FROM claim_requests(%(tenants)s, %(principals)s, %(keys)s, %(requests)s, %(commands)s)
 """
-_FIND = """
-SELECT request_sha256, status, headers, body
-  FROM idempotency
- WHERE principal_id = %(principal)s AND key_sha256 = %(key)s
-"""
-_KEEP = """
-UPDATE idempotency SET status = %(status)s, headers = %(headers)s, body = %(body)s
- WHERE principal_id = %(principal)s AND key_sha256 = %(key)s AND command_id = %(command_id)s AND status IS NULL
-"""
-_FREE = """
-UPDATE idempotency SET lease_until = now()
- WHERE principal_id = %(principal)s AND key_sha256 = %(key)s AND command_id = %(command_id)s AND status IS NULL
-"""
-_FORGET = """
-DELETE FROM idempotency
- WHERE principal_id = %(principal)s AND key_sha256 = %(key)s AND command_id = %(command_id)s AND status IS NULL
+_SETTLE = """
+SELECT settle_requests(%(tenants)s, %(principals)s, %(keys)s, %(commands)s, %(statuses)s::smallint[],
+                       %(headers)s::jsonb[], %(bodies)s::bytea[]) AS count
 """
 _PURGE = """
 DELETE FROM idempotency
@@ -84,9 +62,6 @@ class Asked(Struct, frozen=True, kw_only=True):
     key: bytes
     request: bytes
 
-    def params(self) -> dict[str, Any]:
-        return {"tenant": self.tenant_id, "principal": self.principal_id, "key": self.key, "request": self.request}
-
 
 class Answer(Struct, frozen=True, kw_only=True):
     status: int
@@ -94,15 +69,19 @@ class Answer(Struct, frozen=True, kw_only=True):
     body: bytes | None
 
 
-class _Claimed(Struct, frozen=True):
-    command_id: str
-
-
 class _Found(Struct, frozen=True):
-    request_sha256: bytes
+    """`claimed` is the command id to work under; without it the rest says what is there."""
+
+    place: int
+    claimed: str | None
+    request: bytes | None
     status: int | None
     headers: dict[str, str] | None
     body: bytes | None
+
+
+class _Settled(Struct, frozen=True):
+    count: int
 
 
 def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -124,6 +103,8 @@ def request_hash(method: str, path: str, query: bytes, body: bytes) -> bytes:
 class Idempotency:
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
+        self._claim = Together(self._claim_all)
+        self._settle = Together(self._settle_all)
         self._claims = 0
 
     async def claim(self, asked: Asked, command_id: CommandId) -> CommandId | Answer:
@@ -132,34 +113,51 @@ class Idempotency:
         Raises KeyReused, TryAgain while somebody works on it, AnswerNotKept, Unavailable.
         """
         self._claims += 1
-        async with self._database.tenant(asked.tenant_id) as tx:
-            claimed = await tx.row(_CLAIM, asked.params() | {"command_id": command_id}, _Claimed)
-            if self._claims % PURGE_EVERY == 0:
+        if self._claims % PURGE_EVERY == 0:
+            async with self._database.tenant(asked.tenant_id) as tx:
                 await tx.run(_PURGE)
-            found = None if claimed else await tx.row(_FIND, asked.params(), _Found)
-        if claimed is not None:
-            return CommandId(claimed.command_id)
+        found = await self._claim((asked, command_id))
         if found is None:
             raise TryAgain("the same request has just been given up", RETRY_AFTER_S)
-        return _answer(asked, found)
+        return CommandId(found.claimed) if found.claimed is not None else _answer(asked, found)
 
     async def settle(self, asked: Asked, command_id: CommandId, answer: Answer) -> None:
         """Keep an answer that says something was done, forget a refusal, let go of what nothing is known of."""
-        params = asked.params() | {"command_id": command_id}
         try:
-            async with self._database.tenant(asked.tenant_id) as tx:
-                if answer.status < 400:
-                    headers = msgspec.json.encode(answer.headers).decode()
-                    kept = {"status": answer.status, "headers": headers, "body": answer.body}
-                    await tx.run(_KEEP, params | kept)
-                else:
-                    await tx.run(_FREE if answer.status >= 500 else _FORGET, params)
+            await self._settle((asked, command_id, answer))
         except Unavailable:
             _log.warning("answer_not_kept")  # the lease ends; a repeated request finds its effects done
 
+    async def _claim_all(self, claims: list[tuple[Asked, CommandId]]) -> list[_Found | None]:
+        params = _columns([asked for asked, _ in claims]) | {
+            "requests": [asked.request for asked, _ in claims],
+            "commands": [command_id for _, command_id in claims],
+        }
+        found = {each.place: each for each in await self._database.call(_CLAIM, params, _Found)}
+        return [found.get(place) for place in range(1, len(claims) + 1)]
+
+    async def _settle_all(self, answered: list[tuple[Asked, CommandId, Answer]]) -> list[None]:
+        answers = [answer for _, _, answer in answered]
+        params = _columns([asked for asked, _, _ in answered]) | {
+            "commands": [command_id for _, command_id, _ in answered],
+            "statuses": [answer.status for answer in answers],
+            "headers": [msgspec.json.encode(answer.headers).decode() for answer in answers],
+            "bodies": [answer.body for answer in answers],
+        }
+        await self._database.call(_SETTLE, params, _Settled)
+        return [None] * len(answered)
+
+
+def _columns(asked: list[Asked]) -> dict[str, Any]:
+    return {
+        "tenants": [each.tenant_id for each in asked],
+        "principals": [each.principal_id for each in asked],
+        "keys": [each.key for each in asked],
+    }
+
 
 def _answer(asked: Asked, found: _Found) -> Answer:
-    if found.request_sha256 != asked.request:
+    if found.request != asked.request:
         raise KeyReused("this idempotency key was used for another request")
     if found.status is None:
         raise TryAgain("the same request is being carried out", RETRY_AFTER_S)

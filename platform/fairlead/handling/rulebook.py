@@ -5,6 +5,8 @@ A version never changes, so a compiled one is kept for as long as it is used.
 
 from collections import OrderedDict
 
+from msgspec import Struct
+
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import NotFound
 from fairlead.domain.expressions import Expressions
@@ -27,12 +29,17 @@ class NoSuchVersion(NotFound):
     code = "workflow_version_not_found"
 
 
+class Known(Struct, frozen=True):
+    version: Version
+    rules: WorkflowRules
+
+
 class Rulebook:
     def __init__(self, log: Log, catalogue: ToolCatalogue, expressions: Expressions) -> None:
         self._log = log
         self._catalogue = catalogue
         self._expressions = expressions
-        self._kept: OrderedDict[tuple[StreamRef, int], WorkflowRules] = OrderedDict()
+        self._kept: OrderedDict[tuple[StreamRef, int], Known] = OrderedDict()
 
     async def of_command(self, stream: StreamRef, state: RunState, command: c.RunCommand) -> WorkflowRules:
         """The rules for a run that the command begins, or that is under way."""
@@ -51,11 +58,15 @@ class Rulebook:
 
     async def of_version(self, workflow: StreamRef, version: int) -> WorkflowRules:
         """Raises NoSuchVersion."""
+        return (await self.published(workflow, version)).rules
+
+    async def published(self, workflow: StreamRef, version: int) -> Known:
+        """A version and what it says, read once: versions never change. Raises NoSuchVersion."""
         kept = self._kept.get((workflow, version))
         if kept is None:
             found = await self.version(workflow, version)
             # Many may have asked at once, each for its own run: compiling is the dear part and is done by the first.
-            kept = self._kept.get((workflow, version)) or self._compiled(found)
+            kept = self._kept.get((workflow, version)) or Known(found, self._compiled(found))
             self._kept[workflow, version] = kept
             while len(self._kept) > KEPT_VERSIONS:
                 self._kept.popitem(last=False)

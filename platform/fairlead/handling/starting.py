@@ -13,13 +13,12 @@ from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.runs.commands import ForkRun, StartRun
 from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun
 from fairlead.domain.runs.events import RunEvent, RunLimits, RunStarted
-from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, NotStarted, fold
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.workflow.document import Limits
 from fairlead.domain.workflows import Published, Version, WorkflowIsArchived
 from fairlead.handling.handler import Handler
-from fairlead.handling.rulebook import Rulebook
+from fairlead.handling.rulebook import Known, Rulebook
 from fairlead.ports import Clock, Log
 
 
@@ -54,27 +53,26 @@ class Starter:
         history = (await self._handler.load(workflow, workflow_head)).state
         if not isinstance(history, Published):
             raise NotFound("no such workflow")
-        version = await self._rulebook.version(workflow, asked.version or history.version)
+        known = await self._rulebook.published(workflow, asked.version or history.version)
         tenant = (await self._handler.load(_tenant(principal), tenant_head)).state
         environment_id = _environment(principal, asked, tenant)
-        _check_may_start(principal, version, environment_id)
+        _check_may_start(principal, known.version, environment_id)
         if history.archived:
             raise WorkflowIsArchived("the workflow is archived")
-        rules = await self._rulebook.of_version(workflow, version.published.version)
-        if problems := rules.input_problems(asked.input):
+        if problems := known.rules.input_problems(asked.input):
             raise Invalid(problems, "the input does not fit the workflow")
-        return self._command(principal, asked, version, rules, tenant, environment_id)
+        return self._command(principal, asked, known, tenant, environment_id)
 
     def _command(
         self,
         principal: Principal,
         asked: Asked,
-        version: Version,
-        rules: WorkflowRules,
+        known: Known,
         tenant: Tenant,
         environment_id: EnvironmentId,
     ) -> StartRun:
-        now, published, limits = self._clock.now(), version.published, rules.workflow.limits
+        now, published, rules = self._clock.now(), known.version.published, known.rules
+        limits = rules.workflow.limits
         started = RunStarted(
             run_id=asked.run_id,
             workflow_id=asked.workflow_id,
