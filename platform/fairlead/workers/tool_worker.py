@@ -7,6 +7,8 @@ doubled or invented order costs a look and nothing else.
 import asyncio
 import random
 import time
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,6 +29,7 @@ from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
 from fairlead.workers.calling import Caller, Place, Result
+from fairlead.workers.kept_orders import KeptOrder, may_be_kept
 from fairlead.workers.verifying import Verifying
 
 HEARTBEAT_S = 3.0  # a third of an order's lease
@@ -67,16 +70,31 @@ class ToolWorker:
         self._lane = lane
         self._heartbeat_s = heartbeat_s
         self._under_way: dict[str, Order] = {}
+        self._taken = 0  # orders accepted and not finished, from the lane or kept
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._dispatch = dispatch
+        self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(o.Order).decode
 
     async def run(self) -> None:
         """Until cancelled. Orders in flight are then left to their lease."""
         async with self._jobs.take(self._lane, self._max_in_flight) as orders, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep())
-            async for order in orders:
-                tasks.create_task(self._serve(order))
+            tasks.create_task(self._extend_leases())
+            with self._dispatch.offered_to(partial(self._keep, tasks)) if self._lane == TOOL_LANE else nullcontext():
+                async for order in orders:
+                    self._taken += 1
+                    tasks.create_task(self._serve(order))
 
-    async def _keep(self) -> None:
+    def _keep(self, tasks: asyncio.TaskGroup, wanted: o.CallOrder, state: Active) -> bool:
+        """Only where there is room to spare: what waits in the lane goes first, whoever it belongs to."""
+        if self._taken >= self._max_in_flight or not may_be_kept(state.calls[wanted.call_id]):
+            return False
+        kept = KeptOrder(self._jobs, tasks, wanted.tenant_id, o.order_id(wanted), self._encode(wanted))
+        self._taken += 1
+        tasks.create_task(self._serve(kept))
+        return True
+
+    async def _extend_leases(self) -> None:
         """Heartbeats: what is carried out here is not handed to another worker."""
         while True:
             await asyncio.sleep(self._heartbeat_s)
@@ -89,14 +107,20 @@ class ToolWorker:
         except msgspec.DecodeError:
             _log.error("order_unreadable", size_bytes=len(order.body))
             await order.done()
-            return
+        else:
+            await self._serve_once(wanted, order)
+        finally:
+            self._taken -= 1
+
+    async def _serve_once(self, wanted: o.Order, order: Order) -> None:
         order_id = o.order_id(wanted)
         if order_id in self._under_way:  # made again by the watch, or its lease ran out, while it is carried out here
             await order.done()
             return
         self._under_way[order_id] = order
         try:
-            await self._try(wanted, order)
+            async with self._slots:  # what was kept may have filled them
+                await self._try(wanted, order)
         finally:
             del self._under_way[order_id]
 

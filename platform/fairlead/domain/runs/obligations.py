@@ -20,6 +20,7 @@ class CallOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="call"
     """Carry out this attempt of this call, if the run still wants it.
 
     `resumed` is how often the run had been resumed: an order that was dropped while the run was paused is made anew.
+    `remade`: another order for the same attempt went out before, and somebody may have got as far as the effect.
     """
 
     tenant_id: TenantId
@@ -27,6 +28,7 @@ class CallOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="call"
     call_id: CallId
     attempt: int
     resumed: int = 0
+    remade: bool = False
 
 
 class VerifyOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="verify"):
@@ -115,12 +117,17 @@ def _skipped(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) ->
             )
 
 
-def _owed_to_call(tenant_id: TenantId, state: Active, call: OpenCall) -> Iterator[Owed]:
+def _owed_to_call(tenant_id: TenantId, state: Active, call: OpenCall, remade: bool = False) -> Iterator[Owed]:
     run_id, call_id = state.run_id, call.request.call_id
     match call.phase:
         case "dispatched" | "started":
             yield CallOrder(
-                tenant_id=tenant_id, run_id=run_id, call_id=call_id, attempt=call.attempt, resumed=state.resumed
+                tenant_id=tenant_id,
+                run_id=run_id,
+                call_id=call_id,
+                attempt=call.attempt,
+                resumed=state.resumed,
+                remade=remade,
             )
         case "verifying":
             yield VerifyOrder(tenant_id=tenant_id, run_id=run_id, call_id=call_id)
@@ -152,7 +159,7 @@ def outstanding(tenant_id: TenantId, state: RunState) -> list[Owed]:
         return []
     owed: list[Owed] = [Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at), *_waits(state)]
     for call in state.calls.values():
-        owed.extend(_owed_to_call(tenant_id, state, call))
+        owed.extend(_owed_to_call(tenant_id, state, call, remade=True))
     if state.paused is not None:
         return [each for each in owed if isinstance(each, Alarm)]
     return owed

@@ -70,7 +70,8 @@ def permit(
     if run.paused is not None:
         return Drop(why="the run is paused")
     said = forbidden(run, tenant) or _judged(call, run, rules, now)
-    may_have_happened = call.phase == "started" or (redelivered and call.request.effect is not Effect.READ)
+    was_out_before = redelivered or order.remade
+    may_have_happened = call.phase == "started" or (was_out_before and call.request.effect is not Effect.READ)
     if isinstance(said, Forbid) and may_have_happened:
         return Lost(reason=said.reason)  # to say that it was denied could be untrue
     if isinstance(said, Reconsider) and call.phase == "started":

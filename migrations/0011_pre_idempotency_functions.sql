@@ -1,7 +1,10 @@
 -- claim_requests, settle_requests: idempotency keys of many requests in one round trip. Each element is fenced to its own
 -- tenant, so row security holds inside as it does outside. Keys are taken in one order: two callers never wait in a ring.
--- Locks: nothing existing. Undo: DROP FUNCTION claim_requests, settle_requests;
+-- Locks: idempotency, for as long as a setting takes. Undo: DROP FUNCTION claim_requests, settle_requests; ALTER TABLE
+-- idempotency RESET (fillfactor).
 SET LOCAL lock_timeout = '4s';
+
+ALTER TABLE idempotency SET (fillfactor = 40);  -- a row grows by its answer, on its own page and without new index entries
 
 -- A row that has run out is as good as none; so is one whose holder's lease has, except that its command id stays. The
 -- lease is a little longer than a request waits for an engine. Should two carry out the same, they do it under one id.
