@@ -40,6 +40,7 @@ from fairlead.domain.envelope import Kind
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
 from fairlead.domain.runs import states as run_states
+from fairlead.domain.runs.commands import ForkRun, StartRun
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.rulebook import Rulebook
@@ -134,6 +135,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             rules=rulebook.of_command,
             finished=lambda state: isinstance(state, run_states.Ended),
             smaller=run_decisions.smaller,
+            begins=lambda command: isinstance(command, StartRun | ForkRun),
         ),
     }
 

@@ -43,6 +43,7 @@ class Decider(Struct, frozen=True, kw_only=True):
     rules: Rules | None = None
     finished: Callable[[Any], bool] = lambda _: False  # a finished stream is not worth keeping
     smaller: Callable[[Any], Any | None] = lambda _: None  # what to ask instead when the answer fits no commit
+    begins: Callable[[Any], bool] = lambda _: False  # a command for a stream that is new, which is not looked for first
 
 
 class Cause(Struct, frozen=True, kw_only=True):
@@ -106,8 +107,7 @@ class Handler:
         return await self._catch_up(stream, kept or self._blank(stream))
 
     async def _decide_and_append(self, stream: StreamRef, command: Any, cause: Cause) -> Handled:
-        kept = self._kept.get(stream)
-        loaded, certain = (kept, False) if kept else (await self._catch_up(stream, self._blank(stream)), True)
+        loaded, certain = await self._first_look(stream, command)
         for attempt in range(MAX_ATTEMPTS):
             if (done := loaded.commands.get(cause.command_id)) is not None:
                 return Handled(sequence=done, state=loaded.state)
@@ -132,6 +132,13 @@ class Handler:
                 if command is None:
                     raise
         raise StreamMoved(f"{stream.kind} {stream.id} kept moving")
+
+    async def _first_look(self, stream: StreamRef, command: Any) -> tuple[Loaded, bool]:
+        """What to decide on, and whether it is the stream as of now."""
+        kept = self._kept.get(stream)
+        if kept is None and not self._deciders[stream.kind].begins(command):
+            return await self._catch_up(stream, self._blank(stream)), True
+        return kept or self._blank(stream), False
 
     async def _decide(self, stream: StreamRef, command: Any, state: Any) -> list[Any]:
         decider = self._deciders[stream.kind]

@@ -39,6 +39,12 @@ def smaller(command: Add) -> Add | None:
 
 
 NUMBERS = Decider(initial=tuple, evolve=lambda state, event: (*state, event.number), decide=decide, smaller=smaller)
+BEGINNING = Decider(
+    initial=tuple,
+    evolve=lambda state, event: (*state, event.number),
+    decide=decide,
+    begins=lambda command: command.number == 1,
+)
 FINISHING = Decider(
     initial=tuple,
     evolve=lambda state, event: (*state, event.number),
@@ -90,6 +96,21 @@ async def test_the_usual_command_costs_one_append_and_no_read(log: WatchedLog) -
     handled = await one.handle(RUN, Add(2), cause("2"))
     assert (handled.state, handled.facts) == ((1, 2), (Noted(number=2),))
     assert (log.reads, log.appends) == (0, 1)
+
+
+async def test_a_command_that_begins_a_stream_does_not_look_for_one(log: WatchedLog) -> None:
+    handled = await handler(log, BEGINNING).handle(RUN, Add(1), cause("1"))
+    assert handled.facts == (Noted(number=1),)
+    assert (log.reads, log.appends) == (0, 1)
+
+
+async def test_a_beginning_asked_for_again_finds_what_it_did_and_another_is_refused(log: WatchedLog) -> None:
+    first = await handler(log, BEGINNING).handle(RUN, Add(1), cause("1"))
+    again = await handler(log, BEGINNING).handle(RUN, Add(1, "later"), cause("1"))
+    assert (again.sequence, again.facts) == (first.sequence, ())
+    with pytest.raises(Rejected):
+        await handler(log, BEGINNING).handle(RUN, Add(1), cause("2"))
+    assert len(await log.read(RUN)) == 1
 
 
 async def test_whoever_comes_second_decides_again_on_what_the_first_wrote(log: WatchedLog) -> None:
