@@ -300,10 +300,11 @@ class WayOut(Struct, frozen=True, kw_only=True):
     """How one call may reach its counterpart, and for how long.
 
     `owner` is whose kept connections it may use: the connection's id, or the tenant's for calls without one; never
-    something that two tenants share. `egress` are hosts as in `Manifest.egress`, their fields filled from `config`.
+    something that two tenants share. None keeps no connection. `egress` are hosts as in `Manifest.egress`, their
+    fields filled from `config`.
     """
 
-    owner: str
+    owner: str | None
     egress: tuple[str, ...]
     timeout_s: float
     config: Mapping[str, str] = {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from typing import Self
 from msgspec import Struct
 
 MAX_HEAD = 256 * 1024
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
 class Asked(Struct, frozen=True):
@@ -40,9 +42,9 @@ class FlakyServer:
 
     @classmethod
     @asynccontextmanager
-    async def at(cls, host: str = "127.0.0.1") -> AsyncIterator[Self]:
+    async def at(cls, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
         server = cls()
-        listening = await asyncio.start_server(server._connected, host, 0, limit=MAX_HEAD)
+        listening = await asyncio.start_server(server._connected, host, 0, limit=MAX_HEAD, ssl=tls)
         server.host, server.port = host, listening.sockets[0].getsockname()[1]
         try:
             yield server

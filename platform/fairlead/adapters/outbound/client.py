@@ -76,7 +76,7 @@ class GuardedOutbound:
     def may_be_plain(self, destination: Destination) -> bool:
         return any(host.covers(destination) for host in self._plain_http)
 
-    async def run(self, owner: str, exchange: Exchange, times: Times, max_bytes: int) -> HttpAnswer:
+    async def run(self, owner: str | None, exchange: Exchange, times: Times, max_bytes: int) -> HttpAnswer:
         if self._tls is None:
             self._tls = await asyncio.to_thread(_trust, self._ca_file)  # reads a few hundred certificates
         async with self._lanes.of(owner) as pool:

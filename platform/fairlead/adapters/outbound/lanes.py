@@ -30,7 +30,17 @@ class Lanes:
         self._lanes: OrderedDict[str, _Lane] = OrderedDict()  # the one used longest ago is first
 
     @asynccontextmanager
-    async def of(self, owner: str) -> AsyncIterator[httpcore2.AsyncConnectionPool]:
+    async def of(self, owner: str | None) -> AsyncIterator[httpcore2.AsyncConnectionPool]:
+        """None: nobody asks again over what is opened now."""
+        if owner is None:
+            async with self._make() as pool:
+                yield pool
+            return
+        async with self._kept(owner) as pool:
+            yield pool
+
+    @asynccontextmanager
+    async def _kept(self, owner: str) -> AsyncIterator[httpcore2.AsyncConnectionPool]:
         lane = self._lanes.get(owner)
         if lane is None:
             lane = self._lanes[owner] = _Lane(self._make())
