@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 READY := .venv/.ready
+PROVIDER := tests/support/oauth_provider/node_modules/.package-lock.json
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 # A program of many processes that compiled itself anew at each start would start slowly.
@@ -16,7 +17,7 @@ demo: $(READY) ## Send twelve invoices through a governed workflow, end to end
 dev: $(READY) ## Run everything, with engines of its own, data under .fairlead/
 	$(BIN)/fairlead dev
 
-test: $(READY) ## Run every test on real engines
+test: $(READY) $(PROVIDER) ## Run every test on real engines
 	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY) ## Lint, types, import arrows, dependencies, unit tests
@@ -43,10 +44,13 @@ lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
 	requirements/lock
 
 clean: ## Remove the environment and the caches; data under .fairlead/ stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv tests/support/oauth_provider/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(READY): pyproject.toml requirements/dev.txt requirements/install
 	requirements/install
 	@touch $@
+
+$(PROVIDER): tests/support/oauth_provider/package-lock.json | $(READY)
+	$(BIN)/python -m tests.support.node tests/support/oauth_provider
 
 .PHONY: help demo dev test check bench reference lock clean

@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fairlead.adapters.engines import Embedded
+from fairlead.adapters.outbound import GuardedOutbound
 from tests.support.database import DatabaseUrls, fresh_database
 from tests.support.engines import cloned_database, temporary_engines
+from tests.support.oauth_provider.provider import Provider, running_provider
+from tests.support.oauth_provider.reach import outbound_to
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +40,23 @@ async def database(database_template: DatabaseUrls) -> AsyncIterator[DatabaseUrl
     """A migrated database of one's own."""
     async with cloned_database(database_template) as urls:
         yield urls
+
+
+@pytest.fixture(scope="session")
+async def running_oauth_provider() -> AsyncIterator[Provider]:
+    async with running_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+async def oauth_provider(running_oauth_provider: Provider) -> AsyncIterator[Provider]:
+    """Behaves well until a test says otherwise."""
+    yield running_oauth_provider
+    await running_oauth_provider.reset()
+
+
+@pytest.fixture(scope="session")
+async def way_to_provider(running_oauth_provider: Provider) -> AsyncIterator[GuardedOutbound]:
+    """The guarded way out, allowed to reach the provider, which is at no public address."""
+    async with outbound_to(running_oauth_provider) as outbound:
+        yield outbound

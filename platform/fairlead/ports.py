@@ -284,8 +284,9 @@ class OAuthFlows(Protocol):
     async def device_start(self, client: OAuthClient, scopes: Sequence[str]) -> DeviceRequest: ...
 
     async def device_poll(
-        self, client: OAuthClient, device_code: str, scopes: Sequence[str]
-    ) -> Grant | DevicePending: ...
+        self, client: OAuthClient, device_code: str, scopes: Sequence[str], interval_s: int
+    ) -> Grant | DevicePending:
+        """`interval_s` is the pause of the request, or of the last answer."""
 
     async def token_exchange(
         self, client: OAuthClient, subject_token: str, subject_token_type: str, scopes: Sequence[str]

@@ -24,11 +24,15 @@ class Grant(Struct, frozen=True, kw_only=True):
 
 
 class OAuthClient(Struct, frozen=True, kw_only=True):
-    """Who we are at the provider. The connection's fields are filled into the addresses of `server` already."""
+    """Who we are at the provider. The connection's fields are filled into the addresses of `server` already.
+
+    `private_key` (PEM or JWK, Ed25519 or P-256) goes before the secret; with neither the client is a public one.
+    """
 
     server: OAuthServer
     client_id: str
     client_secret: str | None = None
+    private_key: str | None = None
 
     def __repr__(self) -> str:
         return f"OAuthClient({self.client_id!r})"
