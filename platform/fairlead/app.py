@@ -36,6 +36,9 @@ from fairlead.domain import approvals as approval
 from fairlead.domain import workflows as workflow
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
+from fairlead.domain.connections import clients as oauth_client
+from fairlead.domain.connections import decide as connection_decisions
+from fairlead.domain.connections import states as connection_states
 from fairlead.domain.envelope import Kind
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
@@ -128,6 +131,12 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=approval.decide,
             finished=lambda state: isinstance(state, approval.Settled),
         ),
+        "connection": Decider(
+            initial=connection_states.initial,
+            evolve=connection_states.evolve,
+            decide=connection_decisions.decide,
+        ),
+        "oauth_client": Decider(initial=oauth_client.initial, evolve=oauth_client.evolve, decide=oauth_client.decide),
         "run": Decider(
             initial=run_states.initial,
             evolve=run_states.evolve,

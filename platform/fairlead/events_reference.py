@@ -30,6 +30,9 @@ _STREAMS: dict[Kind, str] = {
     "run": "One stream for each run: its calls, its waiting, its end.",
     "approval": "One stream for each approval: what people were shown and what they said.",
     "breaker": "One stream for each counterpart of a tenant that has failed: whether calls to it are made.",
+    "connection": "One stream for each name of a connection: whose account it is, what it may do, whether it holds.",
+    "connection_use": "Streams of one connection and one worker: which calls were lent its credential.",
+    "oauth_client": "One stream for each registration at a connector's provider.",
 }
 _PLAIN = {str: "text", int: "integer", float: "number", bool: "true or false", datetime: "instant", Any: "any JSON"}
 _MAX_VALUES = 12  # an enumeration with more is named and not listed

@@ -6,6 +6,8 @@ from typing import Any
 from fairlead.domain.approvals import ApprovalEvent
 from fairlead.domain.breakers import BreakerEvent
 from fairlead.domain.codec import Upcast
+from fairlead.domain.connections.clients import OAuthClientEvent
+from fairlead.domain.connections.events import ConnectionEvent, ConnectionUsed
 from fairlead.domain.envelope import Kind
 from fairlead.domain.runs.events import RunEvent
 from fairlead.domain.tenants.events import TenantEvent
@@ -17,5 +19,8 @@ EVENTS: Mapping[Kind, Any] = {
     "run": RunEvent,
     "approval": ApprovalEvent,
     "breaker": BreakerEvent,
+    "connection": ConnectionEvent,
+    "connection_use": ConnectionUsed,
+    "oauth_client": OAuthClientEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

@@ -8,9 +8,20 @@ ApprovalId = NewType("ApprovalId", str)  # apr_<run>-<n>
 QuestionId = NewType("QuestionId", str)  # qst_<run>-<n>
 TimerId = NewType("TimerId", str)  # tmr_<run>-<n>
 WorkflowId = NewType("WorkflowId", str)  # wfl_<hash of workspace and name>: one stream per name
+ConnectionId = NewType("ConnectionId", str)  # con_<hash of workspace, environment and name>
+OAuthClientId = NewType("OAuthClientId", str)  # oac_<hash of workspace, environment and connector>
 CommandId = NewType("CommandId", str)  # cmd_…: one decision; also the identity of the commit it made
 
-PREFIX_OF_KIND = {"run": "run_", "approval": "apr_", "workflow": "wfl_", "tenant": "tnt_", "breaker": "brk_"}
+PREFIX_OF_KIND = {
+    "run": "run_",
+    "approval": "apr_",
+    "workflow": "wfl_",
+    "tenant": "tnt_",
+    "breaker": "brk_",
+    "connection": "con_",
+    "connection_use": "use_",
+    "oauth_client": "oac_",
+}
 
 
 def child_id(prefix: str, parent_id: str, number: int) -> str:

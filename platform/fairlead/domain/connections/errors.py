@@ -62,9 +62,39 @@ class ScopeMissing(Denied):
 
 
 class ConnectionNotFound(NotFound):
-    """No such connection in this workspace and environment, or more than one where none is named."""
+    """No such connection in this workspace and environment."""
 
     code = "connection_not_found"
+
+
+class ConnectionAmbiguous(Rejected):
+    """None is named, and there are several: name one in the workflow's `connections`."""
+
+    code = "connection_ambiguous"
+
+
+class ConnectionMismatch(Rejected):
+    """The connection of that name is for another connector."""
+
+    code = "connection_mismatch"
+
+
+class ConnectionExists(Rejected):
+    """The workspace has a connection of that name in that environment."""
+
+    code = "connection_exists"
+
+
+class AuthorizationOutdated(Rejected):
+    """The connection was revoked, deleted or given anew since this authorization began: begin again."""
+
+    code = "authorization_outdated"
+
+
+class OAuthClientMissing(NotFound):
+    """There is no registration at the connector's provider in this workspace and environment: register one."""
+
+    code = "oauth_client_not_found"
 
 
 class SecretUnreadable(FairleadError):

@@ -6,7 +6,7 @@ from fairlead_sdk.outbound import Connection, Credential
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
-from fairlead.domain.ids import CallId, RunId
+from fairlead.domain.ids import CallId, ConnectionId, RunId
 from fairlead.domain.instant import Instant
 
 Purpose = Literal["call", "preview", "verify", "compensate"]
@@ -31,6 +31,7 @@ class Use(Struct, frozen=True, kw_only=True):
 class Lent(Struct, frozen=True, kw_only=True):
     """For one call and no longer than until `expires_at`. `connection` is what the tool may see: no credential."""
 
+    connection_id: ConnectionId
     connection: Connection
-    credential: Credential
+    credential: Credential | None  # None for an account without authentication
     expires_at: Instant
