@@ -4,8 +4,7 @@ Both are hints. When the engine does not take one, the run watch makes it again 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import ApprovalId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.commands import Alarm
-from fairlead.domain.runs.obligations import CallOrder, Order, Owed, after, order_id
+from fairlead.domain.runs.obligations import Order, Owed, after, order_id
 from fairlead.ports import Jobs, Timers
 
 TOOL_LANE = "tool"
@@ -47,35 +46,14 @@ def timer_id(run_id: str, alarm: Alarm) -> str:
     return f"{run_id}-{alarm.kind}-{key}"
 
 
-Keep = Callable[[CallOrder, Any], bool]
-
-
-def _keep_none(_order: CallOrder, _state: Any) -> bool:
-    return False
-
-
 class Dispatch:
     def __init__(self, jobs: Jobs, timers: Timers) -> None:
         self._jobs = jobs
         self._timers = timers
         self._encode = msgspec.json.Encoder().encode
-        self._keep: Keep = _keep_none
-
-    @contextmanager
-    def offered_to(self, keep: Keep) -> Iterator[None]:
-        """Meanwhile `keep` is asked first whether it carries out by itself the only call that an append has brought."""
-        self._keep = keep
-        try:
-            yield
-        finally:
-            self._keep = _keep_none
 
     async def run_appended(self, stream: StreamRef, facts: Sequence[Any], state: Any) -> None:
-        owed = after(stream.tenant_id, facts, state)
-        calls = [each for each in owed if isinstance(each, CallOrder)]
-        if len(calls) == 1 and self._keep(calls[0], state):
-            owed.remove(calls[0])
-        await self.send(stream.tenant_id, RunId(stream.id), owed)
+        await self.send(stream.tenant_id, RunId(stream.id), after(stream.tenant_id, facts, state))
 
     async def send(self, tenant_id: TenantId, run_id: RunId, owed: Iterable[Owed]) -> None:
         for each in owed:

@@ -88,15 +88,19 @@ class Handler:
         self._kept_bytes = 0
         self._turns: WeakValueDictionary[StreamRef, asyncio.Lock] = WeakValueDictionary()
 
-    async def handle(self, stream: StreamRef, command: Any, cause: Cause) -> Handled:
-        """Raises what the aggregate's decide raises, CommitTooLarge, StreamMoved after MAX_ATTEMPTS, Unavailable."""
+    async def handle(self, stream: StreamRef, command: Any, cause: Cause, appended: Appended | None = None) -> Handled:
+        """Raises what the aggregate's decide raises, CommitTooLarge, StreamMoved after MAX_ATTEMPTS, Unavailable.
+
+        `appended` is told of the facts instead of whoever is usually told.
+        """
         turn = self._turns.get(stream)
         if turn is None:
             turn = self._turns[stream] = asyncio.Lock()
         async with turn:
             handled = await self._decide_and_append(stream, command, cause)
-        if handled.facts and (appended := self._appended.get(stream.kind)):
-            await appended(stream, handled.facts, handled.state)
+        told = appended or self._appended.get(stream.kind)
+        if handled.facts and told is not None:
+            await told(stream, handled.facts, handled.state)
         return handled
 
     async def load(self, stream: StreamRef, head: LogSequence | None = None) -> Loaded:
@@ -105,6 +109,11 @@ class Handler:
         if kept is not None and head is not None and kept.sequence >= head:
             return kept
         return await self._catch_up(stream, kept or self._blank(stream))
+
+    def kept(self, stream: StreamRef) -> Any | None:
+        """The state of a stream as this process last saw it; None when it has not, or no longer."""
+        kept = self._kept.get(stream)
+        return None if kept is None else kept.state
 
     async def _decide_and_append(self, stream: StreamRef, command: Any, cause: Cause) -> Handled:
         loaded, certain = await self._first_look(stream, command)

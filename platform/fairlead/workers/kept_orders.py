@@ -4,15 +4,23 @@ A run of quick steps then costs one commit a step and no way through the queue a
 dies is made again by the watch, which comes no sooner than the call would have ended.
 """
 
-import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 from fairlead_sdk.contract import Effect, Idempotency
 
-from fairlead.domain.runs.states import OpenCall
-from fairlead.handling.dispatch import TOOL_LANE
-from fairlead.ports import Jobs
+from fairlead.domain.runs.obligations import CallOrder, Owed
+from fairlead.domain.runs.states import Active, OpenCall
 
 MAX_TIMEOUT_S = 5.0  # half of the time after which the watch makes an order again
+
+
+def kept_of(owed: Sequence[Owed], state: Any) -> CallOrder | None:
+    """The only call that is owed, if it may be kept. Calls side by side are spread over all workers."""
+    calls = [each for each in owed if isinstance(each, CallOrder)]
+    if len(calls) != 1 or not isinstance(state, Active):
+        return None
+    return calls[0] if may_be_kept(state.calls[calls[0].call_id]) else None
 
 
 def may_be_kept(call: OpenCall) -> bool:
@@ -23,16 +31,10 @@ def may_be_kept(call: OpenCall) -> bool:
 
 
 class KeptOrder:
-    """`deliveries` is 0: no engine has handed it out. Put back, it goes through the lane like any other."""
+    """`deliveries` is 0: no engine has handed it out. Put back, it is left to the watch."""
 
     deliveries = 0
-
-    def __init__(self, jobs: Jobs, tasks: asyncio.TaskGroup, tenant_id: str, order_id: str, body: bytes) -> None:
-        self.body = body
-        self._jobs = jobs
-        self._tasks = tasks
-        self._tenant_id = tenant_id
-        self._order_id = order_id
+    body = b""
 
     async def done(self) -> None:
         """Nobody else has it."""
@@ -41,8 +43,4 @@ class KeptOrder:
         """It has no lease."""
 
     async def later(self, delay_s: float) -> None:
-        self._tasks.create_task(self._put_back(delay_s))
-
-    async def _put_back(self, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
-        await self._jobs.publish(TOOL_LANE, self._tenant_id, self._order_id, self.body)
+        """It is owed, so the watch finds it."""

@@ -7,7 +7,7 @@ doubled or invented order costs a look and nothing else.
 import asyncio
 import random
 import time
-from contextlib import nullcontext
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,18 +18,21 @@ from fairlead_sdk.errors import ToolError
 
 from fairlead.domain.approvals import WithdrawApproval
 from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
+from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
+from fairlead.domain.ids import RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
 from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Reconsider, permit
-from fairlead.domain.runs.states import Active, OpenCall
+from fairlead.domain.runs.states import Active, OpenCall, RunState
+from fairlead.domain.tenants.states import TenantState
 from fairlead.handling.dispatch import TOOL_LANE, Dispatch
 from fairlead.handling.handler import Cause, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
 from fairlead.workers.calling import Caller, Place, Result
-from fairlead.workers.kept_orders import KeptOrder, may_be_kept
+from fairlead.workers.kept_orders import KeptOrder, kept_of
 from fairlead.workers.verifying import Verifying
 
 HEARTBEAT_S = 3.0  # a third of an order's lease
@@ -37,6 +40,8 @@ RETRY_ORDER_S = 1.0
 MAX_DOUBLINGS = 5  # of the pause before an order is tried again
 ASKS_PER_CALL = 3  # of the counterpart at most: the call, its read-back, the call again
 _log = structlog.get_logger()
+
+Newest = tuple[RunState, TenantState]
 
 
 class ToolWorker:
@@ -73,26 +78,29 @@ class ToolWorker:
         self._taken = 0  # orders accepted and not finished, from the lane or kept
         self._slots = asyncio.Semaphore(max_in_flight)
         self._dispatch = dispatch
-        self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(o.Order).decode
 
     async def run(self) -> None:
         """Until cancelled. Orders in flight are then left to their lease."""
-        async with self._jobs.take(self._lane, self._max_in_flight) as orders, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._extend_leases())
-            with self._dispatch.offered_to(partial(self._keep, tasks)) if self._lane == TOOL_LANE else nullcontext():
-                async for order in orders:
-                    self._taken += 1
-                    tasks.create_task(self._serve(order))
+        async with self._jobs.take(self._lane, self._max_in_flight) as orders, asyncio.TaskGroup() as self._tasks:
+            self._tasks.create_task(self._extend_leases())
+            async for order in orders:
+                self._taken += 1
+                self._tasks.create_task(self._serve(order))
 
-    def _keep(self, tasks: asyncio.TaskGroup, wanted: o.CallOrder, state: Active) -> bool:
-        """Only where there is room to spare: what waits in the lane goes first, whoever it belongs to."""
-        if self._taken >= self._max_in_flight or not may_be_kept(state.calls[wanted.call_id]):
-            return False
-        kept = KeptOrder(self._jobs, tasks, wanted.tenant_id, o.order_id(wanted), self._encode(wanted))
-        self._taken += 1
-        tasks.create_task(self._serve(kept))
-        return True
+    async def _go_on(
+        self, tenant_head: "asyncio.Future[list[LogSequence]]", run: StreamRef, facts: Sequence[Any], state: RunState
+    ) -> None:
+        """After an outcome: keep the call that follows, where there is room to spare, and send whatever else is owed.
+
+        What waits in the lane goes first, whoever it belongs to.
+        """
+        owed = o.after(run.tenant_id, facts, state)
+        if self._taken < self._max_in_flight and (kept := kept_of(owed, state)) is not None:
+            owed.remove(kept)
+            self._taken += 1
+            self._tasks.create_task(self._serve_kept(kept, tenant_head))
+        await self._dispatch.send(run.tenant_id, RunId(run.id), owed)
 
     async def _extend_leases(self) -> None:
         """Heartbeats: what is carried out here is not handed to another worker."""
@@ -112,7 +120,21 @@ class ToolWorker:
         finally:
             self._taken -= 1
 
-    async def _serve_once(self, wanted: o.Order, order: Order) -> None:
+    async def _serve_kept(self, wanted: o.CallOrder, tenant_head: "asyncio.Future[list[LogSequence]]") -> None:
+        """Our append has just shown the run's head, and the tenant's was asked for beside it: nothing is newer, unless
+        it had to wait for a slot."""
+        run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
+        try:
+            (head,) = await tenant_head
+            loaded = self._handler.kept(run)
+            newest = (loaded, (await self._handler.load(_tenant(run), head)).state) if loaded is not None else None
+            await self._serve_once(wanted, KeptOrder(), None if self._slots.locked() else newest)
+        except Unavailable as unavailable:
+            _log.warning("kept_order_left", order=o.order_id(wanted), reason=str(unavailable))
+        finally:
+            self._taken -= 1
+
+    async def _serve_once(self, wanted: o.Order, order: Order, newest: Newest | None = None) -> None:
         order_id = o.order_id(wanted)
         if order_id in self._under_way:  # made again by the watch, or its lease ran out, while it is carried out here
             await order.done()
@@ -120,14 +142,14 @@ class ToolWorker:
         self._under_way[order_id] = order
         try:
             async with self._slots:  # what was kept may have filled them
-                await self._try(wanted, order)
+                await self._try(wanted, order, newest)
         finally:
             del self._under_way[order_id]
 
-    async def _try(self, wanted: o.Order, order: Order) -> None:
+    async def _try(self, wanted: o.Order, order: Order, newest: Newest | None) -> None:
         """Whatever goes wrong with one order stays with it. One that is dropped here is made again by the watch."""
         try:
-            await self._fulfil(wanted, order)
+            await self._fulfil(wanted, order, newest)
         except (Unavailable, StreamMoved) as again:
             _log.warning("order_put_back", order=o.order_id(wanted), reason=str(again))
             await order.later(_pause_s(order))
@@ -138,10 +160,10 @@ class ToolWorker:
             _log.error("order_failed", order=o.order_id(wanted), exc_info=error)
         await order.done()
 
-    async def _fulfil(self, wanted: o.Order, order: Order) -> None:
+    async def _fulfil(self, wanted: o.Order, order: Order, newest: Newest | None) -> None:
         match wanted:
             case o.CallOrder():
-                await self._carry_out(wanted, order)
+                await self._carry_out(wanted, order, newest)
             case o.VerifyOrder():
                 await self._verify(wanted)
             case o.ApprovalOrder():
@@ -151,9 +173,11 @@ class ToolWorker:
                 command = WithdrawApproval(reason=wanted.reason)
                 await self._handler.handle(stream, command, because(wanted, "withdraw", SYSTEM))
 
-    async def _carry_out(self, wanted: o.CallOrder, order: Order, waited: bool = False) -> None:
+    async def _carry_out(
+        self, wanted: o.CallOrder, order: Order, newest: Newest | None = None, waited: bool = False
+    ) -> None:
         run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
-        state, tenant = await self._newest(run)
+        state, tenant = newest or await self._newest(run)
         if not isinstance(state, Active):
             return
         rules = await self._rulebook.of_run(run, state)
@@ -186,9 +210,9 @@ class ToolWorker:
         if isinstance(state, Active):
             await self._verifying.verify(wanted, run, state, tenant)
 
-    async def _newest(self, run: StreamRef) -> tuple[Any, Any]:
+    async def _newest(self, run: StreamRef) -> Newest:
         """Run and tenant as of now: one question about both heads, and reads only where something is new."""
-        tenant = StreamRef(run.tenant_id, "tenant", run.tenant_id)
+        tenant = _tenant(run)
         run_head, tenant_head = await self._log.heads([run, tenant])
         loaded = await self._handler.load(run, run_head)
         holder = await self._handler.load(tenant, tenant_head)
@@ -231,8 +255,10 @@ class ToolWorker:
             now=self._clock.now(),
         )
         while True:
+            tenant_head = asyncio.ensure_future(self._log.heads([_tenant(run)]))  # leaves together with the append
+            tenant_head.add_done_callback(_seen)
             try:
-                await self._handler.handle(run, command, cause)
+                await self._handler.handle(run, command, cause, partial(self._go_on, tenant_head))
                 return
             except (Unavailable, StreamMoved) as again:
                 _log.warning("outcome_not_recorded_yet", call_id=command.call_id, reason=str(again))
@@ -250,6 +276,16 @@ class ToolWorker:
     async def _void(self, run: StreamRef, wanted: o.CallOrder, reason: str) -> None:
         command = c.VoidApproval(call_id=wanted.call_id, reason=reason, now=self._clock.now())
         await self._handler.handle(run, command, because(wanted, "void", SYSTEM))
+
+
+def _tenant(run: StreamRef) -> StreamRef:
+    return StreamRef(run.tenant_id, "tenant", run.tenant_id)
+
+
+def _seen(answer: "asyncio.Future[Any]") -> None:
+    """Whether anybody needs it is not known when it is asked for."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _must_be_marked(call: OpenCall) -> bool:
