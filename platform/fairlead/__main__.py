@@ -1,4 +1,4 @@
-"""The `fairlead` command: `dev` and `serve` run it, `migrate`, `rebuild`, `doctor` and `tenant` look after it.
+"""The `fairlead` command: `dev` and `serve` run it, `migrate`, `rebuild`, `replay`, `doctor` and others look after it.
 
 Everything else is a client of the REST API; see `cli/`.
 """
@@ -30,6 +30,16 @@ _FINDING = View(
         Column("", "status"),
         Column("FOUND", "detail"),
         Column("TO MEND IT", "mend"),
+    ),
+)
+_REPLAYED = View(
+    identity="name",
+    columns=(
+        Column("NAME", "name"),
+        Column("TENANT", "tenant_id"),
+        Column("REPLAYED", "done"),
+        Column("STILL PARKED", "left"),
+        Column("ERROR", "error"),
     ),
 )
 _TENANT = View(
@@ -116,6 +126,28 @@ def rebuild(names: tuple[str, ...], everything: bool) -> None:
 
         asyncio.run(operating.rebuild_projections(_settings("warning"), names, show))
     click.echo("\n".join(f"rebuilt {name}" for name in tasks))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="Every projection and process manager.")
+@click.option("--tenant", "tenants", multiple=True, metavar="ID", help="Of this tenant only; may be repeated.")
+@output_option
+def replay(names: tuple[str, ...], everything: bool, tenants: tuple[str, ...], output: Format) -> None:
+    """Give parked commits again to the read models and process managers that parked them, once the fault is mended.
+
+    Ends with 0 when none is left, else with 1.
+    """
+    import msgspec
+
+    from fairlead import replaying
+
+    if bool(names) == everything:
+        raise click.UsageError("name projections or process managers, or give --all")
+    rows = asyncio.run(replaying.replay_parked(_settings("warning"), os.environ, names, tenants))
+    Printer(output).many(msgspec.to_builtins(rows), _REPLAYED)
+    if any(row.left for row in rows):
+        raise SystemExit(Exit.FAILED)
 
 
 @main.command()

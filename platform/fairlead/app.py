@@ -29,7 +29,7 @@ from fairlead.consumers import (
     run_commits,
     workflow_versions,
 )
-from fairlead.consumers.process_runner import ProcessRunner
+from fairlead.consumers.process_runner import ProcessManager, ProcessRunner
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.domain import approvals as approval
@@ -70,6 +70,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     approvals,
     open_work,
 )
+PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor,)
 
 
 class Core(Struct, frozen=True, kw_only=True):
@@ -234,7 +235,8 @@ async def engine(core: Core) -> None:
         watch = RunWatch(QuietRuns(database), core.handler, core.dispatch, core.clock)
         core.jobs.when_lost(watch.hurry)
         tasks.create_task(ProjectionRunner(core.log, database, PROJECTIONS).run())
-        tasks.create_task(ProcessRunner(core.log, database, core.handler.handle, executor).run())
+        for manager in PROCESS_MANAGERS:
+            tasks.create_task(ProcessRunner(core.log, database, core.handler.handle, manager).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())
         tasks.create_task(watch.run())
 

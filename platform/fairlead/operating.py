@@ -171,10 +171,10 @@ async def issue_key(
 async def list_tenants(settings: Settings) -> list[TenantRow]:
     """From the log, oldest first: no table may be read for all tenants at once."""
     async with on_engines(settings) as engines, registry(engines, "tenant") as found:
-        return [row async for row in _tenants(found.log)]
+        return [row async for row in tenants(found.log)]
 
 
-async def _tenants(log: Log) -> AsyncIterator[TenantRow]:
+async def tenants(log: Log) -> AsyncIterator[TenantRow]:
     async with log.follow(LogSequence(0), kinds=("tenant",)) as batches:
         async for batch in batches:
             if not batch:
@@ -202,7 +202,7 @@ async def rotate_vault(settings: Settings, new_key: bool, progress: Callable[[Te
     async with on_engines(settings) as engines, registry(engines, "vault") as found:
         assert engines.database_url is not None, "engines have been seen to"
         async with Database(engines.database_url, max_connections=2) as database:
-            async for row in _tenants(found.log):
+            async for row in tenants(found.log):
                 progress(row.tenant_id, await rotate_tenant(database, keys, row.tenant_id))
     return await current_key_id(keys)
 

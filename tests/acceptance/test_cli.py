@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.adapters.dev_file import read_dev_file
+from fairlead.adapters.postgres import Database
 from fairlead.cli.exits import Exit
 from tests.support.api import in_a_task_of_its_own
 from tests.support.command_line import Shell, development, newcomer
@@ -23,6 +25,13 @@ RULE = {
 }
 QUESTION = {"id": "ask", "ask": {"question": "Which word?", "schema": {"type": "string"}, "timeout_s": 3600}}
 CALL = {"id": "echo", "call": ECHO, "with": {"text": "hello"}}
+# As the process manager parks a commit: here the request for an approval.
+_PARK_THE_REQUEST = """
+INSERT INTO parked_commits (tenant_id, name, build, sequence, shard, kind, stream_id, error_class, message)
+SELECT tenant_id, 'executor', 0, sequence, 0, kind, stream_id, 'ValueError', 'a test'
+  FROM run_commits
+ WHERE tenant_id = %(tenant)s AND run_id = %(run)s AND kind = 'approval'
+"""
 
 
 class Scene:
@@ -186,6 +195,22 @@ async def test_an_operator_finds_the_running_engines(scene: Scene) -> None:
     rebuilt = await scene.newcomer.run("rebuild", "run_board")
     assert (rebuilt.code, rebuilt.out) == (Exit.OK, "rebuilt run_board\n")
     assert (await scene.newcomer.run("rebuild", "no_such_thing")).code == Exit.NOT_FOUND
+
+
+async def test_an_operator_replays_what_was_parked(scene: Scene) -> None:
+    await scene.publish("parked", CALL, policy={"rules": [RULE]})
+    begun = await scene.newcomer.run("run", "start", "parked", "--wait", "--stop-for-person", "-o", "json")
+    tenant_id = (await scene.newcomer.run("whoami", "-o", "json")).json["tenant_id"]
+    instance = read_dev_file(scene.newcomer.folder / ".fairlead")
+    assert instance is not None
+    async with Database(instance.engines.database_engine) as database, database.tenant(tenant_id) as tx:
+        await tx.run(_PARK_THE_REQUEST, {"tenant": tenant_id, "run": begun.json["run_id"]})
+    replayed = await scene.newcomer.run("replay", "executor", "--tenant", tenant_id, "-o", "json")
+    assert replayed.code == Exit.OK, replayed.err
+    assert replayed.json == [{"name": "executor", "tenant_id": tenant_id, "done": 1, "left": 0, "error": None}]
+    assert (await scene.newcomer.run("replay", "--all", "-o", "json")).json == []
+    assert (await scene.newcomer.run("replay", "no_such_thing")).code == Exit.NOT_FOUND
+    assert (await scene.newcomer.run("replay")).code == Exit.USAGE
 
 
 async def test_the_keys_of_the_vault_are_changed_while_everything_runs(scene: Scene) -> None:

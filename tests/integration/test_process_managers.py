@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from fairlead_tenants.ids import TenantId
 
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.postgres import Database
 from fairlead.consumers import process_runner
 from fairlead.consumers.parking import Parked, parked_of
 from fairlead.consumers.process_runner import NO_BUILD, ProcessRunner, command_id
+from fairlead.consumers.replay import Replayed
 from fairlead.domain.codec import UnreadableCommit
 from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.errors import Rejected, Unavailable
@@ -115,9 +117,26 @@ async def test_a_reaction_that_keeps_failing_is_parked_the_others_go_on_and_it_c
     echo.faulty = set()
     [parked] = await _parked(engine_database)
     assert (parked.sequence, parked.error_class, parked.message) == (1, "ValueError", "cannot think of anything")
-    assert await runner.replay(sick.tenant_id) == 1
+    assert await runner.replay(sick.tenant_id) == Replayed(done=1)
     assert len(handled.causes) == 6
-    assert await runner.replay(sick.tenant_id) == 0
+    assert await runner.replay(sick.tenant_id) == Replayed()
+
+
+async def test_what_fails_again_when_it_is_replayed_stays_parked_and_the_others_do_not_wait_for_it(
+    log: MemoryLog, engine_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_runner, "MAX_REPLAYED_AT_ONCE", 2)
+    echo, handled, run = Echo(), Handled(), a_run(ALICE, 1)
+    await Writer(log).write(run, (started(run),), *[(e.RunPaused(reason="lunch"),) for _ in range(5)])
+    echo.faulty = {1, 2, 3, 4, 5}
+    runner = ProcessRunner(log, engine_database, handled.handle, echo)
+    async with _running(runner):
+        await handled.have(2)  # those of the sixth
+    assert await runner.replay(TenantId("tnt_bob")) == Replayed()
+    echo.faulty = {1, 4}
+    found = await runner.replay(run.tenant_id)
+    assert found == Replayed(done=3, left=2, error="ValueError: cannot think of anything")
+    assert [parked.sequence for parked in await _parked(engine_database)] == [1, 4]
 
 
 async def test_a_commit_that_cannot_be_read_is_parked_at_once_and_reacted_to_when_it_can_be(
@@ -133,7 +152,7 @@ async def test_a_commit_that_cannot_be_read_is_parked_at_once_and_reacted_to_whe
     [parked] = await _parked(engine_database)
     assert (parked.sequence, parked.kind, parked.stream_id, parked.error_class) == (1, "run", run.id, "UnknownEvent")
     codec.forgotten = set()
-    assert await runner.replay(run.tenant_id) == 1
+    assert await runner.replay(run.tenant_id) == Replayed(done=1)
     assert len(handled.causes) == 4
 
 

@@ -10,10 +10,11 @@ from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.positions import Positions, lag
 from fairlead.adapters.postgres import Database
 from fairlead.consumers import projection_runner, run_board, run_commits
+from fairlead.consumers import replay as replaying
 from fairlead.consumers.parking import parked_of
 from fairlead.consumers.projection import Projection, Superseded, fold, members_of
 from fairlead.consumers.projection_runner import ProjectionRunner
-from fairlead.consumers.replay import replay
+from fairlead.consumers.replay import Replayed, replay
 from fairlead.domain.envelope import Kind
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.runs import events as e
@@ -123,14 +124,39 @@ async def test_parked_commits_are_folded_in_order_once_the_fault_is_mended(
         last = await writer.write(run, *commits[:4])
         assert await positions.reached(["run_commits"], last, LONG_S)
         fragile.poison = None
-        assert await replay(log, engine_database, fragile, run.tenant_id) == 3
-        assert await replay(log, engine_database, fragile, run.tenant_id) == 0
+        assert await replay(log, engine_database, fragile, run.tenant_id) == Replayed(done=3)
+        assert await replay(log, engine_database, fragile, run.tenant_id) == Replayed()
         last = await writer.write(run, *commits[4:])
         assert await positions.reached(["run_commits"], last, LONG_S)
     async with engine_database.read(ALICE) as tx:
         assert [row["sequence"] for row in await tx.rows(_BODIES, None, columns)] == [1, 2, 3, 4, 5, 6]
         assert await parked_of(tx, "run_commits", 1, 100) == []
     assert [position.parked for position in await positions.all()] == [0]
+
+
+async def test_a_stream_that_still_cannot_be_folded_holds_up_no_other_when_they_are_replayed(
+    engine_database: Database, positions: Positions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "MAX_REPLAYED_AT_ONCE", 2)
+    codec = Forgetful()
+    log = MemoryLog(codec)
+    writer, sick, well = Writer(log), a_run(ALICE, 1), a_run(ALICE, 2)
+    for run in (sick, well):
+        await writer.write(run, *five_steps(run))
+    last = await writer.write(a_run(BOB, 3), *five_steps(a_run(BOB, 3)))
+    codec.forgotten = {b"run.started.v1"}
+    async with _running(log, engine_database, run_commits):
+        assert await positions.reached(["run_commits"], last, LONG_S)
+        codec.forgotten = {call_of(sick, 5).encode() + b'","attempt":1,"output"'}
+        found = await replay(log, engine_database, run_commits, sick.tenant_id)
+    assert (found.done, found.left) == (6, 6)
+    assert (found.error or "").startswith("UnknownEvent: ")
+    async with engine_database.read(ALICE) as tx:
+        assert {each.stream_id for each in await parked_of(tx, "run_commits", 1, 100)} == {sick.id}
+        assert {row["run_id"] for row in await tx.rows(_BODIES, None, columns)} == {well.id}
+    async with engine_database.read(BOB) as tx:
+        assert len(await parked_of(tx, "run_commits", 1, 100)) == 6
+    assert [position.parked for position in await positions.all()] == [12]
 
 
 async def test_commits_that_cannot_be_read_are_parked_with_what_follows_and_folded_in_order_once_they_can_be(
@@ -161,7 +187,7 @@ async def test_commits_that_cannot_be_read_are_parked_with_what_follows_and_fold
             assert await tx.rows(_STATUSES, None, columns) == [{"status": "completed"}]
         codec.forgotten = set()
         for projection in (run_commits, run_board):
-            assert await replay(log, engine_database, projection, sick.tenant_id) == 3
+            assert await replay(log, engine_database, projection, sick.tenant_id) == Replayed(done=3)
     async with app_database.read(ALICE) as tx:
         assert await tx.rows(_STATUSES, None, columns) == [{"status": "completed"}] * 2
         assert len(await tx.rows(_BODIES, None, columns)) == 12

@@ -19,9 +19,23 @@ _HELD = "SELECT DISTINCT kind, stream_id FROM parked_commits WHERE name = %(name
 _PARKED = """
 SELECT tenant_id, sequence, kind, stream_id, error_class, message
   FROM parked_commits
- WHERE name = %(name)s AND build = %(build)s
+ WHERE name = %(name)s AND build = %(build)s AND sequence > %(after)s
  ORDER BY sequence
  LIMIT %(limit)s
+"""
+_PARKED_IN = """
+SELECT tenant_id, sequence, kind, stream_id, error_class, message
+  FROM parked_commits
+ WHERE name = %(name)s AND build = %(build)s AND kind = %(kind)s AND stream_id = %(stream)s
+ ORDER BY sequence
+ LIMIT %(limit)s
+"""
+_STREAMS = """
+SELECT kind, stream_id, count(*) AS commits
+  FROM parked_commits
+ WHERE name = %(name)s AND build = %(build)s
+ GROUP BY kind, stream_id
+ ORDER BY min(sequence)
 """
 _UNPARK = """
 DELETE FROM parked_commits WHERE name = %(name)s AND build = %(build)s AND sequence = %(sequence)s
@@ -45,6 +59,12 @@ class Parked(Struct, frozen=True, kw_only=True):
     @property
     def stream(self) -> StreamRef:
         return StreamRef(self.tenant_id, self.kind, self.stream_id)
+
+
+class ParkedStream(Struct, frozen=True, kw_only=True):
+    kind: Kind
+    stream_id: str
+    commits: int
 
 
 class HeldStream(Struct, frozen=True, kw_only=True):
@@ -87,9 +107,20 @@ async def held_streams(tx: SqlTx, name: str, build: int) -> frozenset[tuple[Kind
     return frozenset((stream.kind, stream.stream_id) for stream in found)
 
 
-async def parked_of(tx: SqlTx, name: str, build: int, limit: int) -> list[Parked]:
+async def parked_of(tx: SqlTx, name: str, build: int, limit: int, after: int = 0) -> list[Parked]:
     """Of the fenced tenant, oldest first."""
-    return await tx.rows(_PARKED, {"name": name, "build": build, "limit": limit}, Parked)
+    return await tx.rows(_PARKED, {"name": name, "build": build, "limit": limit, "after": after}, Parked)
+
+
+async def parked_in(tx: SqlTx, name: str, build: int, stream: StreamRef, limit: int) -> list[Parked]:
+    """Of one stream of the fenced tenant, oldest first."""
+    where = {"name": name, "build": build, "kind": stream.kind, "stream": stream.id}
+    return await tx.rows(_PARKED_IN, where | {"limit": limit}, Parked)
+
+
+async def parked_streams(tx: SqlTx, name: str, build: int) -> list[ParkedStream]:
+    """Of the fenced tenant, in the order in which each was first parked."""
+    return await tx.rows(_STREAMS, {"name": name, "build": build}, ParkedStream)
 
 
 async def unpark(tx: SqlTx, name: str, build: int, sequence: int) -> None:

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import structlog
 from fairlead_tenants.ids import TenantId
 
-from fairlead.consumers.parking import park, parked_of, unpark
-from fairlead.consumers.replay import MAX_REPLAYED_AT_ONCE, recorded_of
+from fairlead.consumers.parking import Parked, park, parked_of, unpark
+from fairlead.consumers.replay import MAX_REPLAYED_AT_ONCE, Replayed, recorded_of, said
 from fairlead.domain.codec import Unreadable, UnreadableCommit
 from fairlead.domain.envelope import SYSTEM, Kind, StreamRef, position
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
 from fairlead.domain.ids import CommandId
 from fairlead.handling.handler import Cause
-from fairlead.ports import AnyRecorded, Delivery, Followed, Log, SqlSessions
+from fairlead.ports import AnyRecorded, Delivery, Followed, Log, SqlSession, SqlSessions
 
 MAX_BATCH = 100
 MAX_ATTEMPTS = 4
@@ -62,18 +62,33 @@ class ProcessRunner:
                 _log.warning("process_manager_waits", name=self._manager.NAME, reason=str(unavailable.exceptions[0]))
             await asyncio.sleep(REDELIVER_AFTER_S)
 
-    async def replay(self, tenant_id: TenantId) -> int:
-        """React again to the tenant's parked commits; how many. Ask again until it is 0. Raises the first error."""
+    async def replay(self, tenant_id: TenantId) -> Replayed:
+        """React again to the tenant's parked commits, oldest first. What fails again stays parked; the rest go on."""
+        result, after = Replayed(), 0
         async with self._sessions.session() as session:
-            async with session.transaction() as tx:
-                await tx.fence(tenant_id)
-                parked = await parked_of(tx, self._manager.NAME, NO_BUILD, MAX_REPLAYED_AT_ONCE)
-            for each in parked:
-                await self._react(await recorded_of(self._log, each))
-                async with session.transaction() as tx:
-                    await tx.fence(tenant_id)
-                    await unpark(tx, self._manager.NAME, NO_BUILD, each.sequence)
-        return len(parked)
+            while parked := await self._parked(session, tenant_id, after):
+                for each in parked:
+                    result = result.and_also(await self._react_again(session, each))
+                after = parked[-1].sequence
+        return result
+
+    async def _parked(self, session: SqlSession, tenant_id: TenantId, after: int) -> list[Parked]:
+        async with session.transaction() as tx:
+            await tx.fence(tenant_id)
+            return await parked_of(tx, self._manager.NAME, NO_BUILD, MAX_REPLAYED_AT_ONCE, after)
+
+    async def _react_again(self, session: SqlSession, parked: Parked) -> Replayed:
+        try:
+            [recorded] = await recorded_of(self._log, [parked])
+            await self._react(recorded)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  # as when it was parked
+            return Replayed(left=1, error=said(error))
+        async with session.transaction() as tx:
+            await tx.fence(parked.tenant_id)
+            await unpark(tx, self._manager.NAME, NO_BUILD, parked.sequence)
+        return Replayed(done=1)
 
     async def _deal_with(self, delivery: Delivery) -> None:
         async with self._turns[delivery.partition]:
