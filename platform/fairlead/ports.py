@@ -23,6 +23,7 @@ from fairlead.domain.connections.grants import (
 from fairlead.domain.connections.use import Lent, Use
 from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.throttling import Limit
 
 AnyCommit = Commit[Any]
 AnyRecorded = Recorded[Any]
@@ -153,6 +154,37 @@ class Timers(Protocol):
 
     async def unfinished(self) -> Unfinished:
         """Alarms that are due."""
+
+
+class Over(Struct, frozen=True, kw_only=True):
+    """A limit has no room now. `short_of` is `calls` (of a minute) or `places` (calls at once)."""
+
+    key: str
+    short_of: str
+    wait_s: float
+
+
+class Passed(Struct, frozen=True, kw_only=True):
+    """What was taken of the limits, for whoever gave it."""
+
+    taken: tuple[Any, ...] = ()
+    since_s: float = 0.0
+
+
+class Throttle(Protocol):
+    """Limits that hold across processes."""
+
+    async def enter(self, limits: Sequence[Limit], tenant_id: str) -> Passed | Over:
+        """Take a call, and a place, of each limit, or of none. No question is asked where there is no limit.
+
+        Raises Unavailable when the engine does not answer and nothing is left here.
+        """
+
+    def leave(self, passed: Passed) -> None:
+        """The call has ended: its places are free."""
+
+    async def keep(self) -> None:
+        """Say that calls are under way: places of a process that says nothing for a while go to others."""
 
 
 class SqlTx(Protocol):

@@ -18,9 +18,19 @@ from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
-from fairlead.adapters.nats_streams import TIMERS, ensure_events, ensure_jobs, ensure_streams, events_stream
+from fairlead.adapters.nats_streams import (
+    TIMERS,
+    ensure_events,
+    ensure_jobs,
+    ensure_limits,
+    ensure_streams,
+    events_stream,
+)
 from fairlead.adapters.nats_timers import NatsTimers
+from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers, NatsLedgers
+from fairlead.adapters.throttle.ledgers import Ledgers
 from fairlead.ports import Jobs, Log, Timers
+from tests.support.clock import SteadyClock
 from tests.support.commits import NOTES
 
 HERE = Path(__file__).parent
@@ -110,6 +120,34 @@ async def timers(server: str | None) -> AsyncIterator[Timers]:
         await ensure_streams(connection)
         at_end.push_async_callback(connection.api, f"STREAM.DELETE.{TIMERS}")
         yield NatsTimers(connection, LEASE_S)
+
+
+class Throttles(Struct, frozen=True):
+    """The same limits as several processes see them, and the time they all have. `key` names limits of this test."""
+
+    clock: SteadyClock
+    key: str
+    another: Callable[..., Awaitable[LeasingThrottle]]
+
+
+@pytest.fixture
+async def throttles(server: str | None) -> AsyncIterator[Throttles]:
+    clock = SteadyClock()
+    in_memory = MemoryLedgers(clock)
+    async with AsyncExitStack() as at_end:
+
+        async def another(steady: Callable[[], float] = clock) -> LeasingThrottle:
+            ledgers: Ledgers = in_memory
+            if server is not None:
+                connection = await _connection(server, at_end)
+                await ensure_limits(connection)
+                ledgers = NatsLedgers(connection, steady=steady, clock_again_s=float("inf"))
+                await ledgers.now_ms()  # once, before this clock goes ahead of the engine's
+            throttle = LeasingThrottle(ledgers, steady=steady)
+            at_end.push_async_callback(throttle.close)
+            return throttle
+
+        yield Throttles(clock, f"limit-{next(_lanes)}", another)
 
 
 def _in_memory() -> Logs:

@@ -8,10 +8,12 @@ from fairlead.domain.subjects import events_root
 
 BLOBS = "BLOBS"
 JOBS = "JOBS"
+LIMITS = "LIMITS"
 TIMERS = "TIMERS"
 
 JOBS_MAX_BYTES = 128 * 1024 * 1024  # in memory; a full lane refuses orders, which are made again from the facts
 EVENTS_DEDUPE_S = 30
+LIMITS_KEPT_S = 600  # longer than anything in a ledger counts
 _EXISTS_OTHERWISE = 10058
 
 
@@ -29,6 +31,7 @@ async def ensure_streams(connection: NatsConnection, shards: int = 1, replicas: 
     await _ensure(connection, _blobs(replicas))
     await _ensure(connection, _timers(replicas))
     await ensure_jobs(connection, replicas)
+    await ensure_limits(connection, replicas)
 
 
 async def ensure_events(connection: NatsConnection, shard: int, replicas: int = 1) -> None:
@@ -38,6 +41,10 @@ async def ensure_events(connection: NatsConnection, shard: int, replicas: int = 
 async def ensure_jobs(connection: NatsConnection, replicas: int = 1) -> None:
     """JOBS is in memory and gone after a restart of a single server: whoever uses it makes it again."""
     await _ensure(connection, _jobs(replicas))
+
+
+async def ensure_limits(connection: NatsConnection, replicas: int = 1) -> None:
+    await _ensure(connection, _limits(replicas))
 
 
 async def _ensure(connection: NatsConnection, configuration: dict[str, Any]) -> None:
@@ -86,6 +93,10 @@ def _jobs(replicas: int) -> dict[str, Any]:
         max_msgs_per_subject=1,
         discard_new_per_subject=True,
     )
+
+
+def _limits(replicas: int) -> dict[str, Any]:
+    return _stream(LIMITS, "fl.lim.>", replicas, discard="old", max_msgs_per_subject=1, max_age=LIMITS_KEPT_S * 10**9)
 
 
 def _timers(replicas: int) -> dict[str, Any]:

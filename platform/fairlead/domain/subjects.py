@@ -1,5 +1,6 @@
 """Names on the engine. Every name that comes from outside is one token: it can hold no separator and no wildcard."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -72,6 +73,12 @@ def timer_due(tenant_id: str, timer_id: str) -> str:
 
 def timer_in_any_state(tenant_id: str, timer_id: str) -> str:
     return f"fl.tm.*.{token(tenant_id)}.{token(timer_id)}"
+
+
+@lru_cache(maxsize=4096)
+def ledger(key: str) -> str:
+    """Of a limit, whose name may hold what a subject may not."""
+    return f"fl.lim.{hashlib.sha256(key.encode()).hexdigest()[:40]}"
 
 
 TIMERS_DUE = "fl.tm.due.>"
