@@ -1,14 +1,19 @@
-"""The suite every connector passes. An author subclasses it in three lines and runs pytest.
+"""The suite every connector passes. An author subclasses it and runs pytest, or `fairlead connector check`.
 
-class TestGithub(ConnectorSuite):
-    connector = GithubConnector
+class TestTickets(ConnectorSuite):
+    connector = TicketsConnector
+    counterpart = TicketDesk
+    examples = (Example(tool="tickets.open_ticket", arguments={"title": "Leak"}),)
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from fairlead_sdk.checks import faults_of
 from fairlead_sdk.contract import Connector, Effect, Manifest, Tool, input_schema, output_schema
+from fairlead_sdk.testing import behaviour
+from fairlead_sdk.testing.counterpart import Counterpart, Example
+from fairlead_sdk.testing.trial import Findings, Subject, Trial, tried
 
 _READING = frozenset(
     {"get", "list", "find", "read", "search", "fetch", "look", "count", "compare", "check", "show", "describe"}
@@ -20,10 +25,19 @@ _DESTROYING = frozenset({"delete", "remove", "drop", "purge", "erase", "destroy"
 
 
 class ConnectorSuite:
-    """`connector` builds one without arguments, without an event loop and without reaching outside."""
+    """`connector` builds one without arguments, without an event loop and without reaching outside.
+
+    `counterpart` makes the other side anew for each check. `secrets` are those in `settings`, which no output may hold.
+    """
 
     connector: ClassVar[Callable[[], Connector]]
-    shipped: ClassVar[bool] = False  # with the platform itself
+    counterpart: ClassVar[Callable[[], Counterpart]] = Counterpart
+    examples: ClassVar[tuple[Example, ...]] = ()  # at least one of each tool
+    settings: ClassVar[Mapping[str, str]] = {}
+    config: ClassVar[Mapping[str, str]] = {}  # of the connection
+    secrets: ClassVar[tuple[str, ...]] = ()
+    shipped: ClassVar[bool] = False  # with the platform itself: it may reach out by itself
+    limit_s: ClassVar[float] = 20.0  # for each check of one example
 
     def test_the_connector_check_finds_nothing(self) -> None:
         assert [str(fault) for fault in faults_of(self._manifest(), shipped=self.shipped)] == []
@@ -53,6 +67,62 @@ class ConnectorSuite:
 
     def test_only_tools_with_an_effect_are_previewed(self) -> None:
         assert [tool.name for tool in self._manifest().tools if tool.preview and tool.effect is Effect.READ] == []
+
+    def test_every_tool_has_an_example(self) -> None:
+        shown = {example.tool for example in self.examples}
+        assert [tool.name for tool in self._manifest().tools if tool.name not in shown] == []
+
+    def test_examples_work_and_answer_what_the_schema_says(self) -> None:
+        self._finds_nothing(behaviour.answers)
+
+    def test_reads_change_nothing_and_writes_do(self) -> None:
+        self._finds_nothing(behaviour.honest)
+
+    def test_a_repeated_call_has_one_effect(self) -> None:
+        self._finds_nothing(behaviour.repeats)
+
+    def test_a_lost_answer_is_not_called_nothing(self) -> None:
+        self._finds_nothing(behaviour.survives_lost_answers)
+
+    def test_reading_back_tells_what_happened(self) -> None:
+        self._finds_nothing(behaviour.reads_back)
+
+    def test_compensation_restores(self) -> None:
+        self._finds_nothing(behaviour.compensates)
+
+    def test_previews_touch_nothing(self) -> None:
+        self._finds_nothing(behaviour.previews)
+
+    def test_batches_answer_every_call(self) -> None:
+        self._finds_nothing(behaviour.batches)
+
+    def test_secrets_stay_where_they_are(self) -> None:
+        self._finds_nothing(behaviour.keeps_secrets)
+
+    def test_errors_say_what_to_do_next(self) -> None:
+        self._finds_nothing(behaviour.says_what_to_do_next)
+
+    def test_a_call_is_over_when_its_time_is(self) -> None:
+        self._finds_nothing(behaviour.ends_in_time)
+
+    def test_only_declared_hosts_are_reached(self) -> None:
+        self._finds_nothing(behaviour.stays_inside)
+
+    def _finds_nothing(self, check: Callable[[Trial], Awaitable[Findings]]) -> None:
+        found = [finding for example in self.examples for finding in tried(check, self._subject(), example)]
+        assert found == []
+
+    def _subject(self) -> Subject:
+        suite = type(self)
+        return Subject(
+            connector=suite.connector,
+            counterpart=suite.counterpart,
+            settings=self.settings,
+            config=self.config,
+            secrets=self.secrets,
+            shipped=self.shipped,
+            limit_s=self.limit_s,
+        )
 
     def _manifest(self) -> Manifest:
         return type(self).connector().manifest
