@@ -7,7 +7,7 @@ from typing import Any
 
 from fairlead_sdk.auth import Access, Auth, AuthKind, OAuthGrant, OAuthServer, Scope
 from fairlead_sdk.contract import Effect, Manifest, Tool
-from fairlead_sdk.egress import field_of, fields_in, place_of, reach_of
+from fairlead_sdk.egress import field_of, fields_in, filled, place_of, reach_of
 
 Said = Iterator[tuple[str, str]]  # code, message
 
@@ -87,9 +87,7 @@ def _addresses(server: OAuthServer) -> list[str]:
 
 def _is_https(address: str) -> bool:
     """Fields may stand in it, for a tenant's own name at the provider."""
-    plain = address
-    for field in fields_in(address):
-        plain = plain.replace(f"{{{field}}}", "field")
+    plain = filled(address, dict.fromkeys(fields_in(address), "field"))
     return plain.startswith("https://") and place_of(plain) is not None
 
 
@@ -112,8 +110,9 @@ def _egress(manifest: Manifest) -> Said:
     if len(manifest.egress) > MAX_EGRESS:
         yield "egress", f"at most {MAX_EGRESS} hosts"
     for entry in manifest.egress:
-        if field_of(entry) is None and reach_of(entry) is None:
-            yield "egress", f"{entry!r} is no host, *.host, host:port or {{field}}"
+        example = dict.fromkeys(fields_in(entry), "field")
+        if field_of(entry) is None and reach_of(filled(entry, example)) is None:
+            yield "egress", f"{entry!r} is no host, *.host, host:port, {{field}} or {{field}}.host"
     if manifest.auth.kind is not AuthKind.NONE and not manifest.auth.handed_over and not manifest.egress:
         yield "egress", "there is an account, and no host that its credential could go to"
 

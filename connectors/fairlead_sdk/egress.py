@@ -1,4 +1,5 @@
-"""Which hosts a declaration reaches: `api.example.com`, `*.example.com`, `example.com:8443`, `{base_url}`."""
+"""Which hosts a declaration reaches: `api.example.com`, `*.example.com`, `example.com:8443`, `{base_url}`,
+`{account}.example.com`."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ MAX_PORT = 65_535
 HTTPS_PORT = 443
 _PORTS = {"https": HTTPS_PORT, "http": 80}
 
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _ENTRY = re.compile(rf"(?P<any>\*\.)?(?P<host>{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[1-9][0-9]{{0,4}}))?")
 _ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?(?=[/?#]|\Z)", re.IGNORECASE
@@ -43,6 +44,16 @@ def field_of(entry: str) -> str | None:
     return found[1] if found else None
 
 
+def filled(entry: str, config: Mapping[str, str]) -> str:
+    """With one label of a name for each field in it."""
+    return _FIELD.sub(lambda field: _label(config.get(field[1], "")), entry)
+
+
+def _label(value: str) -> str:
+    """What no name can hold, unless it is one label."""
+    return value.lower() if re.fullmatch(_LABEL, value.lower()) else "!"
+
+
 def reach_of(entry: str) -> Reach | None:
     """None for what is no entry with a host. A wildcard needs two labels after it: nobody owns `*.com`."""
     found = _ENTRY.fullmatch(entry)
@@ -65,15 +76,18 @@ def place_of(url: str) -> tuple[str, int] | None:
 
 
 def reaches(egress: Sequence[str], config: Mapping[str, str]) -> Iterator[Reach]:
-    """What is declared, for one connection's fields. A field that is missing or no address reaches nothing."""
+    """What is declared, for one connection's fields. A field that is missing or no host opens nothing.
+
+    A field alone may be a whole address; inside a name it is one label.
+    """
     for entry in egress:
         field = field_of(entry)
         if field is None:
-            reach = reach_of(entry)
+            reach = reach_of(filled(entry, config))
         elif place := place_of(config.get(field, "")):
-            reach = Reach(host=place[0], port=place[1])
+            reach = Reach(host=place[0].lower(), port=place[1])
         else:
-            reach = None
+            reach = reach_of(config.get(field, "").lower())
         if reach is not None:
             yield reach
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fairlead_sdk import Call, Effect, Idempotency, Tool
 from fairlead_sdk.conformance import ConnectorSuite
+from fairlead_sdk.testing import Example
 
 from tests.support.connectors import Bill, BillsConnector, manifest, pay, tool
 
@@ -28,7 +29,8 @@ def suite(*tools: Tool[Any, Any]) -> ConnectorSuite:
 
 def test_a_connector_whose_tools_belong_to_it_passes() -> None:
     class Owning(ConnectorSuite):
-        connector = staticmethod(lambda: BillsConnector(manifest(tool(run=Ledger().pay))))
+        connector = staticmethod(lambda: BillsConnector(manifest(tool("bills.list", run=Ledger().pay, **READ))))
+        examples = (Example(tool="bills.list", arguments={"number": "B-1", "amount": 5}),)
 
     checks = [name for name in dir(Owning) if name.startswith("test_")]
     assert checks

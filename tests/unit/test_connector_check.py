@@ -71,7 +71,7 @@ OAUTH = Auth(kind=AuthKind.OAUTH2, oauth=OAuthServer(issuer="https://login.examp
 COMPLETE: dict[str, Any] = {
     "auth": OAUTH,
     "scopes": SCOPES,
-    "egress": ("api.example.com", "*.files.example.com:8443", "{base_url}"),
+    "egress": ("api.example.com", "*.files.example.com:8443", "{base_url}", "{account}.example.com"),
     "config": (ConfigField(name="base_url", title="Address"), ConfigField(name="account", title="Account")),
     "calls_per_minute": 60,
     "max_concurrent": 4,
@@ -214,7 +214,8 @@ def test_a_manifest_says_who_it_is(wrong: dict[str, Any], code: str) -> None:
         "example.com:0",
         "example.com:65536",
         "user@example.com",
-        "{base_url}.example.com",
+        "{Base}.example.com",
+        "*.{base_url}",
         "",
         ".example.com",
         "a" * 64 + ".example.com",

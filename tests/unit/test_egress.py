@@ -3,8 +3,8 @@
 import pytest
 from fairlead_sdk.egress import allows
 
-EGRESS = ("api.example.com", "*.files.example.com", "db.example.com:8443", "{base_url}")
-CONFIG = {"base_url": "http://tickets.corp:8080/api"}
+EGRESS = ("api.example.com", "*.files.example.com", "db.example.com:8443", "{base_url}", "{account}.tickets.example")
+CONFIG = {"base_url": "http://tickets.corp:8080/api", "account": "Acme"}
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ CONFIG = {"base_url": "http://tickets.corp:8080/api"}
         "https://a.b.files.example.com/",
         "https://db.example.com:8443/",
         "http://tickets.corp:8080/other",
+        "https://acme.tickets.example/",
         "http://tickets.corp:8080?q=1",
     ],
 )
@@ -45,6 +46,8 @@ def test_declared_hosts_are_reached(url: str) -> None:
         "https://api.example.com\n",
         " https://api.example.com",
         "https://db.example.com:99999/",
+        "https://tickets.example/",
+        "https://other.tickets.example/",
         "//api.example.com",
         "api.example.com",
         "",
@@ -54,7 +57,7 @@ def test_anything_else_is_not(url: str) -> None:
     assert not allows(EGRESS, CONFIG, url)
 
 
-@pytest.mark.parametrize("given", [{}, {"base_url": ""}, {"base_url": "tickets.corp"}, {"base_url": "file:///etc"}])
+@pytest.mark.parametrize("given", [{}, {"base_url": ""}, {"base_url": "tickets corp"}, {"base_url": "file:///etc"}])
 def test_a_field_without_an_address_opens_nothing(given: dict[str, str]) -> None:
     assert not allows(("{base_url}",), given, "https://tickets.corp/")
 
@@ -63,3 +66,13 @@ def test_an_address_may_be_a_number() -> None:
     config = {"base_url": "http://[::1]:8080"}
     assert allows(("{base_url}",), config, "http://[::1]:8080/x")
     assert not allows(("{base_url}",), config, "http://[::2]:8080/x")
+
+
+@pytest.mark.parametrize("account", ["", "evil.net/", "a.b", "*", "evil.net#"])
+def test_a_field_inside_a_name_is_one_label(account: str) -> None:
+    for host in ("evil.net", "a.b.tickets.example", "tickets.example", "x.tickets.example"):
+        assert not allows(("{account}.tickets.example",), {"account": account}, f"https://{host}/")
+
+
+def test_a_field_may_name_a_host_alone() -> None:
+    assert allows(("{base_url}",), {"base_url": "tickets.corp"}, "https://tickets.corp/")

@@ -3,12 +3,12 @@
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, NoReturn
 
 from fairlead_sdk.auth import AuthKind
-from fairlead_sdk.contract import Call, Effect, Idempotency
+from fairlead_sdk.contract import Call, Effect, Idempotency, Tool
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
 from fairlead_sdk.outbound import HttpAnswer
 from fairlead_sdk.testing.counterpart import Request
@@ -39,8 +39,6 @@ async def honest(trial: Trial) -> Findings:
 
 async def repeats(trial: Trial) -> Findings:
     """What makes a repeated call harmless does so."""
-    if trial.tool.effect is Effect.READ or trial.tool.idempotency is Idempotency.NONE:
-        return []
     by_key = trial.tool.idempotency is Idempotency.KEY
     first = await trial.run(trial.call(_KEY))
     async with _watched(trial) as changed:
@@ -54,8 +52,6 @@ async def repeats(trial: Trial) -> Findings:
 
 async def survives_lost_answers(trial: Trial) -> Findings:
     """A write whose answer was lost does not say that nothing happened, and is done once when asked again."""
-    if trial.tool.effect is Effect.READ:
-        return []
     found: Findings = []
     error = await _error(trial, trial.call(_KEY, lose=True))
     if isinstance(error, _NOTHING_HAPPENED):
@@ -72,27 +68,27 @@ async def survives_lost_answers(trial: Trial) -> Findings:
 async def reads_back(trial: Trial) -> Findings:
     """`verify` finds nothing before the effect, finds it afterwards, and changes nothing."""
     verify, arguments = trial.tool.verify, trial.arguments
-    if verify is None:
-        return []
+    assert verify is not None, "see APPLIES"
     found: Findings = []
     async with _watched(trial) as changed:
         if trial.tool.effect is not Effect.READ and await verify(arguments, trial.call(_KEY)) is not None:
             found.append("verify finds an effect that has not happened")
-    await trial.run(trial.call(_KEY))
+    output = await trial.run(trial.call(_KEY))
     async with _watched(trial) as changed_then:
         seen = await verify(arguments, trial.call(_KEY, attempt=2))
     if changed or changed_then:
         found.append("verify changes something")
     if seen is None:
-        return [*found, "verify does not find the effect"]
-    return [*found, *(f"verify's output {problem}" for problem in output_problems(trial.tool, seen))]
+        found.append("verify does not find the effect")
+    elif plain_of(seen) != plain_of(output):
+        found.append("verify gives something else than the call itself gave")
+    return found
 
 
 async def compensates(trial: Trial) -> Findings:
     """`compensate` brings back what was there before, also when it is asked twice."""
     compensate, arguments = trial.tool.compensate, trial.arguments
-    if compensate is None:
-        return []
+    assert compensate is not None, "see APPLIES"
     before = await trial.state()
     output = await trial.run(trial.call(_KEY))
     await compensate(arguments, output, trial.call(_UNDO_KEY))
@@ -104,8 +100,7 @@ async def compensates(trial: Trial) -> Findings:
 
 async def previews(trial: Trial) -> Findings:
     """`preview` touches nothing and shows an object."""
-    if trial.tool.preview is None:
-        return []
+    assert trial.tool.preview is not None, "see APPLIES"
     async with _watched(trial) as changed:
         shown = await trial.tool.preview(trial.arguments, trial.call(_KEY))
     found = ["preview changes something"] if changed else []
@@ -117,8 +112,7 @@ async def previews(trial: Trial) -> Findings:
 async def batches(trial: Trial) -> Findings:
     """`run_many` answers every call, in order."""
     run_many = trial.tool.run_many
-    if run_many is None:
-        return []
+    assert run_many is not None, "see APPLIES"
     keys = [f"key-{number}" for number in range(min(trial.tool.max_batch, 3))]
     calls: list[Call] = [trial.call(key) for key in keys]
     outputs = await run_many([trial.arguments] * len(calls), calls)
@@ -135,9 +129,9 @@ async def keeps_secrets(trial: Trial) -> Findings:
     planted = (PLANTED, *trial.subject.secrets)
     said: list[tuple[str, str]] = []
     with _overheard() as overheard:
-        said.append(("its output", str(plain_of(await trial.run(trial.call(_KEY))))))
         if trial.tool.preview:
             said.append(("its preview", str(plain_of(await trial.tool.preview(trial.arguments, trial.call(_KEY))))))
+        said.append(("its output", str(plain_of(await trial.run(trial.call(_KEY))))))
         for status in (200, *STATUSES):
             error = await _error(trial, trial.call(f"key-{status}", answer=_echoing(status)))
             said.append((f"its error on a status of {status}", _shown(error)))
@@ -181,6 +175,27 @@ async def ends_in_time(trial: Trial) -> Findings:
 
 async def stays_inside(trial: Trial) -> Findings:
     """Requests go to declared hosts, through the way out that it is given."""
+    with suppress(Refused):  # the way out says so when a host is not declared
+        await _every_part(trial)
+    return [f"tries to reach {url}, which is not declared" for http in trial.https for url in http.denied]
+
+
+def _writes(tool: Tool[Any, Any]) -> bool:
+    return tool.effect is not Effect.READ
+
+
+# Where a check has something to look at; elsewhere it is not made.
+APPLIES: Mapping[Any, Callable[[Tool[Any, Any]], bool]] = {
+    repeats: lambda tool: _writes(tool) and tool.idempotency is not Idempotency.NONE,
+    survives_lost_answers: _writes,
+    reads_back: lambda tool: tool.verify is not None,
+    compensates: lambda tool: tool.compensate is not None,
+    previews: lambda tool: tool.preview is not None,
+    batches: lambda tool: tool.run_many is not None,
+}
+
+
+async def _every_part(trial: Trial) -> None:
     tool, arguments = trial.tool, trial.arguments
     if tool.preview:
         await tool.preview(arguments, trial.call(_KEY))
@@ -189,10 +204,9 @@ async def stays_inside(trial: Trial) -> Findings:
         await tool.verify(arguments, trial.call(_KEY))
     if tool.compensate:
         await tool.compensate(arguments, output, trial.call(_UNDO_KEY))
-    return [f"tries to reach {url}, which is not declared" for http in trial.https for url in http.denied]
 
 
-async def _clean_state(tried: Trial) -> bytes:
+async def _clean_state(tried: Trial) -> Any:
     """As it is when nothing was lost."""
     async with trial(tried.subject, tried.example) as clean:
         await clean.run(clean.call(_KEY))

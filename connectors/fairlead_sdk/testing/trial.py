@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from copy import deepcopy
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
@@ -16,6 +18,7 @@ from fairlead_sdk.outbound import Connection, Credential, HttpAnswer
 from fairlead_sdk.testing.counterpart import Counterpart, Example, Request, RoutedHttp, counterparts_own, no_way_out
 
 PLANTED = "planted-7Qd3xV9kLm2Zr8Tb"  # a secret that has to turn up nowhere
+CLOSING_S = 0.5
 _encode = msgspec.json.Encoder().encode
 
 Findings = list[str]
@@ -44,9 +47,10 @@ class Trial:
         self.https: list[RoutedHttp] = []
         self._counterpart = counterpart
 
-    async def state(self) -> bytes:
+    async def state(self) -> Any:
+        """As it is now, whatever becomes of it."""
         with counterparts_own():
-            return msgspec.json.encode(await self._counterpart.state(), order="deterministic")
+            return deepcopy(await self._counterpart.state())
 
     def call(self, key: str, attempt: int = 1, answer: Answering | None = None, *, lose: bool = False) -> Call:
         """`answer` stands in for the counterpart; `lose` an answer of it."""
@@ -123,14 +127,21 @@ def problems_of(schema: dict[str, Any], value: object) -> Findings:
 
 def tried(check: Callable[[Trial], Awaitable[Findings]], subject: Subject, example: Example) -> Findings:
     """What `check` finds, each with the tool's name. Never hangs, whatever the connector does."""
-    found: list[Findings] = []
-    thread = Thread(target=lambda: found.append(asyncio.run(_checked(check, subject, example))), daemon=True)
+    said: SimpleQueue[Findings] = SimpleQueue()
+
+    async def work() -> None:
+        said.put(await _checked(check, subject, example))
+
     unguarded: AbstractContextManager[Findings] = nullcontext([])
     with unguarded if subject.shipped else no_way_out() as ways_out:
+        thread = Thread(target=lambda: asyncio.run(work()), daemon=True)
         thread.start()
-        thread.join(subject.limit_s)
-    over = found[0] if found else [f"holds up everything else: not over after {subject.limit_s:g} s"]
-    return [f"{example.tool}: {what}" for what in (*over, *(f"tries {way} by itself" for way in ways_out))]
+        try:
+            found = said.get(timeout=subject.limit_s)
+        except Empty:
+            found = [f"holds up everything else: not over after {subject.limit_s:g} s"]
+        thread.join(CLOSING_S)  # a call that cannot be cancelled keeps its loop from closing
+    return [f"{example.tool}: {what}" for what in (*found, *(f"tries {way} by itself" for way in ways_out))]
 
 
 async def _checked(check: Callable[[Trial], Awaitable[Findings]], subject: Subject, example: Example) -> Findings:
