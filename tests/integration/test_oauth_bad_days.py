@@ -7,6 +7,7 @@ from fairlead_sdk.auth import OAuthServer
 from msgspec.structs import replace
 
 from fairlead.adapters.oauth import OAuth
+from fairlead.adapters.oauth.flows import ACCESS_TOKEN
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.domain.connections.errors import GrantRefused, ProviderMisfit, ProviderUnavailable
 from fairlead.domain.connections.grants import AuthorizationRequest, Grant, OAuthClient
@@ -170,6 +171,32 @@ async def test_scopes_that_were_not_asked_for_are_reported_as_they_are(oauth: OA
     grant = await oauth.client_credentials(ours(oauth_provider.issuer, "machine"), (READ, WRITE))
 
     assert grant.scopes == (ADMIN, READ)
+
+
+@pytest.mark.parametrize("issued", [None, "urn:ietf:params:oauth:token-type:refresh_token"])
+async def test_an_exchange_that_yields_no_access_token_is_refused(
+    oauth: OAuth, oauth_provider: Provider, issued: str | None
+) -> None:
+    client = ours(oauth_provider.issuer, "exchanger")
+    subject = await connected(oauth, replace(client, server=OAuthServer(issuer=oauth_provider.issuer.url)), ("openid",))
+    await oauth_provider.issuer.patch("/token", {"issued_token_type": issued})
+
+    with pytest.raises(ProviderMisfit, match="other than an access token"):
+        await oauth.token_exchange(client, subject.access_token, ACCESS_TOKEN, (READ,))
+
+
+async def test_a_revocation_that_a_provider_did_not_take_is_not_called_done(
+    oauth: OAuth, oauth_provider: Provider
+) -> None:
+    client = ours(oauth_provider.issuer)
+    grant = await connected(oauth, client, (READ,))
+
+    await oauth_provider.issuer.answer("/token/revocation", 503, "", times=1)
+    with pytest.raises(ProviderUnavailable):
+        await oauth.revoke(client, grant)
+    await oauth_provider.issuer.answer("/token/revocation", 400, '{"error": "unsupported_token_type"}', times=1)
+    with pytest.raises(ProviderMisfit, match="unsupported_token_type"):
+        await oauth.revoke(client, grant)
 
 
 # --- clocks ---

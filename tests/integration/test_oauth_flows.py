@@ -36,6 +36,19 @@ async def test_the_person_is_sent_with_a_challenge_and_never_with_what_it_was_ma
     assert request.verifier not in repr(request)
 
 
+async def test_a_grant_that_outlives_the_visit_is_asked_for_with_consent(
+    oauth: OAuth, oauth_provider: Provider
+) -> None:
+    """OpenID Connect gives no offline access without; nobody who signs in nowhere is sent a nonce."""
+    client = ours(oauth_provider.issuer)
+
+    lasting = await oauth.authorize(client, REDIRECT_URI, ("openid", "offline_access"), state="s")
+    plain = await oauth.authorize(client, REDIRECT_URI, (READ,), state="s")
+
+    assert parse_qs(urlsplit(lasting.url).query)["prompt"] == ["consent"]
+    assert not {"prompt", "nonce"} & parse_qs(urlsplit(plain.url).query).keys()
+
+
 @pytest.mark.parametrize("client_id", ["basic", "post", "public", "ed25519", "es256"])
 async def test_a_person_connects_an_account_whichever_way_the_client_proves_itself(
     oauth: OAuth, oauth_provider: Provider, oauth_clock: ManualClock, client_id: str
