@@ -9,7 +9,7 @@ from fairlead_tenants.ids import WorkspaceId
 
 from tests.support.api import Customer, Served, in_a_task_of_its_own
 from tests.support.documents import ask
-from tests.support.workflows import at_work, echo, publish, started, until_status
+from tests.support.workflows import asking_people, at_work, echo, publish, started, until_status
 
 ASKS = ask("q", schema={"type": "integer"})
 WAITS = {"id": "w", "wait": {"signal": "paid"}}
@@ -284,6 +284,21 @@ async def test_an_operator_skips_and_supplies_and_each_repair_is_on_the_timeline
     _, developer = await alice.person(Grant(Role.DEVELOPER))
     refused = await alice.as_key(developer).post(f"/v1/runs/{run_id}/steps/w/skip", json={"reason": "x"})
     assert (refused.status_code, refused.json()["missing"]) == (403, "run:repair")
+
+
+async def test_a_result_that_the_steps_tool_cannot_give_is_refused_with_its_paths_and_changes_nothing(
+    alice: Customer,
+) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a"), **asking_people()))
+    before = (await until_status(alice, run_id, "waiting_for_approval"))["version"]
+    _, key = await alice.person(Grant(Role.OPERATOR))
+    supply, operator = f"/v1/runs/{run_id}/steps/a/supply", alice.as_key(key)
+    refused = await operator.post(supply, json={"reason": "by phone", "output": {"text": 5, "more": 1}})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
+    assert sorted(error["path"] for error in refused.json()["errors"]) == ["/output/more", "/output/text"]
+    assert (await alice.owner.get(f"/v1/runs/{run_id}")).json()["version"] == before
+    done = await operator.post(supply, json={"reason": "by phone", "output": {"text": "hello"}})
+    assert (done.status_code, done.json()["status"]) == (200, "completed")
 
 
 async def test_a_fork_begins_where_it_is_told_and_leaves_its_parent_as_it_is(alice: Customer) -> None:

@@ -20,18 +20,26 @@ from tests.support.documents import EXPRESSIONS, TOOLS, Plain, document, tool
 R = RunId("run_1")
 WRITE = "test.stage"
 OPEN_POLICY = {"rules": [{"id": "writes", "effects": ["write"], "verdict": "allow", "reason": "test"}]}
+BOOK = "test.book"  # gives an id and nothing else
 POST = "test.post"  # read back after each write
+ID: Plain = {
+    "type": "object",
+    "properties": {"id": {"type": "integer"}},
+    "required": ["id"],
+    "additionalProperties": False,
+}
 CATALOGUE = ToolCatalogue(
     [
         *TOOLS.values(),
         tool("test.wipe", effect=Effect.DESTRUCTIVE, writes=("staging_invoice",)),
+        tool(BOOK, effect=Effect.WRITE, writes=("staging_invoice",), output_schema=ID),
         tool(POST, effect=Effect.WRITE, writes=("staging_invoice",), has_verify=True),
     ]
 )
 
 
 def rules_of(*steps: Plain, **fields: Any) -> WorkflowRules:
-    plain = document(*steps, **({"tools": [*TOOLS, POST]} | fields))
+    plain = document(*steps, **({"tools": [*TOOLS, BOOK, POST]} | fields))
     return WorkflowRules(validate(plain, CATALOGUE, EXPRESSIONS), 1, CATALOGUE, EXPRESSIONS)
 
 

@@ -40,7 +40,7 @@ class WithReason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Supplied(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The result that the step is to have."""
+    """The result that the step is to have: one that its tool or its question can give."""
 
     reason: Reason
     output: Any
@@ -81,7 +81,7 @@ class SignalAnswers(Struct, frozen=True, kw_only=True):
 
 
 class AnswerGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Must fit the question's schema."""
+    """Must fit the question's schema, and an `output` in it the output schema of the tool that is asked about."""
 
     answer: Any
 

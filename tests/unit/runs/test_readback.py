@@ -121,6 +121,16 @@ def test_a_person_keeps_the_write_as_the_tool_said_or_as_they_say() -> None:
         assert run.call("b").phase == "dispatched"
 
 
+def test_what_a_person_says_of_a_drifted_write_is_held_to_the_tools_contract() -> None:
+    run = written()
+    read_back(run, DRIFTED)
+    with pytest.raises(Invalid) as refused:
+        answer(run, {"decision": "keep", "output": 8})
+    assert [problem.path for problem in refused.value.problems] == ["/output"]
+    answer(run, {"decision": "fail", "output": 8})
+    assert run.ended.outcome == "failed"
+
+
 def test_a_person_fails_the_run() -> None:
     run = written()
     read_back(run, DRIFTED)

@@ -1,6 +1,7 @@
 """What a run answers to each command."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from fairlead_tenants.ids import PrincipalId, TenantId
@@ -21,14 +22,17 @@ from fairlead.domain.runs.errors import (
     TooManySignals,
 )
 from fairlead.domain.runs.obligations import CallOrder, awaiting, outstanding
+from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, NotStarted
+from fairlead.domain.tools import ToolCatalogue
 from tests.support.clock import T0
-from tests.support.documents import call
-from tests.support.runs import OPEN_POLICY, WRITE, R, Run, failed, kinds, rules_of, started, succeeded
+from tests.support.documents import EXPRESSIONS, call
+from tests.support.runs import BOOK, OPEN_POLICY, WRITE, R, Run, failed, kinds, rules_of, started, succeeded
 
 T1 = T0 + timedelta(minutes=1)
 TWO = rules_of(call("a"), call("b"))
 READING = {"id": "a", "call": "test.read", "with": {}}
+BOOKING = {"id": "a", "call": BOOK, "with": {}}
 STAGING = {"id": "a", "call": WRITE, "with": {}}
 ASKING = {
     "id": "q",
@@ -143,6 +147,54 @@ def test_a_lost_answer_asks_a_person_and_is_never_repeated_silently() -> None:
         "ToolCallCompleted",
         "RunCompleted",
     ]
+
+
+@pytest.mark.parametrize(
+    ("output", "path"),
+    [({"id": "x"}, "/output/id"), ({}, "/output/id"), (None, "/output"), ({"id": 1, "more": 1}, "/output/more")],
+)
+def test_an_output_that_the_tool_cannot_give_is_refused_with_its_path_and_changes_nothing(
+    output: Any, path: str
+) -> None:
+    run = Run(rules_of(BOOKING, policy=OPEN_POLICY))
+    run.fail("a", "unknown_outcome")
+    (question_id,) = run.active.questions
+    before = run.state
+    for command in (
+        answer(question_id, {"happened": True, "output": output}),
+        c.RepairStep(step="a", repair="result_supplied", reason="test", output=output, now=T0),
+    ):
+        with pytest.raises(Invalid) as refused:
+            run.do(command)
+        assert [problem.path for problem in refused.value.problems] == [path]
+        assert run.state is before
+    assert kinds(run.do(answer(question_id, {"happened": False, "output": output})))[-1] == "ToolCallDispatched"
+
+
+def test_a_person_need_not_know_what_the_tool_gave() -> None:
+    run = Run(rules_of(BOOKING, call("b"), policy=OPEN_POLICY))
+    run.fail("a", "unknown_outcome")
+    (question_id,) = run.active.questions
+    run.do(answer(question_id, {"happened": True}))
+    assert run.active.outcomes["a"].output is None
+
+
+def test_a_result_supplied_for_a_question_is_one_that_could_have_been_answered() -> None:
+    run = Run(rules_of(ASKING, call("b")))
+    with pytest.raises(Invalid) as refused:
+        run.do(c.RepairStep(step="q", repair="result_supplied", reason="test", output="seven", now=T0))
+    assert [problem.path for problem in refused.value.problems] == ["/output"]
+    run.do(c.RepairStep(step="q", repair="result_supplied", reason="test", output=7, now=T0))
+    assert run.active.outcomes["q"].output == 7
+
+
+def test_a_result_supplied_for_a_tool_that_is_gone_is_taken_as_it_is() -> None:
+    rules = rules_of(BOOKING, policy=OPEN_POLICY)
+    run = Run(rules)
+    run.fail("a", "unknown_outcome")
+    run.rules = WorkflowRules(rules.workflow, 1, ToolCatalogue([]), EXPRESSIONS)
+    run.do(c.RepairStep(step="a", repair="result_supplied", reason="test", output={"id": "x"}, now=T0))
+    assert run.ended.outcome == "completed"
 
 
 def test_a_person_who_knows_that_nothing_happened_has_it_done_again_under_the_same_call() -> None:

@@ -1,6 +1,11 @@
 """What people and outside events change in a run: answers, signals, pauses, cancellations, repairs."""
 
-from fairlead.domain.errors import Invalid
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.ids import CallId
 from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs import commands as c
@@ -38,7 +43,7 @@ def intervene(
         case c.AnswerQuestion():
             _answer(command, run, rules)
         case c.RepairStep():
-            _repair(command, run)
+            _repair(command, run, rules)
         case c.PauseRun() | c.ResumeRun() | c.CancelRun():
             run.add(*_steered(command, state))
 
@@ -72,6 +77,7 @@ def _answer(command: c.AnswerQuestion, run: Unfolding, rules: RunRules) -> None:
         raise MayNotAnswer(f"role:{asked.roles[0]}", f"one of the roles {', '.join(asked.roles)} is required")
     if asked.schema is not None and (problems := rules.answer_problems(asked.schema, command.answer)):
         raise Invalid(problems, "the answer does not fit the question")
+    _check_told_output(asked, command.answer, run.active, rules)
     answer, _ = redact(command.answer)
     run.add(e.QuestionAnswered(question_id=command.question_id, answer=answer, answered_by=command.principal_id))
     match asked.purpose:
@@ -83,6 +89,21 @@ def _answer(command: c.AnswerQuestion, run: Unfolding, rules: RunRules) -> None:
             run.add(mismatch_failed(asked.step))
         case "step" | "mismatch":
             pass
+
+
+def _check_told_output(asked: e.QuestionAsked, answer: Any, state: Active, rules: RunRules) -> None:
+    """What a person says that a tool gave is held to the tool's contract; they may also say that they do not know."""
+    match asked.purpose, answer:
+        case ("outcome", {"happened": True, "output": output}) | ("mismatch", {"decision": "keep", "output": output}):
+            for call in state.calls.values():
+                if call.request.step == asked.step:
+                    _check_output(rules.tool_output_problems(call.request.tool, output))
+
+
+def _check_output(problems: Sequence[Problem]) -> None:
+    if problems:
+        under = [replace(problem, path=f"/output{problem.path}") for problem in problems]
+        raise Invalid(under, "the output is none that the step can have")
 
 
 def _raise_limit(raise_by: int, run: Unfolding) -> None:
@@ -117,7 +138,7 @@ def _settle_outcome(
             return
 
 
-def _repair(command: c.RepairStep, run: Unfolding) -> None:
+def _repair(command: c.RepairStep, run: Unfolding, rules: RunRules) -> None:
     state = run.active
     if command.step not in state.open:
         raise NothingToRepair(f"step {command.step} is not waiting for anything")
@@ -126,6 +147,8 @@ def _repair(command: c.RepairStep, run: Unfolding) -> None:
         raise CallInFlight(f"step {command.step} is being carried out; pause the run or wait for its outcome")
     if call is not None and call.phase == "drifted":
         raise NothingToRepair(f"step {command.step} has taken effect; answer what is asked about it")
+    if command.repair == "result_supplied":
+        _check_output(_supplied_problems(command, state, call, rules))
     output, _ = redact(command.output)
     reason = redact_text(command.reason)
     repaired = e.StepRepaired(step=command.step, repair=command.repair, reason=reason, output=output)
@@ -137,6 +160,18 @@ def _repair(command: c.RepairStep, run: Unfolding) -> None:
         run.add(repaired, e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1))
     else:
         raise NothingToRepair(f"step {command.step} waits for a person, a signal or a time, not for a call")
+
+
+def _supplied_problems(
+    command: c.RepairStep, state: Active, call: OpenCall | None, rules: RunRules
+) -> Sequence[Problem]:
+    """What is wrong with a result given by hand, where the step says what its result is like."""
+    if call is not None:
+        return rules.tool_output_problems(call.request.tool, command.output)
+    for asked in state.questions.values():
+        if (asked.step, asked.purpose) == (command.step, "step") and asked.schema is not None:
+            return rules.answer_problems(asked.schema, command.output)
+    return []
 
 
 def _released(call: OpenCall, reason: str) -> e.ToolCallReleased:

@@ -46,6 +46,10 @@ class WorkflowRules:
     def answer_problems(self, schema: dict[str, Any], answer: object) -> Sequence[Problem]:
         return faults(compile_schema(schema), answer)
 
+    def tool_output_problems(self, tool: str, output: object) -> Sequence[Problem]:
+        """None for a tool that is not installed any more: nobody knows its contract then."""
+        return self._catalogue.output_problems(tool, output) if tool in self._catalogue else []
+
     def stands(self, call: OpenCall) -> bool:
         """Whether judging the call again is certain to end as it did: the same policy, the same tool, and no rule that
         reads the time. All else that the judge looks at was fixed when the call was requested."""
