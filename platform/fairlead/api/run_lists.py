@@ -9,6 +9,7 @@ from fairlead.api.run_views import SUMMARIES, RunSummary, listed
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.status import RunStatus
+from fairlead.domain.runs.undoing import CompensationStatus
 from fairlead.ports import SqlTx
 
 MAX_LABELS = 20
@@ -28,6 +29,7 @@ _NEWEST = (
     + """
  WHERE started_sequence < %(below)s
    AND (%(status)s::text IS NULL OR status = %(status)s)
+   AND (%(compensation)s::text IS NULL OR compensation = %(compensation)s)
    AND (%(workflow)s::text IS NULL OR workflow_id = %(workflow)s)
    AND (%(workspaces)s::text[] IS NULL OR workspace_id = ANY (%(workspaces)s))
    AND (%(environment)s::text IS NULL OR environment_id = %(environment)s)
@@ -61,6 +63,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     below: int
     limit: int
     status: RunStatus | None = None
+    compensation: CompensationStatus | None = None
     workflow: WorkflowId | None = None
     label: Label | None = None
     started_from: Instant | None = None
@@ -79,6 +82,7 @@ async def runs_page(tx: SqlTx, wanted: Wanted) -> list[tuple[int, RunSummary]]:
         "below": wanted.below,
         "limit": wanted.limit,
         "status": wanted.status,
+        "compensation": wanted.compensation,
         "workflow": wanted.workflow,
         "label_key": wanted.label.key if wanted.label else None,
         "label_value": wanted.label.value if wanted.label else None,

@@ -17,6 +17,7 @@ from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import ENDINGS, Active, NotStarted, fold
 from fairlead.domain.runs.status import said_of
+from fairlead.domain.runs.undoing import CompensationStatus
 from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "run_board"
@@ -50,6 +51,7 @@ UPDATE run_board AS b
        ended_at       = coalesce(b.ended_at, %(ended_at)s),
        paused_reason  = CASE WHEN %(pausing)s THEN %(paused_reason)s ELSE b.paused_reason END,
        tool_calls     = b.tool_calls + %(tool_calls)s,
+       compensation   = coalesce(%(compensation)s, b.compensation),
        awaiting       = CASE
            WHEN NOT %(waits_changed)s THEN b.awaiting
            WHEN %(at_work)s THEN 'work'
@@ -109,10 +111,14 @@ class _Changed(Struct, kw_only=True):
     waits_changed: bool = False
     pausing: bool = False
     paused_reason: str | None = None
+    compensation: str | None = None
     outcome: str | None = None
     reason_code: str | None = None
     reason: str | None = None
     ended_at: Instant | None = None
+
+
+_COMPENSATIONS = frozenset({e.CompensationPlanned, e.CompensationDispatched, e.CompensationFailed, e.CompensationEnded})
 
 
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
@@ -151,6 +157,8 @@ def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRe
     row.last_version, row.at, row.sequence = commit.last_version, commit.at, recorded.sequence
     for event in commit.events:
         kind = type(event)
+        if kind in _COMPENSATIONS:
+            row.compensation = _compensation(event) or row.compensation
         if kind in CALL_EVENTS or kind in WAIT_EVENTS:
             row.waits_changed = True
             row.tool_calls += kind is e.ToolCallRequested
@@ -164,6 +172,18 @@ def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRe
             assert isinstance(began, Active), "a start begins a run"
             started.append(_start(event, began.start, commit.actor, recorded.sequence))
             row.tool_calls += began.tool_calls_used  # a fork's calls so far count against its limits too
+
+
+def _compensation(event: Any) -> CompensationStatus | None:
+    """Where the undoing stands after the event; None when the event does not move it."""
+    match event:
+        case e.CompensationPlanned() | e.CompensationDispatched():
+            return "under_way"
+        case e.CompensationFailed(retry_at=None):
+            return "waiting_for_person"
+        case e.CompensationEnded(left=left):
+            return "incomplete" if left else "done"
+    return None
 
 
 def _start(event: e.RunStarted | e.RunForked, origin: e.RunStarted, actor: Actor, sequence: int) -> _Started:

@@ -1,0 +1,11 @@
+-- run_board, tool_calls: what a run that ended without completing undoes, and how far that is.
+-- Locks: both tables for as long as it takes to change their description; no row is rewritten.
+-- Undo: ALTER TABLE run_board DROP COLUMN compensation; ALTER TABLE tool_calls DROP COLUMN compensation.
+SET LOCAL lock_timeout = '4s';
+
+ALTER TABLE run_board
+    ADD COLUMN compensation text NOT NULL DEFAULT 'none' CHECK (compensation IN (
+        'none', 'under_way', 'waiting_for_person', 'done', 'incomplete'));
+ALTER TABLE tool_calls
+    ADD COLUMN compensation text CHECK (compensation IN (
+        'planned', 'under_way', 'waiting_for_person', 'undone', 'nothing_to_undo', 'by_hand', 'left'));
