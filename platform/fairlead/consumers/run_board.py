@@ -1,4 +1,4 @@
-"""Runs, their calls and what they wait for: lists, filters and the status of each run.
+"""Runs, their calls, their labels and what they wait for: lists, filters and the status of each run.
 
 The status says the same as `domain.runs.status.status_of`, worked out from rows instead of from the whole history.
 """
@@ -22,7 +22,7 @@ from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "run_board"
 KINDS: tuple[Kind, ...] = ("run",)
-TABLES: tuple[str, ...] = ("run_board", "tool_calls", "run_waits")
+TABLES: tuple[str, ...] = ("run_board", "run_labels", "tool_calls", "run_waits")
 
 _STARTED = """
 INSERT INTO run_board (
@@ -38,6 +38,12 @@ SELECT %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.environment_kin
        workflow_name text, workflow_version integer, workflow_hash text, policy_version text, planner text,
        agent_principal_id text, started_by_kind text, started_by text, labels jsonb, parent_run_id text,
        parent_version bigint, started_at timestamptz, deadline_at timestamptz, sequence bigint)
+    ON CONFLICT DO NOTHING
+"""
+_LABELLED = """
+INSERT INTO run_labels (tenant_id, key, value, started_sequence, run_id)
+SELECT %(tenant)s, l.key, l.value, r.sequence, r.run_id
+  FROM json_to_recordset(%(rows)s) AS r (run_id text, labels json, sequence bigint), json_each_text(r.labels) AS l
     ON CONFLICT DO NOTHING
 """
 # What a run waits for is the busiest of its open calls and waits, as `domain.runs.obligations.awaiting` has it. Nothing
@@ -131,6 +137,8 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
         _fold(changed, started, recorded)
     if started:
         await tx.run(_STARTED, {"tenant": tenant_id, "rows": as_json(started)})
+    if labelled := [row for row in started if row.labels]:
+        await tx.run(_LABELLED, {"tenant": tenant_id, "rows": as_json(labelled)})
     await tx.run_many(_CHANGED, [_params(tenant_id, row, at_work) for row in changed.values()])
 
 
