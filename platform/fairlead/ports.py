@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Any, LiteralString, Protocol, TypeVar, runtime_checkable
 
 from fairlead_sdk.auth import NO_AUTH, Auth
-from fairlead_sdk.outbound import Addresses, Credential, Http
-from fairlead_tenants.ids import TenantId
+from fairlead_sdk.contract import Manifest
+from fairlead_sdk.outbound import Credential, Http
+from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
 from fairlead.domain.codec import Unreadable
@@ -23,6 +24,7 @@ from fairlead.domain.connections.grants import (
 from fairlead.domain.connections.use import Lent, Use
 from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.ids import ConnectionId
 from fairlead.domain.throttling import Limit
 
 AnyCommit = Commit[Any]
@@ -279,8 +281,8 @@ class Vault(Protocol):
 
     async def get(self, tenant_id: TenantId, holder_id: str) -> Secret | None: ...
 
-    async def erase(self, tenant_id: TenantId, holder_id: str) -> None:
-        """Nothing can read it again. Versions go on from where they were."""
+    async def erase(self, tenant_id: TenantId, holder_id: str, version: int) -> bool:
+        """Nothing can read it again, and versions go on from where they were. False: it has moved past this version."""
 
     async def take_turn(self, tenant_id: TenantId, holder_id: str, version: int, lease_s: float) -> Turn | None:
         """The turn to replace the secret that has this version. None while another has it, when the secret has moved
@@ -290,12 +292,44 @@ class Vault(Protocol):
         """Put what replaces the secret, or None to leave it. Its version; None when the turn was lost to another."""
 
 
-class Credentials(Protocol):
-    async def lend(self, use: Use) -> Lent:
-        """What one call needs, checked now: the connection holds, it was granted the scopes, the credential is fresh.
+class Slips(Protocol):
+    """Secrets that are needed for minutes: what is kept between the two halves of a sign-in. Sealed like the vault's.
 
-        Raises NeedsReconnect, ScopeMissing, ConnectionNotFound, Unavailable.
+    `name` must be hard to guess; it is stored as a hash. Every method raises Unavailable.
+    """
+
+    async def keep(self, tenant_id: TenantId, name: str, body: bytes, life_s: float) -> None:
+        """Replaces what was kept under that name."""
+
+    async def read(self, tenant_id: TenantId, name: str) -> bytes | None: ...
+
+    async def take(self, tenant_id: TenantId, name: str) -> bytes | None:
+        """Of all who ask, one gets it."""
+
+
+class ConnectionDirectory(Protocol):
+    async def of_connector(
+        self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId, connector: str
+    ) -> list[ConnectionId]:
+        """Those that are there now, two at most: one is the only one, two are too many to choose from."""
+
+
+class Manifests(Protocol):
+    async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None:
+        """As this tenant knows the connector."""
+
+
+class Credentials(Protocol):
+    def lend(self, use: Use) -> AbstractAsyncContextManager[Lent]:
+        """What one call needs, checked as of now: the connection holds, it was granted the scopes, the credential is
+        fresh. The use is on its way to the log when this yields, and on the log when it ends.
+
+        Raises NeedsReconnect, ScopeMissing, ConnectionNotFound, ConnectionAmbiguous, ConnectionMismatch, Unavailable.
         """
+
+    async def refused(self, use: Use, lent: Lent) -> bool:
+        """The counterpart did not take what was lent. True: there is a newer one to try with. False: a person is
+        needed, and the connection says so from now on."""
 
 
 class OAuthFlows(Protocol):
@@ -347,10 +381,7 @@ class WayOut(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Outbound(Protocol):
-    """The way to the world, for a process."""
+    """HTTP to the world, for a process."""
 
     def http(self, way: WayOut) -> Http:
         """For one call; its time runs from here."""
-
-    def addresses(self, way: WayOut) -> Addresses:
-        """For one call of a connector that ships with the platform."""

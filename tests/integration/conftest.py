@@ -31,6 +31,13 @@ async def app_database(database: DatabaseUrls) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+async def database_admin(database: DatabaseUrls) -> AsyncIterator[Database]:
+    """Of somebody who has the whole database in hand."""
+    async with Database(database.admin) as admin:
+        yield admin
+
+
+@pytest.fixture
 def oauth_clock() -> ManualClock:
     """Of our side; the provider has its own, and starts with the machine's."""
     return ManualClock(datetime.now(UTC))

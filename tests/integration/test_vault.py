@@ -75,8 +75,10 @@ async def test_a_secret_is_kept_replaced_and_erased_and_its_versions_go_on(vault
     assert kept is not None
     assert (kept.version, kept.body) == (2, b"second")
     assert "second" not in repr(kept)
-    await vault.erase(ALICE, "con_keep")
+    assert not await vault.erase(ALICE, "con_keep", 1), "that is not the one that was looked at"
+    assert await vault.erase(ALICE, "con_keep", 2)
     assert await vault.get(ALICE, "con_keep") is None
+    assert not await vault.erase(ALICE, "con_keep", 3)
     assert await vault.put(ALICE, "con_keep", b"third") == 4
 
 
@@ -91,7 +93,7 @@ async def test_a_second_tenant_sees_none_of_it_under_any_name(vault: Vault) -> N
     await vault.put(ALICE, "con_fence", SECRET)
     assert await vault.get(BOB, "con_fence") is None
     assert await vault.take_turn(BOB, "con_fence", 1, 1.0) is None
-    await vault.erase(BOB, "con_fence")
+    assert not await vault.erase(BOB, "con_fence", 1)
     await vault.put(BOB, "con_fence", b"bob's own")
     kept = await vault.get(ALICE, "con_fence")
     assert kept is not None
@@ -203,7 +205,7 @@ async def test_a_secret_put_or_erased_meanwhile_is_not_overwritten_by_a_turn(vau
     assert await vault.end_turn(ALICE, "con_put", turn, b"refreshed from the old one") is None
     turn = await vault.take_turn(ALICE, "con_put", version + 1, 30.0)
     assert turn is not None
-    await vault.erase(ALICE, "con_put")
+    assert await vault.erase(ALICE, "con_put", version + 1)
     assert await vault.end_turn(ALICE, "con_put", turn, b"risen from the dead") is None
     assert await vault.get(ALICE, "con_put") is None
 

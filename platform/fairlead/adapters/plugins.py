@@ -11,6 +11,7 @@ import structlog
 from fairlead_sdk import hookspecs
 from fairlead_sdk.checks import faults_of
 from fairlead_sdk.contract import Connector, Manifest, Tool
+from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.domain.tools import ToolCatalogue, ToolFacts, facts_of
@@ -46,10 +47,15 @@ class Connectors:
         self.versions = {manifest.name: manifest.version for manifest in manifests}
         self.catalogue = ToolCatalogue(fact for manifest in manifests for fact in _facts(manifest))
         self._tools = {tool.name: tool for manifest in manifests for tool in manifest.tools}
+        self._manifests = {manifest.name: manifest for manifest in manifests}
         self._settings = {manifest.name: _own(manifest, settings or {}) for manifest in manifests}
 
     def tool(self, name: str) -> Tool[Any, Any] | None:
         return self._tools.get(name)
+
+    async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None:  # noqa: ARG002  # all the same
+        """Every tenant knows the connectors of the installation."""
+        return self._manifests.get(connector)
 
     def settings_of(self, name: str) -> Mapping[str, str]:
         """Of the connector that the tool belongs to."""

@@ -77,7 +77,7 @@ def test_a_field_within_an_address_cannot_lead_to_another_host(value: str) -> No
 
 def test_the_fields_are_filled_into_the_addresses_of_the_provider() -> None:
     registered = registration()
-    client = clients.client_for(ledger(), CONFIG, registered, "s3cret")
+    client = clients.client_for(ledger(), CONFIG, registered, clients.ClientSecret(secret="s3cret"))
     assert client.server.issuer == "https://acme.id.example"
     assert client.server.token_url == "https://acme.id.example/token"  # an address
     assert client.server.device_url is None

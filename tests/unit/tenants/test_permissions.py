@@ -37,6 +37,8 @@ workflow:read     x x x x x x .
 workflow:publish  x x x . . . .
 approval:read     x x x x x x .
 approval:decide   x x . . x . .
+connection:read   x x x x . x .
+connection:manage x x . x . . .
 export:read       x x . x . x .
 audit:read        x x . . . x .
 workspace:read    x x x x x x .

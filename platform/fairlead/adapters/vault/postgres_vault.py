@@ -31,7 +31,8 @@ _ERASE = """
 UPDATE vault_secrets
    SET key_id = NULL, wrapped_key = NULL, nonce = NULL, body = NULL, version = version + 1,
        leased_until = NULL, changed_at = now()
- WHERE tenant_id = %(tenant_id)s AND holder_id = %(holder_id)s AND body IS NOT NULL
+ WHERE tenant_id = %(tenant_id)s AND holder_id = %(holder_id)s AND version = %(version)s AND body IS NOT NULL
+RETURNING version
 """
 _TAKE_TURN = """
 UPDATE vault_secrets
@@ -92,9 +93,10 @@ class PostgresVault:
             held = await tx.row(_READ, {"tenant_id": tenant_id, "holder_id": holder_id}, Held)
         return await self._opened(tenant_id, holder_id, held) if held else None
 
-    async def erase(self, tenant_id: TenantId, holder_id: str) -> None:
+    async def erase(self, tenant_id: TenantId, holder_id: str, version: int) -> bool:
+        gone = {"tenant_id": tenant_id, "holder_id": holder_id, "version": version}
         async with self._database.tenant(tenant_id) as tx:
-            await tx.run(_ERASE, {"tenant_id": tenant_id, "holder_id": holder_id})
+            return await tx.row(_ERASE, gone, Numbered) is not None
 
     async def take_turn(self, tenant_id: TenantId, holder_id: str, version: int, lease_s: float) -> Turn | None:
         wanted = {"tenant_id": tenant_id, "holder_id": holder_id, "version": version, "lease_s": lease_s}

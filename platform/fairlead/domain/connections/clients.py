@@ -21,6 +21,16 @@ MAX_CLIENT_ID = 500
 ADDRESSES = ("issuer", "authorization_url", "token_url", "revocation_url", "device_url", "resource")
 
 
+class ClientSecret(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the vault holds for a registration: a secret, or the key that it signs with instead (a JWK)."""
+
+    secret: str | None = None
+    private_key: str | None = None
+
+    def __repr__(self) -> str:
+        return "ClientSecret(…)"
+
+
 class OAuthClientRegistered(Event, frozen=True, kw_only=True, tag="oauth_client.registered.v1", omit_defaults=True):
     """`client_id` is public. `secret_version` is the secret's in the vault, None for a client without one."""
 
@@ -88,13 +98,18 @@ def evolve(state: OAuthClientState, event: OAuthClientEvent) -> OAuthClientState
 
 
 def client_for(
-    manifest: Manifest, config: Mapping[str, str], registered: OAuthClientRegistered, secret: str | None
+    manifest: Manifest, config: Mapping[str, str], registered: OAuthClientRegistered, secret: ClientSecret
 ) -> OAuthClient:
     """Who we are for one connection: its fields are filled into the addresses of the connector's provider."""
     server = manifest.auth.oauth
     assert server is not None, "asked only where there is OAuth"
     addresses = {name: _filled(getattr(server, name), config) for name in ADDRESSES}
-    return OAuthClient(server=replace(server, **addresses), client_id=registered.client_id, client_secret=secret)
+    return OAuthClient(
+        server=replace(server, **addresses),
+        client_id=registered.client_id,
+        client_secret=secret.secret,
+        private_key=secret.private_key,
+    )
 
 
 def _filled(address: str | None, config: Mapping[str, str]) -> str | None:

@@ -91,6 +91,18 @@ class AuthorizationOutdated(Rejected):
     code = "authorization_outdated"
 
 
+class SignInUnknown(Rejected):
+    """No such sign-in is under way for this principal and connection: it was used, took too long, or never was."""
+
+    code = "sign_in_unknown"
+
+
+class GrantNotOffered(Rejected):
+    """The connection is given another way: see its `auth` and `grant`."""
+
+    code = "grant_not_offered"
+
+
 class OAuthClientMissing(NotFound):
     """There is no registration at the connector's provider in this workspace and environment: register one."""
 

@@ -107,5 +107,6 @@ class ConnectionUsed(Event, frozen=True, kw_only=True, tag="connection.used.v1")
     call_id: CallId
     attempt: int
     purpose: Purpose
+    worker: str
     lent_at: Instant
     lent_until: Instant
