@@ -13,8 +13,9 @@ from fairlead.domain.connections.errors import GrantRefused, ProviderMisfit
 from fairlead.domain.connections.grants import DevicePending, Grant, OAuthClient
 from tests.support.clock import ManualClock
 from tests.support.oauth_provider.person import Person
-from tests.support.oauth_provider.provider import REDIRECT_URI, RESOURCE, SECRET, Provider
+from tests.support.oauth_provider.provider import REDIRECT_URI, RESOURCE, SECRET, Provider, plain_http
 from tests.support.oauth_provider.reach import answer_of, connected, ours
+from tests.support.oauth_provider.records import Records
 
 READ, WRITE = "records:read", "records:write"
 
@@ -62,6 +63,25 @@ async def test_a_person_connects_an_account_whichever_way_the_client_proves_itse
     claims = _claims(grant)
     assert claims["aud"] == RESOURCE
     assert claims["iss"] == oauth_provider.issuer.url
+
+
+async def test_the_service_that_a_token_is_for_takes_it_and_no_other(oauth: OAuth, oauth_provider: Provider) -> None:
+    """The service checks signature, issuer, audience and scope by itself."""
+    here, abroad = ours(oauth_provider.issuer), ours(oauth_provider.issuer, resource="https://archive.test/")
+    token = (await connected(oauth, here, (READ,))).access_token
+    for_another = (await connected(oauth, abroad, (READ,))).access_token
+    of_another = (await connected(oauth, ours(oauth_provider.other), (READ,))).access_token
+
+    async with Records.of(oauth_provider.issuer) as records, plain_http() as http:
+        asked = [("GET", token), ("POST", token), ("GET", for_another), ("GET", of_another)]
+        headers = [{"Authorization": f"Bearer {text}"} for _, text in asked]
+        statuses = [
+            (await http.request(method, f"{records.url}/records", headers=header)).status_code
+            for (method, _), header in zip(asked, headers, strict=True)
+        ]
+
+    assert statuses == [200, 403, 401, 401]
+    assert [claims["sub"] for claims in records.served] == ["ana"]
 
 
 async def test_a_refresh_spends_the_refresh_token_and_brings_the_next(oauth: OAuth, oauth_provider: Provider) -> None:
