@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from fairlead_sdk.auth import NO_AUTH, Auth, Scope
-from fairlead_sdk.outbound import Connection, Http, NoHttp
+from fairlead_sdk.outbound import Addresses, Connection, Http, NoAddresses, NoHttp
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -48,7 +48,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """What a tool knows about the call it serves. `settings` are the connector's own, from the installation.
 
     `connection` is the tenant's account at the counterpart, None for a connector without one. `http` is the only way
-    out: it reaches the hosts that the manifest names, and adds the connection's credential by itself.
+    out: it reaches the hosts that the manifest names, and adds the connection's credential by itself. `addresses` is
+    for connectors that ship with the platform and speak another protocol.
     """
 
     call_id: str
@@ -57,6 +58,7 @@ class Call(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, str]
     connection: Connection | None = None
     http: Http = NoHttp()
+    addresses: Addresses = NoAddresses()
 
 
 class Tool(Struct, Generic[In, Out], frozen=True, kw_only=True):

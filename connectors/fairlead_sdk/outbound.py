@@ -62,3 +62,22 @@ class NoHttp:
 
     async def send(self, method: str, url: str, **_: object) -> HttpAnswer:  # noqa: ARG002  # an address may be secret
         raise Refused(f"this call may reach no host, so no {method} is sent", "egress_denied")
+
+
+@runtime_checkable
+class Addresses(Protocol):
+    """For protocols other than HTTP, and only for connectors that ship with the platform."""
+
+    async def of(self, host: str, port: int) -> str:
+        """An address of a declared host, checked like that of any request: connect to it, and to no name.
+
+        TLS goes on checking the name. Raises Refused for a host that is not declared or not public, TryLater for one
+        without an address.
+        """
+
+
+class NoAddresses:
+    """For calls that may reach nothing but by `http`."""
+
+    async def of(self, host: str, port: int) -> str:
+        raise Refused(f"this call may not connect to {host}:{port}", "egress_denied")

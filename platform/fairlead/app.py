@@ -143,7 +143,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             evolve=run_states.evolve,
             decide=run_decisions.decide,
             rules=rulebook.of_command,
-            finished=lambda state: isinstance(state, run_states.Ended),
+            finished=lambda state: isinstance(state, run_states.Ended) and not state.undoing.is_open,
             smaller=run_decisions.smaller,
             begins=lambda command: isinstance(command, StartRun | ForkRun),
         ),

@@ -8,7 +8,7 @@ from typing import Any, LiteralString, Protocol, TypeVar, runtime_checkable
 
 from fairlead_sdk.auth import NO_AUTH, Auth
 from fairlead_sdk.contract import Manifest
-from fairlead_sdk.outbound import Credential, Http
+from fairlead_sdk.outbound import Addresses, Credential, Http
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
@@ -381,7 +381,10 @@ class WayOut(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class Outbound(Protocol):
-    """HTTP to the world, for a process."""
+    """The way to the world, for a process."""
 
     def http(self, way: WayOut) -> Http:
         """For one call; its time runs from here."""
+
+    def addresses(self, way: WayOut) -> Addresses:
+        """For one call of a connector that ships with the platform."""

@@ -9,7 +9,7 @@ import pytest
 
 from fairlead.cli.exits import OF_RUN, Exit
 from fairlead.cli.failures import Failure
-from fairlead.cli.following import Wait, wait_for
+from fairlead.cli.following import Wait, live_events, wait_for
 from fairlead.cli.targets import Target
 from fairlead.cli.transport import Api
 from tests.support.api_double import Asked, Reply, ScriptedApi, scripted_api
@@ -106,3 +106,18 @@ def test_a_run_that_is_not_there_is_not_waited_for() -> None:
     ):
         wait_for(api, RUN, Wait(), lambda _: None)
     assert failure.value.exit_code == Exit.NOT_FOUND
+
+
+def followed(streams: list[Reply]) -> list[str]:
+    with scripted_api(server_of(streams, ["failed"])) as server, api_of(server) as api:
+        return [each["position"] for each in live_events(api, RUN, to_the_last=True)]
+
+
+def test_a_run_is_followed_until_it_has_undone_what_it_did() -> None:
+    ends = event(2, "run.failed.v1") + event(3, "run.compensation_planned.v1")
+    streams = [
+        Reply(raw=event(1, "run.started.v1") + ends + HEARTBEAT),
+        Reply(raw=event(4, "tool_call.compensated.v1") + event(5, "run.compensation_ended.v1")),
+    ]
+    assert followed(streams) == ["1-0", "2-0", "3-0", "4-0", "5-0"]
+    assert followed([Reply(raw=event(1, "run.started.v1") + event(2, "run.failed.v1"))]) == ["1-0", "2-0"]

@@ -8,16 +8,23 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.migrations import (
     DatabaseNewer,
     MigrationEdited,
     migrate,
     migrations_folder,
 )
+from fairlead.adapters.postgres import Database
+from fairlead.consumers import run_board
 from fairlead.domain.errors import Unavailable
 from tests.support.database import DatabaseUrls, fresh_database
+from tests.support.histories import CODEC, Writer, a_run, started
 
 FILES = sorted(migrations_folder().glob("*.sql"))
+
+_LABELS = "SELECT * FROM run_labels ORDER BY tenant_id"
+_STILL_FENCED = "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'run_board'::regclass"
 
 
 @pytest.fixture
@@ -84,6 +91,27 @@ def test_post_files_wait_until_they_are_asked_for(own_database: DatabaseUrls, tm
 def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         migrate(f"postgresql://fairlead_owner@/nothing?host={tmp_path}")
+
+
+async def test_labels_of_runs_that_began_before_there_was_a_table_for_them_are_copied_for_every_tenant(
+    own_database: DatabaseUrls,
+) -> None:
+    log = MemoryLog(CODEC)
+    writer, runs = Writer(log), [a_run(tenant, 1) for tenant in ("tnt_alice", "tnt_bob")]
+    async with Database(own_database.engine) as engine:
+        for run in runs:
+            await writer.append(run, started(run))
+            async with engine.tenant(run.tenant_id) as tx:
+                await run_board.project(await log.read(run), tx)
+    [file] = [file for file in FILES if file.stem.endswith("_pre_run_labels")]
+    with psycopg.connect(own_database.admin) as admin, psycopg.connect(own_database.owner, autocommit=True) as owner:
+        folded = admin.execute(_LABELS).fetchall()
+        admin.commit()
+        assert len(folded) == 2
+        owner.execute("DROP TABLE run_labels")
+        owner.execute(file.read_bytes())
+        assert admin.execute(_LABELS).fetchall() == folded
+        assert admin.execute(_STILL_FENCED).fetchone() == (True,)
 
 
 def _copied(tmp_path: Path) -> Path:

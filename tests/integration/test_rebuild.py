@@ -24,7 +24,8 @@ SELECT c.relname, c.relowner::regrole::text AS owner, c.relacl::text AS grants, 
          WHERE a.attrelid = c.oid AND a.attnum > 0) AS columns,
        (SELECT array_agg(pg_get_indexdef(i.indexrelid) ORDER BY i.indexrelid::regclass::text)
           FROM pg_index i WHERE i.indrelid = c.oid) AS indexes,
-       (SELECT array_agg(row(k.conname, pg_get_constraintdef(k.oid))::text ORDER BY k.conname)
+       (SELECT array_agg(row(k.conname, replace(pg_get_constraintdef(k.oid), ' NOT VALID', ''))::text
+               ORDER BY k.conname)
           FROM pg_constraint k WHERE k.conrelid = c.oid) AS constraints,
        (SELECT array_agg(row(p.polname, p.polcmd, p.polroles, pg_get_expr(p.polqual, p.polrelid))::text
                ORDER BY p.polname)

@@ -14,7 +14,7 @@ from fairlead.adapters.quiet_runs import QuietRuns
 from fairlead.consumers import open_work, run_board
 from fairlead.domain.ids import QuestionId, RunId
 from fairlead.domain.runs import events as e
-from fairlead.domain.runs.states import NotStarted, fold
+from fairlead.domain.runs.states import Ended, NotStarted, fold
 from fairlead.domain.runs.status import status_of
 from tests.support.clock import T0
 from tests.support.database import columns
@@ -35,7 +35,8 @@ ALICE = "tnt_alice"
 RUN = a_run(ALICE, 1)
 LATER = T0 + timedelta(hours=1)
 _BOARD = """
-SELECT status, outcome, reason_code, reason, tool_calls, stream_version, parent_run_id, paused_reason, started_by
+SELECT status, outcome, compensation, reason_code, reason, tool_calls, stream_version, parent_run_id, paused_reason,
+       started_by
   FROM run_board WHERE run_id = %(run)s
 """
 _CALLS = "SELECT call_id, status, attempt, error_class, error_code, output FROM tool_calls ORDER BY call_id"
@@ -91,6 +92,28 @@ def _signal(name: str, number: int) -> e.SignalReceived:
     return e.SignalReceived(signal_id=f"sig_{number}", name=name, payload={})
 
 
+def _undoings(done: list[tuple[Any, ...]]) -> Iterator[Any]:
+    call_id = call_of(RUN, 1)
+    over = (
+        e.RunCancelled(reason="a mistake"),
+        e.CompensationPlanned(calls=(e.PlannedUndo(call_id=call_id),)),
+        e.CompensationDispatched(call_id=call_id, attempt=1),
+    )
+    gone = (e.ToolCallCompensated(call_id=call_id, attempt=1, how="call"), e.CompensationEnded(undone=1, left=0))
+    yield pytest.param([*done, over, gone], id="undone")
+    failed = e.CompensationFailed(
+        call_id=call_id, attempt=1, error_class="permanent", code="no", message="no", latency_us=1, worker="w1"
+    )
+    asks = replace(_QUESTION, purpose="compensation", step="s1")
+    answered = e.QuestionAnswered(
+        question_id=QuestionId("qst_1"), answer={"decision": "leave"}, answered_by=PrincipalId("prn_ann")
+    )
+    left = (answered, e.CompensationLeft(call_id=call_id, reason="small"), e.CompensationEnded(undone=0, left=1))
+    yield pytest.param([*done, over, (failed, asks), left], id="left as it is")
+    again = (replace(failed, retry_at=LATER),)
+    yield pytest.param([*done, over, again], id="undone later")
+
+
 def _histories() -> Iterator[Any]:
     beginning = (started(RUN), requested(RUN, 1))
     work = (*beginning, *dispatched(RUN, 1))
@@ -132,6 +155,8 @@ def _histories() -> Iterator[Any]:
     yield pytest.param(paused, id="paused")
     for ending in _ENDINGS:
         yield pytest.param([work, (ending,), (completed(RUN, 1),)], id=type(ending).__name__)
+    undoable = (started(RUN), replace(requested(RUN, 1), compensate=True), *dispatched(RUN, 1))
+    yield from _undoings([undoable, (completed(RUN, 1),)])
     fork = e.RunForked(
         run_id=RunId(RUN.id),
         parent_run_id=RunId("run_parent"),
@@ -163,6 +188,7 @@ async def test_the_board_agrees_with_the_history(
             board = await tx.row(_BOARD, {"run": RUN.id}, columns)
             assert board is not None
             assert board["status"] == status_of(state)
+            assert board["compensation"] == (state.undoing.status if isinstance(state, Ended) else "none")
             assert board["stream_version"] == batch[-1].commit.last_version
             used = state.tool_calls_used if hasattr(state, "tool_calls_used") else state.last.tool_calls_used
             assert board["tool_calls"] == used
@@ -199,3 +225,25 @@ async def test_the_watch_is_given_runs_under_way_and_never_one_that_ended(engine
     await runs.look_again([(other.tenant_id, RunId(other.id), LATER)])
     assert await runs.due(soon, 10) == []
     assert await runs.due(LATER, 10) == [(other.tenant_id, other.id)]
+
+
+async def test_the_watch_is_given_a_run_that_has_ended_for_as_long_as_it_undoes(engine_database: Database) -> None:
+    log, runs = MemoryLog(CODEC), QuietRuns(engine_database)
+    writer = Writer(log)
+    undoable = replace(requested(RUN, 1), compensate=True)
+    planned = e.CompensationPlanned(calls=(e.PlannedUndo(call_id=call_of(RUN, 1)),))
+    commits: list[tuple[Any, ...]] = [
+        (started(RUN), undoable, *dispatched(RUN, 1)),
+        (completed(RUN, 1), e.RunFailed(code="c", message="m"), planned),
+        (e.ToolCallCompensated(call_id=call_of(RUN, 1), attempt=1, how="nothing_to_undo"),),
+        (e.CompensationEnded(undone=0, left=0),),
+        (planned,),
+        (e.CompensationEnded(undone=1, left=0),),
+    ]
+    there = []
+    for commit in commits:
+        await writer.append(RUN, *commit)
+        async with engine_database.tenant(ALICE) as tx:
+            await open_work.project((await log.read(RUN))[-1:], tx)
+        there.append(bool(await runs.due(LATER, 10)))
+    assert there == [True, True, True, False, True, False]

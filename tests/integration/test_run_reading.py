@@ -1,11 +1,13 @@
 """Runs, lists and pages of commits, read from a real database as the application's role."""
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
 import pytest
-from fairlead_tenants.ids import EnvironmentId, WorkspaceId
+from fairlead_tenants.ids import EnvironmentId, PrincipalId, WorkspaceId
+from msgspec.structs import replace
 
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.postgres import Database
@@ -17,13 +19,16 @@ from fairlead.api.timeline_events import CommitRow
 from fairlead.consumers import run_board, run_commits
 from fairlead.domain.approvals import ApprovalWithdrawn
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.ids import QuestionId, WorkflowId
+from fairlead.domain.ids import QuestionId, RunId, WorkflowId
 from fairlead.domain.runs import events as e
+from fairlead.ports import SqlTx
 from tests.integration.test_run_board import _histories
 from tests.support.clock import T0
+from tests.support.database import DatabaseUrls, columns
 from tests.support.histories import CODEC, Writer, a_run, approval_of, five_steps, started
 from tests.support.reading import EVERYWHERE, folded, reader
 from tests.support.timelines import timeline
+from tests.support.witness import whole
 
 ALICE, BOB = "tnt_alice", "tnt_bob"
 RUN = a_run(ALICE, 1)
@@ -142,6 +147,89 @@ async def test_runs_under_way_are_found_by_a_label(
         assert [run.run_id for run in await under_way_with(tx, label, EVERYWHERE, 10)] == [waiting.id]
         assert await under_way_with(tx, label, ELSEWHERE, 10) == []
         assert await under_way_with(tx, Label(key="team", value="hr"), EVERYWHERE, 10) == []
+
+
+async def test_each_label_of_a_run_finds_it_page_by_page_and_so_it_does_its_forks(
+    log: MemoryLog, writer: Writer, engine_database: Database, app_database: Database
+) -> None:
+    runs = [a_run(ALICE, number) for number in range(1, 6)]
+    begun = [
+        replace(started(run), labels={"team": "ap", "parity": "odd" if number % 2 else "even"})
+        for number, run in enumerate(runs)
+    ]
+    for run, event in zip(runs, begun, strict=True):
+        await writer.append(run, event)
+    fork = a_run(ALICE, 6)
+    await writer.append(fork, _forked(fork, begun[-1]))
+    await folded(log, engine_database, app_database)
+    expected = [run.id for run in (fork, runs[4], runs[2], runs[0])]
+    label, found, below = Label(key="parity", value="even"), list[str](), LAST
+    while page := await _list(app_database, label=label, limit=3, below=below):
+        found, below = found + [run.run_id for _, run in page], page[-1][0]
+    assert found == expected
+    assert len(await _list(app_database, label=Label(key="team", value="ap"))) == 6
+    assert await _list(app_database, label=label, status="paused") == []
+    assert await _list(app_database, label=label, tenant=BOB) == []
+
+
+async def test_runs_are_found_by_label_through_an_index(
+    engine_database: Database, app_database: Database, database: DatabaseUrls
+) -> None:
+    log = MemoryLog(CODEC)
+    writer = Writer(log)
+    for number in range(1, 2_001):
+        run = a_run(ALICE, number)
+        await writer.append(run, replace(started(run), labels={"batch": str(number // 20)}))
+    async with engine_database.tenant(ALICE) as tx:
+        await run_board.project(await whole(log), tx)
+    async with Database(database.owner) as owner, owner.platform() as tx:
+        await tx.run("ANALYZE run_board, run_labels")
+    label = Label(key="batch", value="50")
+    async with app_database.read(ALICE) as tx:
+        listing = Explained(tx)
+        await runs_page(listing, Wanted(within=EVERYWHERE, below=1_500, limit=10, label=label))
+        signalling = Explained(tx)
+        await under_way_with(signalling, label, EVERYWHERE, 10)
+    for plan, columns_used in (
+        (listing.plan, ("tenant_id = ", "key = ", "value = ", "started_sequence < ")),
+        (signalling.plan, ("tenant_id = ", "key = ", "value = ")),
+    ):
+        [scan] = [node for node in plan if node.get("Index Name") == "run_labels_pkey"]
+        assert all(column in scan["Index Cond"] for column in columns_used)
+        assert "Seq Scan" not in {node["Node Type"] for node in plan}
+
+
+class Explained:
+    """A transaction that asks how rows would be found instead of finding them."""
+
+    def __init__(self, tx: SqlTx) -> None:
+        self.plan: list[dict[str, Any]] = []
+        self._tx = tx
+        self.run, self.run_many, self.row = tx.run, tx.run_many, tx.row
+
+    async def rows(self, statement: LiteralString, params: Any, _into: Any) -> list[Any]:
+        [answer] = await self._tx.rows("EXPLAIN (FORMAT JSON) " + statement, params, columns)
+        self.plan = list(_nodes(answer["QUERY PLAN"][0]["Plan"]))
+        return []
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for inner in node.get("Plans", ()):
+        yield from _nodes(inner)
+
+
+def _forked(run: StreamRef, begun: e.RunStarted) -> e.RunForked:
+    return e.RunForked(
+        run_id=RunId(run.id),
+        parent_run_id=begun.run_id,
+        parent_version=1,
+        inherited=(begun,),
+        forked_by=PrincipalId("prn_ann"),
+        reason="another try",
+        started_at=T0,
+        deadline_at=T0 + timedelta(hours=1),
+    )
 
 
 # --- pages of commits -------------------------------------------------------------------------------------------------

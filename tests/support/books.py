@@ -22,6 +22,8 @@ class Books:
         self.during: Any = None
         self.effect_first = True
         self.answer: Any = None
+        self.undone: list[tuple[Bill, Any, Call]] = []
+        self.while_undoing: Any = None
 
     async def pay(self, arguments: Bill, call: Call) -> Any:
         self.requests.append(call)
@@ -36,6 +38,13 @@ class Books:
 
     async def paid(self, arguments: Bill, call: Call) -> Bill | None:
         return arguments if self.effects[call.idempotency_key] else None
+
+    async def refund(self, arguments: Bill, output: Any, call: Call) -> None:
+        """Honours keys: a second request under one key is the same refund. What `while_undoing` raises, it raises."""
+        if all(before.idempotency_key != call.idempotency_key for _, _, before in self.undone):
+            self.undone.append((arguments, output, call))
+        if self.while_undoing is not None:
+            await self.while_undoing(call)
 
     async def shown(self, arguments: Bill, _: Call) -> dict[str, Any]:
         return {"balance": self.balance, "after": self.balance - arguments.amount}

@@ -11,18 +11,21 @@ import random
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 
 class Books:
-    """`payments` by idempotency key; `letters` by reference, with every copy ever sent."""
+    """`payments` by idempotency key; `letters` by reference, with every copy ever sent; `refunds` in their order, one a
+    key."""
 
     def __init__(self) -> None:
         self.lock = Lock()
         self.payments: dict[str, dict[str, Any]] = {}
         self.letters: dict[str, list[int]] = {}
+        self.refunds: dict[str, int] = {}
         self.numbered = 0
+        self.refunded = Event()
 
     def number(self) -> int:
         self.numbered += 1
@@ -36,8 +39,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         _, collection, *key = self.path.split("/")
+        if self.path == "/refunds/first":
+            self.books.refunded.wait(30)
+            key = []
         with self.books.lock:
-            held: Any = self.books.payments if collection == "payments" else self.books.letters
+            held: Any = getattr(self.books, collection)
             found = held if not key else held.get(key[0])
             if key and collection == "letters" and found:
                 found = {"number": found[0]}
@@ -49,6 +55,9 @@ class Handler(BaseHTTPRequestHandler):
         if len(body) < int(self.headers["Content-Length"]):
             return  # the caller died while it asked
         asked = json.loads(body)
+        if self.path == "/refunds":
+            self._refund(asked["number"])
+            return
         with self.books.lock:
             if self.path == "/payments":
                 made = self._pay(asked)
@@ -65,8 +74,19 @@ class Handler(BaseHTTPRequestHandler):
             self.books.payments[key] = {**asked, "number": self.books.number()}
         return self.books.payments[key]
 
-    def _answer(self, encoded: bytes) -> None:
-        self.send_response(200)
+    def _refund(self, number: int) -> None:
+        """Answers only after SLOW_MS, so that whoever asked can die meanwhile. What is `kept…` is not given back."""
+        with self.books.lock:
+            paid = next(each for each in self.books.payments.values() if each["number"] == number)
+            kept = paid["reference"].startswith("kept")
+            if not kept:
+                self.books.refunds.setdefault(self.headers["Idempotency-Key"], number)
+                self.books.refunded.set()
+        time.sleep(self.slow_ms / 1000)
+        self._answer(b"{}", 409 if kept else 200)
+
+    def _answer(self, encoded: bytes, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(encoded)))
         self.end_headers()

@@ -37,6 +37,9 @@ TOOLS: list[Plain] = [
     {"call": "test.stage"},
     {"call": "test.stage"},
     {"call": "test.post"},
+    {"call": "test.reserve"},
+    {"call": "test.reserve"},
+    {"call": "test.reserve", "compensate": False},
     {"call": "test.post", "on_mismatch": "continue"},
     {"call": "test.post", "on_mismatch": "compensate"},
     {"call": "test.greet", "with": {"name": "${input.long}"}},  # breaks its schema once it is evaluated

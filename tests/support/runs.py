@@ -22,6 +22,7 @@ WRITE = "test.stage"
 OPEN_POLICY = {"rules": [{"id": "writes", "effects": ["write"], "verdict": "allow", "reason": "test"}]}
 BOOK = "test.book"  # gives an id and nothing else
 POST = "test.post"  # read back after each write
+RESERVE = "test.reserve"  # can be undone
 ID: Plain = {
     "type": "object",
     "properties": {"id": {"type": "integer"}},
@@ -34,12 +35,13 @@ CATALOGUE = ToolCatalogue(
         tool("test.wipe", effect=Effect.DESTRUCTIVE, writes=("staging_invoice",)),
         tool(BOOK, effect=Effect.WRITE, writes=("staging_invoice",), output_schema=ID),
         tool(POST, effect=Effect.WRITE, writes=("staging_invoice",), has_verify=True),
+        tool(RESERVE, effect=Effect.WRITE, writes=("staging_invoice",), has_compensate=True),
     ]
 )
 
 
 def rules_of(*steps: Plain, **fields: Any) -> WorkflowRules:
-    plain = document(*steps, **({"tools": [*TOOLS, BOOK, POST]} | fields))
+    plain = document(*steps, **({"tools": [*TOOLS, BOOK, POST, RESERVE]} | fields))
     return WorkflowRules(validate(plain, CATALOGUE, EXPRESSIONS), 1, CATALOGUE, EXPRESSIONS)
 
 
@@ -90,6 +92,20 @@ class Run:
         self.history += self.facts
         return self.facts
 
+    def undo(self, outcome: c.Undone | c.CallErred | None = None, at: datetime = T0) -> list[e.RunEvent]:
+        """Report on the call whose turn it is to be undone."""
+        head = self.ended.undoing.head
+        assert head is not None, "there is something to undo"
+        report = c.RecordUndo(
+            call_id=head.call_id,
+            attempt=head.attempt,
+            outcome=outcome or c.Undone(how="call"),
+            latency_us=5,
+            worker="w1",
+            now=at,
+        )
+        return self.do(report)
+
     @property
     def active(self) -> Active:
         assert isinstance(self.state, Active), self.state
@@ -107,9 +123,11 @@ class Run:
         call = self.call(step)
         return self.do(succeeded(call.request.call_id, call.attempt, output, at))
 
-    def fail(self, step: str, error_class: e.ErrorClass = "permanent", at: datetime = T0) -> list[e.RunEvent]:
+    def fail(
+        self, step: str, error_class: e.ErrorClass = "permanent", at: datetime = T0, *, unclear: bool = False
+    ) -> list[e.RunEvent]:
         call = self.call(step)
-        return self.do(failed(call.request.call_id, call.attempt, error_class, at))
+        return self.do(failed(call.request.call_id, call.attempt, error_class, at, unclear=unclear))
 
 
 def succeeded(call_id: CallId, attempt: int = 1, output: Any = None, at: datetime = T0) -> c.RecordOutcome:
@@ -118,9 +136,14 @@ def succeeded(call_id: CallId, attempt: int = 1, output: Any = None, at: datetim
 
 
 def failed(
-    call_id: CallId, attempt: int = 1, error_class: e.ErrorClass = "permanent", at: datetime = T0
+    call_id: CallId,
+    attempt: int = 1,
+    error_class: e.ErrorClass = "permanent",
+    at: datetime = T0,
+    *,
+    unclear: bool = False,
 ) -> c.RecordOutcome:
-    outcome = c.CallErred(error_class=error_class, code="broken", message="it broke")
+    outcome = c.CallErred(error_class=error_class, code="broken", message="it broke", unclear=unclear)
     return c.RecordOutcome(call_id=call_id, attempt=attempt, outcome=outcome, latency_us=7, worker="w1", now=at)
 
 

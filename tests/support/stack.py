@@ -141,8 +141,16 @@ class Counterpart:
     async def letters(self) -> dict[str, list[int]]:
         return await self._counted("letters", dict[str, list[int]])
 
+    async def refunds(self) -> list[int]:
+        """Numbers of the payments that were given back, in that order."""
+        return list((await self._counted("refunds", dict[str, int])).values())
+
+    async def first_refund(self) -> None:
+        """Returns when something has been given back; whoever asked for it may not know yet."""
+        await self._counted("refunds/first", dict[str, int])
+
     async def _counted(self, what: str, type_: type[T]) -> T:
-        async with httpx2.AsyncClient(base_url=self.url, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as client:
             return msgspec.json.decode((await client.get(f"/{what}")).content, type=type_)
 
 

@@ -13,7 +13,7 @@ import structlog
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
-from fairlead.api.timeline_events import ENDINGS, START, CommitRow, Place, TimelineEvent, events_of
+from fairlead.api.timeline_events import START, CommitRow, Place, TimelineEvent, events_of, is_last
 from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Kind
 from fairlead.domain.envelope import Sequence as LogSequence
@@ -43,7 +43,7 @@ class TooManyStreams(FairleadError):
 
 
 class Frame(Struct, frozen=True):
-    """A commit as it is sent: one record an event, made once for all listeners."""
+    """A commit as it is sent: one record an event, made once for all listeners. `ends_run`: nothing more is to come."""
 
     run_id: str
     sequence: int
@@ -63,7 +63,7 @@ class Frame(Struct, frozen=True):
 
 def frame_of(row: CommitRow) -> Frame:
     events = list(events_of(row, START))
-    ends_run = any(event.type in ENDINGS for event in events)
+    ends_run = is_last([event.type for event in events])
     return Frame(row.run_id, row.sequence, tuple(map(record_of, events)), ends_run)
 
 

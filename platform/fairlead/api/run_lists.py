@@ -9,6 +9,7 @@ from fairlead.api.run_views import SUMMARIES, RunSummary, listed
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.status import RunStatus
+from fairlead.domain.runs.undoing import CompensationStatus
 from fairlead.ports import SqlTx
 
 MAX_LABELS = 20
@@ -23,25 +24,30 @@ UNDER_WAY = (
 
 # Which index serves best depends on which filters are given, so the plan is made for them each time.
 _PLAN_FOR_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
-_NEWEST = (
-    SUMMARIES
-    + """
+_WANTED = """
  WHERE started_sequence < %(below)s
    AND (%(status)s::text IS NULL OR status = %(status)s)
+   AND (%(compensation)s::text IS NULL OR compensation = %(compensation)s)
    AND (%(workflow)s::text IS NULL OR workflow_id = %(workflow)s)
    AND (%(workspaces)s::text[] IS NULL OR workspace_id = ANY (%(workspaces)s))
    AND (%(environment)s::text IS NULL OR environment_id = %(environment)s)
-   AND (%(label_key)s::text IS NULL OR labels ->> %(label_key)s = %(label_value)s)
    AND (%(started_from)s::timestamptz IS NULL OR started_at >= %(started_from)s)
    AND (%(started_to)s::timestamptz IS NULL OR started_at < %(started_to)s)
- ORDER BY started_sequence DESC
- LIMIT %(limit)s
 """
+_NEWEST_FIRST = " ORDER BY started_sequence DESC LIMIT %(limit)s"
+_NEWEST = SUMMARIES + _WANTED + _NEWEST_FIRST
+_NEWEST_WITH_LABEL = (
+    SUMMARIES
+    + "  JOIN run_labels AS l USING (tenant_id, run_id, started_sequence)"
+    + _WANTED
+    + "   AND l.key = %(label_key)s AND l.value = %(label_value)s AND l.started_sequence < %(below)s"
+    + _NEWEST_FIRST
 )
 _UNDER_WAY_WITH_LABEL = """
 SELECT run_id, workspace_id
   FROM run_board
- WHERE status = ANY (%(under_way)s) AND labels ->> %(label_key)s = %(label_value)s
+  JOIN run_labels AS l USING (tenant_id, run_id, started_sequence)
+ WHERE l.key = %(label_key)s AND l.value = %(label_value)s AND status = ANY (%(under_way)s)
    AND (%(workspaces)s::text[] IS NULL OR workspace_id = ANY (%(workspaces)s))
    AND (%(environment)s::text IS NULL OR environment_id = %(environment)s)
  ORDER BY started_sequence
@@ -61,6 +67,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     below: int
     limit: int
     status: RunStatus | None = None
+    compensation: CompensationStatus | None = None
     workflow: WorkflowId | None = None
     label: Label | None = None
     started_from: Instant | None = None
@@ -79,14 +86,16 @@ async def runs_page(tx: SqlTx, wanted: Wanted) -> list[tuple[int, RunSummary]]:
         "below": wanted.below,
         "limit": wanted.limit,
         "status": wanted.status,
+        "compensation": wanted.compensation,
         "workflow": wanted.workflow,
-        "label_key": wanted.label.key if wanted.label else None,
-        "label_value": wanted.label.value if wanted.label else None,
         "started_from": wanted.started_from,
         "started_to": wanted.started_to,
     }
     await tx.run(_PLAN_FOR_VALUES)
-    return await tx.rows(_NEWEST, params, listed)
+    if wanted.label is None:
+        return await tx.rows(_NEWEST, params, listed)
+    named = {"label_key": wanted.label.key, "label_value": wanted.label.value}
+    return await tx.rows(_NEWEST_WITH_LABEL, params | named, listed)
 
 
 async def under_way_with(tx: SqlTx, label: Label, within: Within, limit: int) -> list[RunAndPlace]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fairlead_tenants.ids import PrincipalId
 from msgspec import Meta, Struct
 
-from fairlead.api.run_views import NOTHING, Awaited, awaited_of
+from fairlead.api.run_views import Awaited, awaited_after, awaited_of
 from fairlead.domain.envelope import position
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.ids import ApprovalId, CallId, RunId
@@ -16,6 +16,7 @@ from fairlead.domain.runs.events import RunLimits
 from fairlead.domain.runs.obligations import Awaiting, awaiting
 from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, Phase, RunState, evolve
 from fairlead.domain.runs.status import RunStatus, said_of, status_of
+from fairlead.domain.runs.undoing import CompensationStatus, Undo, Undoing, UndoPhase
 from fairlead.ports import AnyRecorded
 
 
@@ -49,6 +50,28 @@ class EarlySignal(Struct, frozen=True, kw_only=True):
     payload: Any
 
 
+class ToUndo(Struct, frozen=True, kw_only=True):
+    """A call that is to be undone. `doubtful`: nobody knows whether it took effect."""
+
+    call_id: CallId
+    step: str
+    tool: str
+    phase: UndoPhase
+    attempt: int
+    due_at: Instant | None
+    doubtful: bool
+    failure: str | None
+
+
+class UndoingAt(Struct, frozen=True, kw_only=True):
+    """What a run that ended without completing undoes; `queue` is in the order in which it does."""
+
+    status: CompensationStatus
+    queue: list[ToUndo]
+    undone: list[CallId]
+    left: list[CallId]
+
+
 class RunStateAt(Struct, frozen=True, kw_only=True):
     """`version` counts the run's events from 1; `versions` is how many there are now."""
 
@@ -75,6 +98,7 @@ class RunStateAt(Struct, frozen=True, kw_only=True):
     calls: list[CallInHand]
     awaited: Awaited
     early_signals: list[EarlySignal]
+    compensation: UndoingAt
 
 
 class _Event(Struct, frozen=True):
@@ -133,11 +157,35 @@ def _shown(event: _Event, version: int, versions: int) -> RunStateAt:
         choices=run.choices,
         open=run.open,
         calls=[_in_hand(call) for call in run.calls.values()],
-        awaited=awaited_of(run) if isinstance(state, Active) else NOTHING,
+        awaited=awaited_of(run) if isinstance(state, Active) else awaited_after(state),
+        compensation=_undoing(state),
         early_signals=[
             EarlySignal(signal_id=early.signal_id, name=early.name, payload=early.payload)
             for early in run.early_signals
         ],
+    )
+
+
+def _undoing(state: Active | Ended) -> UndoingAt:
+    undoing = state.undoing if isinstance(state, Ended) else Undoing()
+    return UndoingAt(
+        status=undoing.status,
+        queue=[_to_undo(undo) for undo in undoing.queue],
+        undone=sorted(undoing.gone),
+        left=sorted(undoing.left),
+    )
+
+
+def _to_undo(undo: Undo) -> ToUndo:
+    return ToUndo(
+        call_id=undo.call_id,
+        step=undo.effect.request.step,
+        tool=undo.effect.request.tool,
+        phase=undo.phase,
+        attempt=undo.attempt,
+        due_at=undo.due_at,
+        doubtful=undo.effect.doubtful,
+        failure=f"{undo.failure.code}: {undo.failure.message}" if undo.failure else None,
     )
 
 

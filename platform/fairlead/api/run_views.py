@@ -14,6 +14,7 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.obligations import Awaiting, awaiting
 from fairlead.domain.runs.states import Active, Ended, NotStarted, fold
 from fairlead.domain.runs.status import RunStatus, said_of, status_of
+from fairlead.domain.runs.undoing import CompensationStatus
 from fairlead.ports import AnyRecorded, SqlTx
 
 ActorKind = Literal["person", "service_account", "agent", "system"]
@@ -52,6 +53,9 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     reason_code: Annotated[str | None, Meta(description="Why the run ended: a distinct code for each cause.")]
     reason: str | None
     tool_calls: int
+    compensation: Annotated[
+        CompensationStatus, Meta(description="How far a run that ended without completing has undone what it did.")
+    ]
     updated_at: Instant
     version: int
     sequence: int
@@ -109,7 +113,7 @@ SUMMARIES = """
 SELECT run_id, status, CASE WHEN outcome IS NULL AND paused_reason IS NULL THEN awaiting ELSE 'nothing' END AS awaiting,
        workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version, workflow_hash,
        policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version,
-       started_at, deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, updated_at,
+       started_at, deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, compensation, updated_at,
        stream_version AS version, last_sequence AS sequence, started_sequence
   FROM run_board
 """
@@ -166,7 +170,7 @@ async def run_from_board(tx: SqlTx, run_id: str) -> RunDetail | None:
     started_sequence, summary = found
     edges = {"run_id": run_id, "started_sequence": started_sequence, "ended_at": summary.ended_at}
     given, output = _input_and_output([row.body for row in await tx.rows(_EDGES, edges, _Body)])
-    awaited = await awaited_from_board(tx, run_id) if summary.ended_at is None else NOTHING
+    awaited = await awaited_from_board(tx, run_id) if summary.ended_at is None else await _of_undoing(tx, summary)
     return RunDetail(**structs.asdict(summary), input=given, output=output, awaited=awaited)
 
 
@@ -177,6 +181,14 @@ async def awaited_from_board(tx: SqlTx, run_id: str) -> Awaited:
         approvals=await tx.rows(_APPROVALS, where, AwaitedApproval),
         waits=await tx.rows(_WAITS, where, Wait),
     )
+
+
+async def _of_undoing(tx: SqlTx, run: RunSummary) -> Awaited:
+    """What a run that has ended still asks people."""
+    if run.compensation != "waiting_for_person":
+        return NOTHING
+    asked = await tx.rows(_QUESTIONS, {"run_id": run.run_id}, OpenQuestion)
+    return Awaited(questions=[each for each in asked if each.purpose == "compensation"], approvals=[], waits=[])
 
 
 def listed(
@@ -246,29 +258,26 @@ def run_from_log(history: Sequence[AnyRecorded]) -> RunDetail | None:
         reason_code=code,
         reason=reason,
         tool_calls=active.tool_calls_used,
+        compensation=ended.undoing.status if ended else "none",
         updated_at=last.commit.at,
         version=last.commit.last_version,
         sequence=last.sequence,
         input=start.input,
         output=ended.ending.output if ended and isinstance(ended.ending, e.RunCompleted) else None,
-        awaited=NOTHING if ended else awaited_of(active),
+        awaited=awaited_after(ended) if ended else awaited_of(active),
     )
+
+
+def awaited_after(state: Ended) -> Awaited:
+    """What a run that has ended still asks people: effects that could not be undone."""
+    head = state.undoing.head
+    asked = state.last.questions.get(head.question_id) if head is not None and head.question_id else None
+    return NOTHING if asked is None else Awaited(questions=[_question(asked)], approvals=[], waits=[])
 
 
 def awaited_of(state: Active) -> Awaited:
     return Awaited(
-        questions=[
-            OpenQuestion(
-                question_id=asked.question_id,
-                purpose=asked.purpose,
-                question=asked.question,
-                step=asked.step,
-                schema=asked.schema,
-                roles=asked.roles,
-                deadline_at=asked.deadline_at,
-            )
-            for asked in state.questions.values()
-        ],
+        questions=[_question(asked) for asked in state.questions.values()],
         approvals=[
             AwaitedApproval(
                 approval_id=call.approval.approval_id,
@@ -286,6 +295,18 @@ def awaited_of(state: Active) -> Awaited:
             ),
             *(Wait(what="time", step=t.step, name="", due_at=t.due_at) for t in state.times_awaited.values()),
         ],
+    )
+
+
+def _question(asked: e.QuestionAsked) -> OpenQuestion:
+    return OpenQuestion(
+        question_id=asked.question_id,
+        purpose=asked.purpose,
+        question=asked.question,
+        step=asked.step,
+        schema=asked.schema,
+        roles=asked.roles,
+        deadline_at=asked.deadline_at,
     )
 
 

@@ -23,6 +23,7 @@ from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.runs.status import RunStatus, status_of
+from fairlead.domain.runs.undoing import CompensationStatus
 from fairlead.domain.workflows import workflow_id
 from fairlead.handling.starting import Asked
 
@@ -113,6 +114,9 @@ class RunController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
         status: Annotated[RunStatus | None, QueryParameter(name="status")] = None,
+        compensation: Annotated[
+            CompensationStatus | None, QueryParameter(name="compensation", description="How far undoing is.")
+        ] = None,
         workflow: Annotated[
             str | None, QueryParameter(name="workflow_id", max_length=64, description="Runs of one workflow.")
         ] = None,
@@ -129,6 +133,7 @@ class RunController(Controller):
             below=after(cursor, LIST, principal.tenant_id, int) or LAST,
             limit=limit + 1,
             status=status,
+            compensation=compensation,
             workflow=WorkflowId(workflow) if workflow else None,
             label=_label(label),
             started_from=started_from and aware(started_from, "started_from"),

@@ -42,13 +42,13 @@ async def stream_run(
     last_event_id: LastEventId = None,
     after: After = None,
 ) -> Stream:
-    """A run's timeline from its beginning, then live; ends after the run's end. Goes on after `Last-Event-ID`."""
+    """A run's timeline from its beginning, then live; ends after the run's end, and after what it undoes then. Goes on
+    after `Last-Event-ID`."""
     start = _start(last_event_id, after) or START
     listener = await live.open(principal.tenant_id, run_id)
     run = await load_run(parts, principal, run_id, Permission.RUN_READ)
-    wish = Wish(
-        tenant_id=principal.tenant_id, after=start, ended_at=run.sequence if isinstance(run.state, Ended) else None
-    )
+    is_over = isinstance(run.state, Ended) and not run.state.undoing.is_open
+    wish = Wish(tenant_id=principal.tenant_id, after=start, ended_at=run.sequence if is_over else None)
 
     async def shows(_: Frame) -> bool:
         return True

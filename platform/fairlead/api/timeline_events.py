@@ -1,6 +1,6 @@
 """Events as the outside sees them: in timelines, live streams and exports. Each is shown exactly as it was recorded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -11,10 +11,11 @@ from fairlead.domain.codec import tags_of
 from fairlead.domain.envelope import Actor, position
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.instant import Instant
-from fairlead.domain.runs.events import RunEnding
+from fairlead.domain.runs.events import CompensationEnded, CompensationPlanned, RunEnding
 
 Stream = Literal["run", "approval"]
 ENDINGS = frozenset(tags_of(RunEnding))
+PLANS_UNDOING, ENDS_UNDOING = tags_of(CompensationPlanned | CompensationEnded)
 
 
 class Place(Struct, frozen=True, order=True):
@@ -97,6 +98,11 @@ def events_of(row: CommitRow, after: Place = START) -> Iterator[TimelineEvent]:
                 trace_parent=commit.trace_parent,
                 data=recorded,
             )
+
+
+def is_last(types: Sequence[str]) -> bool:
+    """Whether a commit of these events is a run's last as far as it knows: it has ended, and has nothing to undo."""
+    return ENDS_UNDOING in types or (PLANS_UNDOING not in types and any(each in ENDINGS for each in types))
 
 
 def place_of(text: str, parameter: str = "after") -> Place:

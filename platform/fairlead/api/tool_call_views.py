@@ -26,11 +26,13 @@ CallStatus = Literal[
     "released",
 ]
 
+Undone = Literal["planned", "under_way", "waiting_for_person", "undone", "nothing_to_undo", "by_hand", "left"]
+
 _CALL = """
 SELECT c.call_id, c.run_id, c.step, c.tool, c.tool_version, c.schema_hash, c.effect, c.idempotency, c.arguments,
        c.status, c.verdict, c.rule_id, c.policy_version, c.approval_id, c.attempt, c.output, c.output_sha256,
-       c.read_back, c.error_class, c.error_code, c.error_message, c.latency_us, c.worker, c.requested_at, c.updated_at,
-       b.workspace_id, b.environment_id
+       c.read_back, c.compensation, c.error_class, c.error_code, c.error_message, c.latency_us, c.worker,
+       c.requested_at, c.updated_at, b.workspace_id, b.environment_id
   FROM tool_calls AS c
   JOIN run_board AS b ON b.tenant_id = c.tenant_id AND b.run_id = c.run_id
  WHERE c.call_id = %(call_id)s
@@ -38,8 +40,8 @@ SELECT c.call_id, c.run_id, c.step, c.tool, c.tool_version, c.schema_hash, c.eff
 # Calls of a run are numbered as they are requested, at the end of their ids.
 _CALLS_OF_RUN = """
 SELECT call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status, verdict,
-       rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, error_class, error_code,
-       error_message, latency_us, worker, requested_at, updated_at
+       rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, compensation, error_class,
+       error_code, error_message, latency_us, worker, requested_at, updated_at
   FROM tool_calls
  WHERE run_id = %(run_id)s AND (length(call_id), call_id) > (length(%(after)s), %(after)s)
  ORDER BY length(call_id), call_id
@@ -69,6 +71,9 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     output_sha256: str | None
     read_back: Annotated[
         ReadBackVerdict | None, Meta(description="What reading the counterpart back came to, where the tool can.")
+    ]
+    compensation: Annotated[
+        Undone | None, Meta(description="How far undoing it is, where the run ended without completing.")
     ]
     error_class: ErrorClass | None
     error_code: str | None

@@ -26,6 +26,7 @@ REOPEN_S = 1.0
 ASKS_PERSON = ("tool_call.approval_requested.", "run.question_asked.")
 NEEDS_PERSON = ("waiting_for_approval", "waiting_for_input")
 ENDINGS = tuple(f"run.{ending}." for ending in OF_RUN)
+PLANS_UNDOING, ENDS_UNDOING = "run.compensation_planned.", "run.compensation_ended."
 
 Say = Callable[[Any], None]
 
@@ -62,9 +63,10 @@ def run_of(api: Api, run_id: str) -> Any:
     return api.get(path("runs", run_id)).body
 
 
-def live_events(api: Api, run_id: str, ends_at: float | None = None) -> Iterator[Any]:
-    """From the run's first event to its last. Raises Failure, OutOfTime."""
+def live_events(api: Api, run_id: str, ends_at: float | None = None, *, to_the_last: bool = False) -> Iterator[Any]:
+    """From the run's first event to its end, or to the end of what it undoes then. Raises Failure, OutOfTime."""
     last, silent = BEGINNING, 0
+    ended = undoes = False
     while True:
         before = last
         try:
@@ -72,8 +74,12 @@ def live_events(api: Api, run_id: str, ends_at: float | None = None) -> Iterator
                 last = event["position"]
                 api.has_seen(last)
                 yield event
-                if event["type"].startswith(ENDINGS):
+                ended = ended or event["type"].startswith(ENDINGS)
+                undoes = undoes or event["type"].startswith(PLANS_UNDOING)
+                if event["type"].startswith(ENDS_UNDOING) or (ended and not to_the_last):
                     return
+            if ended and not undoes:  # the server ends a stream after the last that is to come
+                return
         except Failure as failure:
             silent = silent + 1 if last == before else 0
             if failure.exit_code != Exit.UNAVAILABLE or silent >= MAX_SILENT_TRIES:

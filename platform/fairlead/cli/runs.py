@@ -98,6 +98,7 @@ def _wait(session: Session, run_id: str, timeout: float | None, stop_for_person:
 
 @run.command("list")
 @click.option("--status", help="Only runs of this status.")
+@click.option("--compensation", help="Only runs whose undoing is so far, as waiting_for_person.")
 @click.option("--workflow", metavar="ID", help="Only runs of this workflow.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Only runs with this label.")
 @click.option("--since", metavar="TIME", help="Only runs started at or after this time, as 2026-01-31T08:00:00Z.")
@@ -107,6 +108,7 @@ def _wait(session: Session, run_id: str, timeout: float | None, stop_for_person:
 def list_runs(
     session: Session,
     status: str | None,
+    compensation: str | None,
     workflow: str | None,
     labels: tuple[str, ...],
     since: str | None,
@@ -116,6 +118,7 @@ def list_runs(
     """List runs, newest first."""
     params = {
         "status": status,
+        "compensation": compensation,
         "workflow_id": workflow,
         "label": label_of(labels),
         "started_from": since,
@@ -142,14 +145,14 @@ def show(session: Session, run_id: str) -> None:
 
 @run.command("timeline")
 @click.argument("run_id")
-@click.option("--follow", is_flag=True, help="Go on with what happens, until the run ends.")
+@click.option("--follow", is_flag=True, help="Go on with what happens, until the run ends and has undone what it did.")
 @client_command
 def timeline(session: Session, run_id: str, follow: bool) -> None:
     """Show what happened in a run, event by event."""
     if not follow:
         session.out.many(session.api.pages(path("runs", run_id, "timeline")), EVENT)
         return
-    for event in live_events(session.api, run_id):
+    for event in live_events(session.api, run_id, to_the_last=True):
         session.out.line(event, tell)
 
 

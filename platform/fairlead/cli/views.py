@@ -20,6 +20,11 @@ def _reason(run: Any) -> str:
     return f"{code}: {run['reason']}" if run.get("reason") else str(code)
 
 
+def _undoing(run: Any) -> str | None:
+    compensation = run.get("compensation")
+    return None if compensation in (None, "none") else str(compensation)
+
+
 def _parent(run: Any) -> str | None:
     parent = run.get("parent")
     return f"{parent['run_id']} at version {parent['version']}" if parent else None
@@ -49,6 +54,7 @@ RUN = View(
         Column("REASON", _reason),
     ),
     details=(
+        Column("UNDOING", _undoing),
         Column("PAUSED BECAUSE", "paused_reason"),
         Column("DEADLINE", "deadline_at"),
         Column("STARTED BY", "started_by.id"),
@@ -87,6 +93,7 @@ CALL = View(
         Column("RULE", "rule_id"),
         Column("TRY", "attempt", right=True),
         Column("READ BACK", "read_back"),
+        Column("UNDONE", "compensation"),
         Column("ERROR", "error_code"),
     ),
 )

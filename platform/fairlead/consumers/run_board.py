@@ -1,4 +1,4 @@
-"""Runs, their calls and what they wait for: lists, filters and the status of each run.
+"""Runs, their calls, their labels and what they wait for: lists, filters and the status of each run.
 
 The status says the same as `domain.runs.status.status_of`, worked out from rows instead of from the whole history.
 """
@@ -17,11 +17,12 @@ from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import ENDINGS, Active, NotStarted, fold
 from fairlead.domain.runs.status import said_of
+from fairlead.domain.runs.undoing import CompensationStatus
 from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "run_board"
 KINDS: tuple[Kind, ...] = ("run",)
-TABLES: tuple[str, ...] = ("run_board", "tool_calls", "run_waits")
+TABLES: tuple[str, ...] = ("run_board", "run_labels", "tool_calls", "run_waits")
 
 _STARTED = """
 INSERT INTO run_board (
@@ -39,6 +40,12 @@ SELECT %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.environment_kin
        parent_version bigint, started_at timestamptz, deadline_at timestamptz, sequence bigint)
     ON CONFLICT DO NOTHING
 """
+_LABELLED = """
+INSERT INTO run_labels (tenant_id, key, value, started_sequence, run_id)
+SELECT %(tenant)s, l.key, l.value, r.sequence, r.run_id
+  FROM json_to_recordset(%(rows)s) AS r (run_id text, labels json, sequence bigint), json_each_text(r.labels) AS l
+    ON CONFLICT DO NOTHING
+"""
 # What a run waits for is the busiest of its open calls and waits, as `domain.runs.obligations.awaiting` has it. Nothing
 # is busier than work, so a call that the batch leaves at work says it without a look at the others.
 # Row by row for the reason given in tool_calls.py.
@@ -50,6 +57,7 @@ UPDATE run_board AS b
        ended_at       = coalesce(b.ended_at, %(ended_at)s),
        paused_reason  = CASE WHEN %(pausing)s THEN %(paused_reason)s ELSE b.paused_reason END,
        tool_calls     = b.tool_calls + %(tool_calls)s,
+       compensation   = coalesce(%(compensation)s, b.compensation),
        awaiting       = CASE
            WHEN NOT %(waits_changed)s THEN b.awaiting
            WHEN %(at_work)s THEN 'work'
@@ -109,10 +117,14 @@ class _Changed(Struct, kw_only=True):
     waits_changed: bool = False
     pausing: bool = False
     paused_reason: str | None = None
+    compensation: str | None = None
     outcome: str | None = None
     reason_code: str | None = None
     reason: str | None = None
     ended_at: Instant | None = None
+
+
+_COMPENSATIONS = frozenset({e.CompensationPlanned, e.CompensationDispatched, e.CompensationFailed, e.CompensationEnded})
 
 
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
@@ -125,6 +137,8 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
         _fold(changed, started, recorded)
     if started:
         await tx.run(_STARTED, {"tenant": tenant_id, "rows": as_json(started)})
+    if labelled := [row for row in started if row.labels]:
+        await tx.run(_LABELLED, {"tenant": tenant_id, "rows": as_json(labelled)})
     await tx.run_many(_CHANGED, [_params(tenant_id, row, at_work) for row in changed.values()])
 
 
@@ -151,6 +165,8 @@ def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRe
     row.last_version, row.at, row.sequence = commit.last_version, commit.at, recorded.sequence
     for event in commit.events:
         kind = type(event)
+        if kind in _COMPENSATIONS:
+            row.compensation = _compensation(event) or row.compensation
         if kind in CALL_EVENTS or kind in WAIT_EVENTS:
             row.waits_changed = True
             row.tool_calls += kind is e.ToolCallRequested
@@ -164,6 +180,18 @@ def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRe
             assert isinstance(began, Active), "a start begins a run"
             started.append(_start(event, began.start, commit.actor, recorded.sequence))
             row.tool_calls += began.tool_calls_used  # a fork's calls so far count against its limits too
+
+
+def _compensation(event: Any) -> CompensationStatus | None:
+    """Where the undoing stands after the event; None when the event does not move it."""
+    match event:
+        case e.CompensationPlanned() | e.CompensationDispatched():
+            return "under_way"
+        case e.CompensationFailed(retry_at=None):
+            return "waiting_for_person"
+        case e.CompensationEnded(left=left):
+            return "incomplete" if left else "done"
+    return None
 
 
 def _start(event: e.RunStarted | e.RunForked, origin: e.RunStarted, actor: Actor, sequence: int) -> _Started:

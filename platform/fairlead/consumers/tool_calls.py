@@ -14,24 +14,24 @@ from fairlead.ports import AnyRecorded, SqlTx
 _REQUESTED = """
 INSERT INTO tool_calls (
     tenant_id, call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status, verdict,
-    rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, error_class, error_code,
-    error_message, latency_us, worker, requested_at, updated_at, requested_sequence, stream_version)
+    rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, compensation, error_class,
+    error_code, error_message, latency_us, worker, requested_at, updated_at, requested_sequence, stream_version)
 SELECT %(tenant)s, r.call_id, r.run_id, r.step, r.tool, r.tool_version, r.schema_hash, r.effect, r.idempotency,
        coalesce(r.arguments, 'null'), r.status, r.verdict, r.rule_id, r.policy_version, r.approval_id,
-       coalesce(r.attempt, 0), r.output, r.output_sha256, r.read_back, r.error_class, r.error_code, r.error_message,
-       r.latency_us, r.worker, r.requested_at, r.updated_at, r.requested_sequence, r.last_version
+       coalesce(r.attempt, 0), r.output, r.output_sha256, r.read_back, r.compensation, r.error_class, r.error_code,
+       r.error_message, r.latency_us, r.worker, r.requested_at, r.updated_at, r.requested_sequence, r.last_version
   FROM json_to_recordset(%(rows)s) AS r (
        call_id text, run_id text, step text, tool text, tool_version text, schema_hash text, effect text,
        idempotency text, arguments json, status text, verdict text, rule_id text, policy_version text,
-       approval_id text, attempt integer, output json, output_sha256 text, read_back text, error_class text,
-       error_code text, error_message text, latency_us bigint, worker text, requested_at timestamptz,
-       updated_at timestamptz, requested_sequence bigint, last_version bigint)
+       approval_id text, attempt integer, output json, output_sha256 text, read_back text, compensation text,
+       error_class text, error_code text, error_message text, latency_us bigint, worker text,
+       requested_at timestamptz, updated_at timestamptz, requested_sequence bigint, last_version bigint)
     ON CONFLICT DO NOTHING
 """
 # Row by row, though in one pipeline: joined with a set of rows, a plan made without statistics reads all of a tenant's.
 _CHANGED = """
 UPDATE tool_calls
-   SET status         = %(status)s,
+   SET status         = coalesce(%(status)s, status),
        verdict        = coalesce(%(verdict)s, verdict),
        rule_id        = coalesce(%(rule_id)s, rule_id),
        policy_version = coalesce(%(policy_version)s, policy_version),
@@ -40,6 +40,7 @@ UPDATE tool_calls
        output         = coalesce(%(output)s::json, output),
        output_sha256  = coalesce(%(output_sha256)s, output_sha256),
        read_back      = coalesce(%(read_back)s, read_back),
+       compensation   = coalesce(%(compensation)s, compensation),
        error_class    = coalesce(%(error_class)s, error_class),
        error_code     = coalesce(%(error_code)s, error_code),
        error_message  = coalesce(%(error_message)s, error_message),
@@ -75,6 +76,7 @@ class CallRow(Struct, kw_only=True, omit_defaults=True):
     output: Any = None
     output_sha256: str | None = None
     read_back: str | None = None
+    compensation: str | None = None
     error_class: str | None = None
     error_code: str | None = None
     error_message: str | None = None
@@ -90,9 +92,10 @@ async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -
     for recorded in batch:
         for version, event in enumerate(recorded.commit.events, start=recorded.commit.first_version):
             if (says := _SAYS.get(type(event))) is not None:
-                row = _row(rows, recorded, version, event.call_id)
-                for column, value in says(event).items():
-                    setattr(row, column, value)
+                _tell(_row(rows, recorded, version, event.call_id), says(event))
+            elif type(event) is e.CompensationPlanned:
+                for each in event.calls:
+                    _tell(_row(rows, recorded, version, each.call_id), {"compensation": "planned"})
     requested = [row for row in rows.values() if row.tool is not None]
     changed = [row for row in rows.values() if row.tool is None]
     if requested:
@@ -100,6 +103,11 @@ async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -
     if changed:
         await tx.run_many(_CHANGED, [_params(tenant_id, row) for row in changed])
     return {row.run_id for row in rows.values() if row.status in _AT_WORK}
+
+
+def _tell(row: CallRow, said: dict[str, Any]) -> None:
+    for column, value in said.items():
+        setattr(row, column, value)
 
 
 def _params(tenant_id: str, row: CallRow) -> dict[str, Any]:
@@ -170,6 +178,14 @@ def _unknown(event: e.ToolCallOutcomeUnknown) -> dict[str, Any]:
     return {"status": "unknown", "attempt": event.attempt, **error}
 
 
+def _compensated(event: e.ToolCallCompensated) -> dict[str, Any]:
+    return {"compensation": {"call": "undone", "nothing_to_undo": "nothing_to_undo", "person": "by_hand"}[event.how]}
+
+
+def _not_compensated(event: e.CompensationFailed) -> dict[str, Any]:
+    return {"compensation": "waiting_for_person" if event.retry_at is None else "under_way"}
+
+
 def _denied(event: e.ToolCallDenied) -> dict[str, Any]:
     error = {"error_class": "policy", "error_code": f"denied_by_{event.by}", "error_message": event.reason}
     return {"status": "denied", "rule_id": event.rule_id, **error}
@@ -189,6 +205,10 @@ _SAYS: dict[type, Callable[[Any], dict[str, Any]]] = {  # what each fact says of
     e.ToolCallApprovalRequested: lambda event: {"status": "awaiting_approval", "approval_id": event.approval_id},
     e.ToolCallApproved: lambda _: {"status": "judged"},
     e.ToolCallApprovalVoided: lambda _: {"status": "judged"},
+    e.CompensationDispatched: lambda _: {"compensation": "under_way"},
+    e.CompensationFailed: _not_compensated,
+    e.ToolCallCompensated: _compensated,
+    e.CompensationLeft: lambda _: {"compensation": "left"},
 }
 CALL_EVENTS = frozenset(_SAYS)
 _AT_WORK = frozenset({"requested", "judged", "dispatched", "started", "verifying"})

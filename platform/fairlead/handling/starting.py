@@ -11,8 +11,9 @@ from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Denied, Invalid, NotFound, Rejected
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.runs.commands import ForkRun, StartRun
-from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun
+from fairlead.domain.runs.errors import EffectsUndone, ForkPointInvalid, NoSuchRun
 from fairlead.domain.runs.events import RunEvent, RunLimits, RunStarted
+from fairlead.domain.runs.sagas import undone_since
 from fairlead.domain.runs.states import Active, NotStarted, fold
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.workflow.document import Limits
@@ -97,11 +98,17 @@ class Starter:
     async def fork(
         self, principal: Principal, parent: StreamRef, parent_version: int, run_id: RunId, reason: str
     ) -> ForkRun:
-        """A child that begins with the parent's first `parent_version` events. Raises NoSuchRun, ForkPointInvalid."""
-        inherited = await self.history(parent, parent_version)
+        """A child that begins with the parent's first `parent_version` events.
+
+        Raises NoSuchRun, ForkPointInvalid, and EffectsUndone when what it would begin with is not so any more.
+        """
+        history = await self._facts(parent)
+        inherited = _first(history, parent_version)
         begun = fold(NotStarted(), inherited)
         if not isinstance(begun, Active):
             raise ForkPointInvalid("the parent had ended by then: choose an earlier version")
+        if undone := undone_since(begun, fold(begun, history[parent_version:])):
+            raise EffectsUndone(f"the fork would begin with {len(undone)} effects that its parent undoes: {undone[0]}")
         now = self._clock.now()
         lifetime = begun.start.deadline_at - begun.start.started_at
         return ForkRun(
@@ -117,12 +124,19 @@ class Starter:
 
     async def history(self, run: StreamRef, up_to_version: int) -> tuple[RunEvent, ...]:
         """The first events of a run. Raises NoSuchRun, and ForkPointInvalid for a version it has not reached."""
+        return _first(await self._facts(run), up_to_version)
+
+    async def _facts(self, run: StreamRef) -> list[RunEvent]:
         facts = [event for recorded in await self._log.read(run) for event in recorded.commit.events]
         if not facts:
             raise NoSuchRun("no such run")
-        if not 1 <= up_to_version <= len(facts):
-            raise ForkPointInvalid(f"the run has versions 1 to {len(facts)}")
-        return tuple(facts[:up_to_version])
+        return facts
+
+
+def _first(facts: list[RunEvent], count: int) -> tuple[RunEvent, ...]:
+    if not 1 <= count <= len(facts):
+        raise ForkPointInvalid(f"the run has versions 1 to {len(facts)}")
+    return tuple(facts[:count])
 
 
 def run_limits(limits: Limits) -> RunLimits:

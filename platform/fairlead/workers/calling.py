@@ -11,11 +11,14 @@ from fairlead_sdk.contract import Call, Effect, Idempotency, JsonSchema, Tool
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fairlead.domain.errors import Problem
-from fairlead.domain.runs.commands import CallErred, CallSucceeded
+from fairlead.domain.runs.commands import CallErred, CallSucceeded, Undone
 from fairlead.domain.runs.events import ErrorClass
+from fairlead.domain.runs.sagas import undo_key
 from fairlead.domain.runs.states import OpenCall
+from fairlead.domain.runs.undoing import Undo
 
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 MAX_PREVIEW_BYTES = 1024 * 1024  # more is nothing that a person could look through
@@ -113,6 +116,58 @@ class Caller:
             raise OutcomeUnknown(f"{request.tool} has no read-back")
         arguments = self._arguments(tool, request.arguments)
         return await self._verified(tool, arguments, self._given(open_call, place), request.timeout_s)
+
+    async def undo(self, undo: Undo, place: Place) -> Undone | CallErred:
+        """Undo what a call did, under a key of its own. Where nobody knows whether it did, it is looked for first."""
+        request = undo.effect.request
+        tool = self._toolbox.tool(request.tool)
+        if tool is None or tool.compensate is None:
+            return CallErred(error_class="permanent", code="tool_missing", message=f"nothing undoes {request.tool}")
+        given = Call(
+            call_id=request.call_id,
+            attempt=max(undo.attempt, 1),
+            idempotency_key=request.call_id,
+            settings=place.settings(self._toolbox.settings_of(request.tool)),
+        )
+        try:
+            arguments = self._arguments(tool, request.arguments)
+            effect = await self._effect(undo, tool, arguments, given)
+            if effect is None:
+                return Undone(how="nothing_to_undo")
+            output = self._output(tool, effect.output)
+            given = replace(given, idempotency_key=undo_key(request.call_id))
+            compensate = tool.compensate
+            await _answer(lambda asked, call: compensate(asked, output, call), arguments, given, request.timeout_s)
+        except ToolError as error:
+            return _classified(error, tool)
+        except TimeoutError:
+            return CallErred(
+                error_class="timeout", code="timeout", message=f"no answer within {request.timeout_s:g} s", unclear=True
+            )
+        except ConnectorBroke as broke:
+            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
+            return CallErred(
+                error_class="transient", code="transient", message=f"the connector raised {broke}", unclear=True
+            )
+        return Undone(how="call")
+
+    async def _effect(self, undo: Undo, tool: Tool[Any, Any], arguments: Any, given: Call) -> CallSucceeded | None:
+        """What the call gave; None: it has not happened. Raises ToolError, TimeoutError, ConnectorBroke."""
+        if not undo.effect.doubtful:
+            return CallSucceeded(output=undo.effect.output)
+        if tool.verify is None:
+            raise Refused("nobody knows whether it took effect, and the tool has no read-back", "effect_unknown")
+        return await self._verified(tool, arguments, given, undo.effect.request.timeout_s)
+
+    def _output(self, tool: Tool[Any, Any], plain: Any) -> Any:
+        """Raises BadArguments."""
+        if isinstance(tool.output, JsonSchema):
+            return plain
+        try:
+            return msgspec.convert(plain, tool.output)
+        except Exception as misfit:  # a connector's type may check itself, and raise anything
+            message = f"what it gave does not fit the tool any more: {type(misfit).__name__}"
+            raise BadArguments(message, "bad_output") from misfit
 
     def _arguments(self, tool: Tool[Any, Any], plain: Any) -> Any:
         """Raises BadArguments."""
@@ -227,7 +282,8 @@ def _showable(preview: Any) -> dict[str, Any]:
 def _unanswered(tool: Tool[Any, Any], error_class: ErrorClass, message: str) -> CallErred:
     """No answer: try again where that is harmless, else nobody knows what happened."""
     if repeatable(tool):
-        return CallErred(error_class=error_class, code=error_class, message=message)
+        unclear = tool.effect is not Effect.READ
+        return CallErred(error_class=error_class, code=error_class, message=message, unclear=unclear)
     return CallErred(error_class="unknown_outcome", code="outcome_unknown", message=message)
 
 

@@ -19,7 +19,7 @@ from fairlead.domain.ids import CommandId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.commands import Alarm, FireAlarm
 from fairlead.domain.runs.obligations import Owed, awaiting, outstanding
-from fairlead.domain.runs.states import Active
+from fairlead.domain.runs.states import Active, Ended
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Cause, Handler
 from fairlead.ports import Clock
@@ -108,13 +108,20 @@ class RunWatch:
         for alarm in _alarms(outstanding(run.tenant_id, state)):
             if alarm.due_at <= now:
                 state = (await self._handler.handle(run, FireAlarm(alarm=alarm, now=now), _cause(run, alarm))).state
-        if not isinstance(state, Active):
+        if not (isinstance(state, Active) or (isinstance(state, Ended) and state.undoing.is_open)):
             return now + LATE  # the read model has not heard of the end yet
         owed = outstanding(run.tenant_id, state)
         await self._dispatch.send(run.tenant_id, RunId(run.id), owed)
-        if awaiting(state) == "work":
+        if _is_at_work(state):
             return now + SOON
         return min([now + LATE, *(max(alarm.due_at, now) + GRACE for alarm in _alarms(owed))])
+
+
+def _is_at_work(state: Active | Ended) -> bool:
+    if isinstance(state, Active):
+        return awaiting(state) == "work"
+    head = state.undoing.head
+    return head is not None and head.phase == "dispatched"
 
 
 def _alarms(owed: list[Owed]) -> list[Alarm]:

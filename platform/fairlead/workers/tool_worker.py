@@ -24,7 +24,7 @@ from fairlead.domain.ids import RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
 from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Reconsider, permit
-from fairlead.domain.runs.states import Active, OpenCall, RunState
+from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 from fairlead.domain.tenants.states import TenantState
 from fairlead.handling.dispatch import TOOL_LANE, Dispatch
 from fairlead.handling.handler import Cause, Handler
@@ -33,6 +33,7 @@ from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
 from fairlead.workers.calling import Caller, Place, Result
 from fairlead.workers.kept_orders import KeptOrder, kept_of
+from fairlead.workers.undoing import Undoing
 from fairlead.workers.verifying import Verifying
 
 HEARTBEAT_S = 3.0  # a third of an order's lease
@@ -68,6 +69,7 @@ class ToolWorker:
         self._handler = handler
         self._asking = Asking(handler, dispatch, caller, clock)
         self._verifying = Verifying(handler, caller, clock, worker_id)
+        self._undoing = Undoing(handler, caller, clock, worker_id)
         self._rulebook = rulebook
         self._caller = caller
         self._clock = clock
@@ -164,8 +166,8 @@ class ToolWorker:
         match wanted:
             case o.CallOrder():
                 await self._carry_out(wanted, order, newest)
-            case o.VerifyOrder():
-                await self._verify(wanted)
+            case o.VerifyOrder() | o.UndoOrder():
+                await self._follow_up(wanted)
             case o.ApprovalOrder():
                 await self._asking.ask(wanted)
             case o.WithdrawOrder():
@@ -204,11 +206,14 @@ class ToolWorker:
                 command = c.FireAlarm(alarm=alarm, now=self._clock.now())
                 await self._handler.handle(run, command, because(wanted, "expire", SYSTEM))
 
-    async def _verify(self, wanted: o.VerifyOrder) -> None:
+    async def _follow_up(self, wanted: o.VerifyOrder | o.UndoOrder) -> None:
         run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
         state, tenant = await self._newest(run)
-        if isinstance(state, Active):
-            await self._verifying.verify(wanted, run, state, tenant)
+        match wanted, state:
+            case o.VerifyOrder(), Active():
+                await self._verifying.verify(wanted, run, state, tenant)
+            case o.UndoOrder(), Ended():
+                await self._undoing.undo(wanted, run, state, tenant, await self._rulebook.of_run(run, state.last))
 
     async def _newest(self, run: StreamRef) -> Newest:
         """Run and tenant as of now: one question about both heads, and reads only where something is new."""

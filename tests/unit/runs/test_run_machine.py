@@ -25,6 +25,7 @@ from fairlead.domain.runs.obligations import (
     ApprovalOrder,
     CallOrder,
     Owed,
+    UndoOrder,
     VerifyOrder,
     after,
     awaiting,
@@ -40,7 +41,18 @@ from tests.support.runs import R, rules_of, started, verdict
 CODEC = Codec(EVENTS, UPCASTERS)
 TENANT = TenantId("tnt_1")
 ANN = PrincipalId("prn_ann")
-LATE = (e.ToolCallCompleted, e.ToolCallFailed)  # all that an ended run still takes down
+UNDOING = (
+    e.CompensationPlanned,
+    e.CompensationDispatched,
+    e.ToolCallCompensated,
+    e.CompensationFailed,
+    e.CompensationLeft,
+    e.CompensationEnded,
+)
+LATE = (  # all that an ended run still takes down
+    *(e.ToolCallCompleted, e.ToolCallFailed, e.IncidentReported, e.QuestionAsked, e.QuestionAnswered),
+    *UNDOING,
+)
 DECIDES = (e.ToolCallRequested, e.SignalAwaited, e.TimeAwaited, e.ChoiceMade)
 SOME: Any = st.integers(0, 1_000)
 OUTCOMES: list[c.CallSucceeded | c.CallErred] = [
@@ -48,6 +60,13 @@ OUTCOMES: list[c.CallSucceeded | c.CallErred] = [
     c.CallSucceeded(output={"n": 2**60}),
     *(c.CallErred(error_class=each, code="broken", message="it broke") for each in get_args(e.ErrorClass)),
     c.CallErred(error_class="rate_limited", code="slow", message="", retry_after_s=5.0),
+    c.CallErred(error_class="timeout", code="timeout", message="", unclear=True),
+]
+UNDONE: list[c.Undone | c.CallErred] = [
+    c.Undone(how="call"),
+    c.Undone(how="nothing_to_undo"),
+    c.CallErred(error_class="transient", code="busy", message=""),
+    c.CallErred(error_class="permanent", code="no", message=""),
 ]
 
 
@@ -127,6 +146,8 @@ def check(world: World) -> None:
         check_limits(world.state)
         check_progress(world.state, world.rules)
         check_owed(world, world.state)
+    elif isinstance(world.state, Ended):
+        check_undoing(world, world.state)
 
 
 def check_limits(state: Active) -> None:
@@ -143,6 +164,23 @@ def check_progress(state: Active, rules: WorkflowRules) -> None:
         assert rules.planner.plan(_view(state, rules.workflow)) == [], "nothing that could be decided is left undecided"
     for step, what in state.open.items():
         assert is_coming(state, step, what), f"nothing will ever settle {step}"
+
+
+def check_undoing(world: World, state: Ended) -> None:
+    """All that can be undone is on its way to be, or was; nothing is undone twice, or of a run that completed."""
+    undoing = state.undoing
+    if state.outcome == "completed":
+        assert not any(isinstance(fact, UNDOING) for fact in world.history)
+        return
+    done = {fact.call_id for fact in world.of(e.ToolCallCompleted)}
+    wanted = {fact.call_id for fact in world.of(e.ToolCallRequested) if fact.compensate and fact.call_id in done}
+    assert wanted <= {undo.call_id for undo in undoing.queue} | undoing.gone | undoing.left
+    undone = [fact.call_id for fact in world.of(e.ToolCallCompensated) if fact.how != "nothing_to_undo"]
+    assert len(undone) == len(set(undone))
+    assert undoing.is_open == bool(undoing.queue)
+    assert all(undo.phase == "waiting" for undo in undoing.queue[1:])
+    for owed in outstanding(TENANT, state):
+        assert owed in world.brought, owed
 
 
 def is_coming(state: Active, step: str, what: str) -> bool:
@@ -164,12 +202,15 @@ def check_owed(world: World, state: Active) -> None:
 
 
 def serve_until_it_ends(world: World) -> None:
-    """A world that does what it owes: the run must end."""
+    """A world that does what it owes: the run must end, and undo what it did if it did not complete."""
     for _ in range(300):
         state = world.state
-        if not isinstance(state, Active):
+        if isinstance(state, Ended) and not state.undoing.is_open:
             return
-        serve_one(world, state)
+        if isinstance(state, Ended):
+            undo_one(world, state)
+        elif isinstance(state, Active):
+            serve_one(world, state)
         check(world)
     raise AssertionError("the run does not end")
 
@@ -188,12 +229,24 @@ def serve_one(world: World, state: Active) -> None:
         serve(world, first or min((each for each in owed if isinstance(each, c.Alarm)), key=lambda each: each.due_at))
 
 
+def undo_one(world: World, state: Ended) -> None:
+    head = state.undoing.head
+    assert head is not None, "what is open has something to do"
+    if head.phase == "with_person":
+        answer(world, state.last.questions[head.question_id], {"undo": "leave"})  # type: ignore[index]  # it was asked
+    else:
+        (owed,) = [each for each in outstanding(TENANT, state) if isinstance(each, UndoOrder | c.Alarm)]
+        serve(world, owed)
+
+
 def serve(world: World, owed: Owed) -> None:
     match owed:
         case CallOrder(call_id=call_id, attempt=attempt):
             report(world, call_id, attempt, c.CallSucceeded(output={"n": 1}))
         case VerifyOrder(call_id=call_id):
             world.do(verdict(call_id, c.ReadBack(found={"n": 1}), world.now))
+        case UndoOrder(call_id=call_id, attempt=attempt):
+            undone(world, call_id, attempt, c.Undone(how="call"))
         case ApprovalOrder(approval_id=approval_id):
             (asked,) = [fact for fact in world.of(e.ToolCallApprovalRequested) if fact.approval_id == approval_id]
             approve(world, asked)
@@ -206,6 +259,10 @@ def report(world: World, call_id: Any, attempt: int, outcome: c.CallSucceeded | 
     world.do(
         c.RecordOutcome(call_id=call_id, attempt=attempt, outcome=outcome, latency_us=1, worker="w", now=world.now)
     )
+
+
+def undone(world: World, call_id: Any, attempt: int, outcome: c.Undone | c.CallErred) -> None:
+    world.do(c.RecordUndo(call_id=call_id, attempt=attempt, outcome=outcome, latency_us=1, worker="w", now=world.now))
 
 
 def approve(world: World, asked: e.ToolCallApprovalRequested, digest: str | None = None) -> None:
@@ -223,7 +280,9 @@ def approve(world: World, asked: e.ToolCallApprovalRequested, digest: str | None
 
 def answer(world: World, asked: e.QuestionAsked, values: Plain) -> None:
     keys = {"limit": "raise_by", "outcome": "happened", "mismatch": "decision"}
-    value = {keys[asked.purpose]: values[keys[asked.purpose]]} if asked.purpose in keys else "yes"
+    value: Any = {keys[asked.purpose]: values[keys[asked.purpose]]} if asked.purpose in keys else "yes"
+    if asked.purpose == "compensation":
+        value = {"decision": values.get("undo", "retry"), "reason": "seen to"}
     world.do(
         c.AnswerQuestion(
             question_id=asked.question_id, answer=value, principal_id=ANN, role_names=("operator",), now=world.now
@@ -300,10 +359,12 @@ class RunMachine(RuleBasedStateMachine):
         raise_by=st.integers(0, 2),
         happened=st.booleans(),
         decision=st.sampled_from(["keep", "keep", "fail"]),
+        undo=st.sampled_from(["retry", "done_by_hand", "leave"]),
     )
-    def answer_any_question(self, place: int, raise_by: int, happened: bool, decision: str) -> None:
+    def answer_any_question(self, place: int, raise_by: int, happened: bool, decision: str, undo: str) -> None:
+        values = {"raise_by": raise_by, "happened": happened, "decision": decision, "undo": undo}
         if asked := self.pick(self.world.of(e.QuestionAsked), place):
-            answer(self.world, asked, {"raise_by": raise_by, "happened": happened, "decision": decision})
+            answer(self.world, asked, values)
 
     @rule(
         place=SOME, seen=st.sampled_from([c.ReadBack(found={"n": 1}), c.ReadBack(found=None), c.CannotTell(reason="?")])
@@ -315,6 +376,17 @@ class RunMachine(RuleBasedStateMachine):
     @rule(signal_id=st.sampled_from("abc"), name=st.sampled_from(["go", "other"]))
     def signal(self, signal_id: str, name: str) -> None:
         self.world.do(c.SendSignal(signal_id=signal_id, name=name, payload={"by": signal_id}, now=self.world.now))
+
+    @rule(place=SOME, attempt=st.integers(0, 3), outcome=st.sampled_from(UNDONE))
+    def undo_any_call(self, place: int, attempt: int, outcome: Any) -> None:
+        if requested := self.pick(self.world.of(e.ToolCallRequested), place):
+            undone(self.world, requested.call_id, attempt, outcome)
+
+    @rule(outcome=st.sampled_from(UNDONE))
+    def undo_what_is_next(self, outcome: Any) -> None:
+        head = self.world.state.undoing.head if isinstance(self.world.state, Ended) else None
+        if head is not None:
+            undone(self.world, head.call_id, head.attempt, outcome)
 
     @rule(seconds=st.sampled_from([1, 20]))
     def let_time_pass(self, seconds: int) -> None:

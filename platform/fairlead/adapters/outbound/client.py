@@ -14,7 +14,14 @@ from fairlead_sdk.outbound import HttpAnswer
 
 from fairlead.adapters.outbound.addresses import networks
 from fairlead.adapters.outbound.decoding import ACCEPTED
-from fairlead.adapters.outbound.destinations import Declared, Destination, declared, destination_of
+from fairlead.adapters.outbound.destinations import (
+    Declared,
+    Destination,
+    NotDeclared,
+    declared,
+    destination_of,
+    host_of,
+)
 from fairlead.adapters.outbound.exchange import Exchange, Times
 from fairlead.adapters.outbound.headers import Pairs, proof, said, with_proof
 from fairlead.adapters.outbound.lanes import IDLE_S, Lanes
@@ -59,6 +66,9 @@ class GuardedOutbound:
 
     def http(self, way: WayOut) -> "CallHttp":
         return CallHttp(self, way)
+
+    def addresses(self, way: WayOut) -> "CallAddresses":
+        return CallAddresses(self._network, way)
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,6 +159,26 @@ class CallHttp:
         if total_s <= 0:
             raise TryLater(f"no time was left to ask {to.host}", "timeout")
         return Times(total_s=total_s)
+
+
+class CallAddresses:
+    """Implements `fairlead_sdk.outbound.Addresses` for one call."""
+
+    def __init__(self, network: GuardedNetwork, way: WayOut) -> None:
+        self._network = network
+        self._declared = declared(way.egress, way.config)
+
+    async def of(self, host: str, port: int) -> str:
+        try:
+            to = Destination("", host_of(host), port, b"")
+        except NotDeclared:
+            raise Refused("the host cannot be read", "egress_denied") from None
+        if not any(each.covers(to) for each in self._declared):
+            raise Refused(f"{to.host}:{port} is not among the declared hosts", "egress_denied")
+        try:
+            return (await self._network.checked(to.host))[0]
+        except httpcore2.ConnectError:
+            raise TryLater(f"{to.host} has no address", "unreachable") from None
 
 
 def _with_port(host: str) -> str:

@@ -62,11 +62,12 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
         """Raises Refused when any address of the name is none that may be reached."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._connect(await self._checked(host), port, timeout, socket_options)
+                return await self._connect(await self.checked(host), port, timeout, socket_options)
         except TimeoutError:
             raise httpcore2.ConnectTimeout from None
 
-    async def _checked(self, host: str) -> list[str]:
+    async def checked(self, host: str) -> list[str]:
+        """Raises Refused when any address of the name is none that may be reached, ConnectError when it has none."""
         try:
             found = await self._resolver.addresses(host)
         except OSError:

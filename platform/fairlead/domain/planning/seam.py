@@ -66,6 +66,7 @@ class CallTool(Struct, frozen=True, kw_only=True, tag_field="kind", tag="call_to
     retry: Retry
     timeout_s: float | None  # None: the tool's own
     on_mismatch: OnMismatch = "ask"
+    compensate: bool = True
 
 
 class AskPerson(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ask_person"):

@@ -119,6 +119,7 @@ class _Builder:
     def _call(self, step: CallStep, items: frozenset[str]) -> Decide:
         arguments = self._compiler.value(step.arguments, items)
         on_mismatch = step.on_mismatch or self._workflow.on_mismatch
+        compensate = self._workflow.compensate if step.compensate is None else step.compensate
         return lambda walk, path: CallTool(
             step=path,
             tool=step.call,
@@ -126,6 +127,7 @@ class _Builder:
             retry=step.retry,
             timeout_s=step.timeout_s,
             on_mismatch=on_mismatch,
+            compensate=compensate,
         )
 
     def _ask(self, step: AskStep, items: frozenset[str]) -> Decide:

@@ -34,6 +34,8 @@ class KnownTool(Protocol):
     def timeout_s(self) -> float: ...
     @property
     def has_verify(self) -> bool: ...
+    @property
+    def has_compensate(self) -> bool: ...
 
 
 class Verdict(Protocol):
@@ -226,6 +228,7 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
         retry=e.CallRetry(attempts=retry.attempts, initial_ms=retry.initial_ms, max_ms=retry.max_ms, on=retry.on),
         verify=tool.has_verify and tool.effect is not Effect.READ,
         on_mismatch=decision.on_mismatch,
+        compensate=decision.compensate and tool.has_compensate and tool.effect is not Effect.READ,
     )
     run.add(requested)
     problems = rules.argument_problems(decision.tool, decision.arguments)

@@ -34,10 +34,13 @@ class CallSucceeded(Struct, frozen=True, kw_only=True):
 
 
 class CallErred(Struct, frozen=True, kw_only=True):
+    """`unclear`: no answer came, so it may have taken effect all the same."""
+
     error_class: ErrorClass
     code: str
     message: str
     retry_after_s: float | None = None
+    unclear: bool = False
 
 
 class RecordOutcome(Struct, frozen=True, kw_only=True):
@@ -68,6 +71,21 @@ class RecordVerdict(Struct, frozen=True, kw_only=True):
 
     call_id: CallId
     seen: ReadBack | CannotTell
+    latency_us: int
+    worker: str
+    now: Instant
+
+
+class Undone(Struct, frozen=True, kw_only=True):
+    how: Literal["call", "nothing_to_undo"]
+
+
+class RecordUndo(Struct, frozen=True, kw_only=True):
+    """What came of an attempt to undo a call. A second report of the same attempt changes nothing."""
+
+    call_id: CallId
+    attempt: int
+    outcome: Undone | CallErred
     latency_us: int
     worker: str
     now: Instant
@@ -134,7 +152,7 @@ class SendSignal(Struct, frozen=True, kw_only=True):
 class Alarm(Struct, frozen=True, kw_only=True):
     """Something is due. `key` is the call, question or step it concerns; a stale alarm changes nothing."""
 
-    kind: Literal["retry", "question", "signal", "time", "deadline"]
+    kind: Literal["retry", "question", "signal", "time", "deadline", "undo"]
     key: str
     due_at: Instant
 
@@ -179,6 +197,7 @@ RunCommand = (
     | ForkRun
     | RecordOutcome
     | RecordVerdict
+    | RecordUndo
     | MarkStarted
     | DenyCall
     | RecordApproval

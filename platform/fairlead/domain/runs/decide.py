@@ -18,6 +18,7 @@ from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun, RunAlreadyE
 from fairlead.domain.runs.interventions import intervene
 from fairlead.domain.runs.outcomes import move_call, record_outcome
 from fairlead.domain.runs.readback import record_verdict
+from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due
 from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, RunState, fold
 
 
@@ -28,10 +29,12 @@ def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.Ru
         _answer_to(command.command, run, rules)
         if run.facts and isinstance(run.state, Active):
             run.add(e.RunFailed(code="decision_too_large", message="what follows is more than one commit can hold"))
-        return run.facts
-    _answer_to(command, run, rules)
-    if run.facts and isinstance(run.state, Active):
-        _go_on(run, rules, command.now)
+    else:
+        _answer_to(command, run, rules)
+        if run.facts and isinstance(run.state, Active):
+            _go_on(run, rules, command.now)
+    if run.facts and isinstance(run.state, Ended):
+        go_on_undoing(run, command.now)
     return run.facts
 
 
@@ -62,10 +65,8 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             _fork(command, run)
         case _ if isinstance(state, NotStarted):
             raise NoSuchRun("no such run")
-        case c.RecordOutcome():
-            record_outcome(command, run)
-        case c.RecordVerdict():
-            record_verdict(command, run)
+        case c.RecordOutcome() | c.RecordVerdict() | c.RecordUndo():
+            _take_report(command, run)
         case c.MarkStarted() | c.DenyCall() | c.RecordApproval() | c.RecordRefusal() | c.VoidApproval():
             move_call(command, run, rules)
         case c.FireAlarm():
@@ -76,6 +77,16 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             raise AssertionError("nothing is cut short twice")
         case _:
             assert_never(command)
+
+
+def _take_report(command: c.RecordOutcome | c.RecordVerdict | c.RecordUndo, run: Unfolding) -> None:
+    match command:
+        case c.RecordOutcome():
+            record_outcome(command, run)
+        case c.RecordVerdict():
+            record_verdict(command, run)
+        case c.RecordUndo():
+            record_undo(command, run)
 
 
 def _go_on(run: Unfolding, rules: RunRules, now: Instant) -> None:
@@ -120,8 +131,12 @@ def _fork(command: c.ForkRun, run: Unfolding) -> None:
 
 def _fire(command: c.FireAlarm, run: Unfolding) -> None:
     state = run.state
-    if isinstance(state, Active) and command.now >= command.alarm.due_at:
+    if command.now < command.alarm.due_at:
+        return
+    if isinstance(state, Active):
         run.add(*_rung(command.alarm, state, command.now))
+    elif isinstance(state, Ended) and command.alarm.kind == "undo":
+        run.add(*undo_is_due(command.alarm, state))
 
 
 def _rung(alarm: c.Alarm, state: Active, now: Instant) -> list[e.RunEvent]:
@@ -137,6 +152,8 @@ def _rung(alarm: c.Alarm, state: Active, now: Instant) -> list[e.RunEvent]:
             return [e.TimeElapsed(step=alarm.key)] if alarm.key in state.times_awaited else []
         case "deadline":
             return [e.RunExpired(deadline_at=state.deadline_at)] if now >= state.deadline_at else []
+        case "undo":
+            return []
 
 
 def _retried(call: OpenCall | None, due_at: Instant) -> list[e.RunEvent]:

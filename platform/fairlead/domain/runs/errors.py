@@ -58,6 +58,12 @@ class CallInFlight(Rejected):
     code = "call_in_flight"
 
 
+class EffectsUndone(Rejected):
+    """The parent has undone, or is about to undo, what the fork would take for done: begin before it, or start anew."""
+
+    code = "effects_undone"
+
+
 class ForkPointInvalid(Rejected):
     """A fork begins within the parent's life: after its start, before its end."""
 

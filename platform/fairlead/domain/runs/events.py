@@ -21,11 +21,12 @@ ErrorClass = Literal[
 Verdict = Literal["allow", "deny", "require_approval"]
 DeniedBy = Literal["policy", "approval", "permission", "limit"]
 LimitName = Literal["tool_calls", "model_calls", "steps", "tokens", "cost_usd_micros"]
-QuestionPurpose = Literal["step", "limit", "outcome", "mismatch"]
+QuestionPurpose = Literal["step", "limit", "outcome", "mismatch", "compensation"]
 SettledHow = Literal["call", "read_back", "person"]
 OnMismatch = Literal["ask", "compensate", "continue"]
 ReadBackVerdict = Literal["matched", "drifted", "unverifiable"]
-IncidentKind = Literal["readback_drifted"]
+IncidentKind = Literal["readback_drifted", "compensation_failed"]
+UndoneHow = Literal["call", "nothing_to_undo", "person"]
 
 
 class RunLimits(Struct, frozen=True, kw_only=True):
@@ -97,6 +98,7 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
     """The planner wants this call; `schema_hash` is of the tool's input and output schema at this moment.
 
     `verify`: once it is done, the counterpart is read back before the run goes on; `on_mismatch` is what then follows.
+    `compensate`: it is undone when the run ends without having completed.
     """
 
     call_id: CallId
@@ -111,6 +113,7 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
     retry: CallRetry = CallRetry()
     verify: bool = False
     on_mismatch: OnMismatch = "ask"
+    compensate: bool = False
 
 
 class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1", omit_defaults=True):
@@ -187,7 +190,10 @@ class IncidentReported(Event, frozen=True, kw_only=True, tag="run.incident_repor
 
 
 class ToolCallFailed(Event, frozen=True, kw_only=True, tag="tool_call.failed.v1", omit_defaults=True):
-    """One attempt failed. `retry_at` says when the next begins; without it the call is over."""
+    """One attempt failed. `retry_at` says when the next begins; without it the call is over.
+
+    `unclear`: no answer came, so it may have taken effect all the same.
+    """
 
     call_id: CallId
     attempt: int
@@ -197,6 +203,7 @@ class ToolCallFailed(Event, frozen=True, kw_only=True, tag="tool_call.failed.v1"
     latency_us: int
     worker: str
     retry_at: Instant | None = None
+    unclear: bool = False
 
 
 class ToolCallOutcomeUnknown(Event, frozen=True, kw_only=True, tag="tool_call.outcome_unknown.v1"):
@@ -253,8 +260,66 @@ class ToolCallApprovalVoided(Event, frozen=True, kw_only=True, tag="tool_call.ap
     reason: str
 
 
+class PlannedUndo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`not_before`: until then a worker may still be making the call."""
+
+    call_id: CallId
+    not_before: Instant | None = None
+
+
+class CompensationPlanned(Event, frozen=True, kw_only=True, tag="run.compensation_planned.v1"):
+    """What a run that has ended without completing undoes: newest first, one after the other, before what waits."""
+
+    calls: tuple[PlannedUndo, ...]
+
+
+class CompensationDispatched(Event, frozen=True, kw_only=True, tag="tool_call.compensation_dispatched.v1"):
+    """The call is to be undone now: an order for this attempt goes to the workers. Its key is `<call_id>-undo`."""
+
+    call_id: CallId
+    attempt: int
+
+
+class ToolCallCompensated(Event, frozen=True, kw_only=True, tag="tool_call.compensated.v1", omit_defaults=True):
+    """The effect is gone: undone by the tool, never there, or undone by a person by hand."""
+
+    call_id: CallId
+    attempt: int
+    how: UndoneHow
+    latency_us: int = 0
+    worker: str = ""
+    reason: str = ""
+
+
+class CompensationFailed(Event, frozen=True, kw_only=True, tag="tool_call.compensation_failed.v1", omit_defaults=True):
+    """One attempt to undo the call failed. `retry_at` says when the next begins; without it a person is asked."""
+
+    call_id: CallId
+    attempt: int
+    error_class: ErrorClass
+    code: str
+    message: str
+    latency_us: int
+    worker: str
+    retry_at: Instant | None = None
+
+
+class CompensationLeft(Event, frozen=True, kw_only=True, tag="tool_call.compensation_left.v1"):
+    """A person leaves the effect as it is."""
+
+    call_id: CallId
+    reason: str
+
+
+class CompensationEnded(Event, frozen=True, kw_only=True, tag="run.compensation_ended.v1"):
+    """Nothing is left to undo: so many effects are gone, so many a person has left."""
+
+    undone: int
+    left: int
+
+
 class QuestionAsked(Event, frozen=True, kw_only=True, tag="run.question_asked.v1", omit_defaults=True):
-    """A person is needed: for a step of the document, for a limit that was reached, or for a lost outcome."""
+    """A person is needed: for a step, a limit that was reached, a lost outcome, or an effect that cannot be undone."""
 
     question_id: QuestionId
     purpose: QuestionPurpose
@@ -407,6 +472,12 @@ RunEvent = (
     | ToolCallApprovalRequested
     | ToolCallApproved
     | ToolCallApprovalVoided
+    | CompensationPlanned
+    | CompensationDispatched
+    | ToolCallCompensated
+    | CompensationFailed
+    | CompensationLeft
+    | CompensationEnded
     | QuestionAsked
     | QuestionAnswered
     | QuestionExpired

@@ -21,6 +21,7 @@ from fairlead.domain.runs.errors import (
 )
 from fairlead.domain.runs.outcomes import completed
 from fairlead.domain.runs.readback import mismatch_failed
+from fairlead.domain.runs.sagas import answer_undo
 from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall
 
 MAX_EARLY_SIGNALS = 100
@@ -35,6 +36,9 @@ def intervene(
     assert not isinstance(state, NotStarted), "decide has refused a run that does not exist"
     if isinstance(state, Ended):
         if isinstance(command, c.CancelRun) and state.outcome == "cancelled":
+            return
+        if isinstance(command, c.AnswerQuestion):
+            answer_undo(command, run, rules)
             return
         raise RunNotActive(state.last.run_id, state.outcome)
     match command:
@@ -87,7 +91,7 @@ def _answer(command: c.AnswerQuestion, run: Unfolding, rules: RunRules) -> None:
             _settle_outcome(answer, asked, run, command)
         case "mismatch" if answer["decision"] == "fail":
             run.add(mismatch_failed(asked.step))
-        case "step" | "mismatch":
+        case "step" | "mismatch" | "compensation":
             pass
 
 

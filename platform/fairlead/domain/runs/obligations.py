@@ -39,6 +39,15 @@ class VerifyOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="ver
     call_id: CallId
 
 
+class UndoOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="undo"):
+    """Undo this call of a run that has ended, if its turn has come and this is the attempt."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    call_id: CallId
+    attempt: int
+
+
 class ApprovalOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="ask_approval"):
     """Gather the evidence of this call and put it before people."""
 
@@ -57,7 +66,7 @@ class WithdrawOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="w
     reason: str
 
 
-Order = CallOrder | VerifyOrder | ApprovalOrder | WithdrawOrder
+Order = CallOrder | VerifyOrder | UndoOrder | ApprovalOrder | WithdrawOrder
 Owed = Order | Alarm
 Awaiting = Literal["work", "approval", "person", "signal", "time", "nothing"]
 
@@ -69,6 +78,8 @@ def order_id(order: Order) -> str:
             return f"{order.call_id}.{order.attempt}.{order.resumed}"
         case VerifyOrder():
             return f"{order.call_id}.verify"
+        case UndoOrder():
+            return f"{order.call_id}.undo.{order.attempt}"
         case ApprovalOrder():
             return f"{order.approval_id}.ask"
         case WithdrawOrder():
@@ -79,7 +90,8 @@ def after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> 
     """What new facts bring, given the state they led to."""
     if isinstance(state, Ended):
         has_just_ended = any(isinstance(fact, e.RunEnding) for fact in facts)
-        return [*_skipped(tenant_id, facts, state.last), *(_withdrawals(tenant_id, state) if has_just_ended else ())]
+        withdrawn = _withdrawals(tenant_id, state) if has_just_ended else ()
+        return [*_skipped(tenant_id, facts, state.last), *withdrawn, *_owed_to_undo(tenant_id, state)]
     assert isinstance(state, Active), "facts make a run"
     if any(isinstance(fact, e.RunResumed) for fact in facts):
         return outstanding(tenant_id, state)
@@ -151,10 +163,21 @@ def _withdrawals(tenant_id: TenantId, state: Ended) -> Iterator[Order]:
             )
 
 
+def _owed_to_undo(tenant_id: TenantId, state: Ended) -> Iterator[Owed]:
+    head = state.undoing.head
+    if head is None:
+        return
+    if head.phase == "dispatched":
+        run_id = state.last.run_id
+        yield UndoOrder(tenant_id=tenant_id, run_id=run_id, call_id=head.call_id, attempt=head.attempt)
+    elif head.due_at is not None:
+        yield Alarm(kind="undo", key=head.call_id, due_at=head.due_at)
+
+
 def outstanding(tenant_id: TenantId, state: RunState) -> list[Owed]:
     """Everything a state is owed; for a run under way always its deadline too."""
     if isinstance(state, Ended):
-        return list(_withdrawals(tenant_id, state))
+        return [*_withdrawals(tenant_id, state), *_owed_to_undo(tenant_id, state)]
     if not isinstance(state, Active):
         return []
     owed: list[Owed] = [Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at), *_waits(state)]

@@ -76,6 +76,7 @@ def _failed(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, state:
         latency_us=command.latency_us,
         worker=command.worker,
         retry_at=command.now + backoff(call, erred.retry_after_s) if again else None,
+        unclear=erred.unclear,
     )
 
 
@@ -84,9 +85,12 @@ def backoff(call: OpenCall, retry_after_s: float | None) -> timedelta:
 
     The spread comes from a hash of call and attempt, so that a decision stays a function of its inputs.
     """
-    retry = call.request.retry
-    ceiling_ms = min(retry.max_ms, retry.initial_ms * 2 ** (call.attempt - 1))
-    digest = hashlib.sha256(f"{call.request.call_id}/{call.attempt}".encode()).digest()
+    return spread(call.request.call_id, call.attempt, call.request.retry, retry_after_s)
+
+
+def spread(key: str, attempt: int, retry: e.CallRetry, retry_after_s: float | None) -> timedelta:
+    ceiling_ms = min(retry.max_ms, retry.initial_ms * 2 ** (attempt - 1))
+    digest = hashlib.sha256(f"{key}/{attempt}".encode()).digest()
     jittered_ms = ceiling_ms * int.from_bytes(digest[:4], "big") / 2**32
     return timedelta(milliseconds=max(jittered_ms, min(retry_after_s or 0.0, MAX_RETRY_AFTER_S) * 1000))
 

@@ -12,8 +12,9 @@ from fairlead.domain.errors import Denied, NotFound
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.advance import KnownTool, RunRules, Verdict, call_digest
 from fairlead.domain.runs.events import DeniedBy, ToolCallRequested
-from fairlead.domain.runs.obligations import CallOrder
-from fairlead.domain.runs.states import Active, OpenCall, RunState
+from fairlead.domain.runs.obligations import CallOrder, UndoOrder
+from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
+from fairlead.domain.runs.undoing import Undo
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.tenants.states import TenantState
 
@@ -79,6 +80,21 @@ def permit(
     return said
 
 
+def permit_undo(order: UndoOrder, run: RunState, tenant: TenantState, rules: RunRules) -> Undo | Drop | Forbid:
+    """Whether this attempt to undo may be made now: by an agent that may act, with a tool that still means the same."""
+    head = run.undoing.head if isinstance(run, Ended) else None
+    if head is None or (head.call_id, head.attempt, head.phase) != (order.call_id, order.attempt, "dispatched"):
+        return Drop(why="it is not this call's turn")
+    assert isinstance(run, Ended), "it has a head"
+    request = head.effect.request
+    tool = rules.tool(request.tool)
+    if tool is None or not tool.has_compensate:
+        return Forbid(by="policy", rule_id="tool.missing", reason="no tool is installed any more that could undo it")
+    if _major(tool.version) != _major(request.tool_version):
+        return Forbid(by="policy", rule_id="tool.changed", reason=f"the tool changed with version {tool.version}")
+    return forbidden(run.last, tenant) or head
+
+
 def forbidden(run: Active, tenant: TenantState) -> Forbid | None:
     """Whether the run's agent may not act any more."""
     try:
@@ -114,11 +130,15 @@ def _still_fits(tool: KnownTool, judged: ToolCallRequested, rules: RunRules) -> 
     """An upgrade may come while calls wait. A connector says by its major version whether they still mean the same."""
     if tool.schema_hash != judged.schema_hash and rules.argument_problems(judged.tool, judged.arguments):
         return False
-    return (tool.effect, tool.idempotency, tool.version.partition(".")[0]) == (
+    return (tool.effect, tool.idempotency, _major(tool.version)) == (
         judged.effect,
         judged.idempotency,
-        judged.tool_version.partition(".")[0],
+        _major(judged.tool_version),
     )
+
+
+def _major(version: str) -> str:
+    return version.partition(".")[0]
 
 
 def _covered(call: OpenCall, tool: KnownTool, policy_version: str, count: int) -> bool:

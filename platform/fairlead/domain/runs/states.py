@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar, cast
 
+from fairlead_sdk.contract import Idempotency
 from fairlead_tenants.ids import PrincipalId
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from fairlead.domain.ids import CallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning.seam import StepError, StepOutcome
 from fairlead.domain.runs import events as e
+from fairlead.domain.runs import undoing as u
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,7 +37,8 @@ Outcome = Literal["completed", "failed", "impossible", "cancelled", "capped", "e
 
 class OpenCall(Struct, frozen=True, kw_only=True):
     """A call whose step has no outcome yet. `calls_by_tool` is as it was when the call was requested, with this one, so
-    that judging it again later finds the same facts. `output` is what it gave, until it has been read back."""
+    that judging it again later finds the same facts. `output` is what it gave, until it has been read back.
+    `unclear`: an attempt had no answer, so it may have taken effect."""
 
     request: e.ToolCallRequested
     calls_by_tool: dict[str, int]
@@ -49,6 +52,7 @@ class OpenCall(Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     retry_at: Instant | None = None
     output: Any = None
+    unclear: bool = False
 
 
 class NotStarted(Struct, frozen=True):
@@ -56,7 +60,8 @@ class NotStarted(Struct, frozen=True):
 
 
 class Active(Struct, frozen=True, kw_only=True):
-    """A run under way. `open` maps each step in flight to what it waits for (a call, a question, itself)."""
+    """A run under way. `open` maps each step in flight to what it waits for (a call, a question, itself). `effects` are
+    what it would undo if it ended now, oldest first."""
 
     run_id: RunId
     start: e.RunStarted
@@ -79,14 +84,17 @@ class Active(Struct, frozen=True, kw_only=True):
     paused: str | None = None
     resumed: int = 0  # how often
     limit_reached: e.LimitReached | None = None
+    effects: tuple[u.Effected, ...] = ()
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """Terminal. `last` keeps what was in flight, whose outcome is still recorded when it comes."""
+    """Terminal. `last` keeps what was in flight, whose outcome is still recorded when it comes. What is undone
+    afterwards is in `undoing`; the outcome stays what it is."""
 
     outcome: Outcome
     ending: e.RunEnding
     last: Active
+    undoing: u.Undoing = u.Undoing()
 
 
 RunState = NotStarted | Active | Ended
@@ -109,10 +117,42 @@ def evolve(state: RunState, event: e.RunEvent) -> RunState:
             if ending := ENDINGS.get(type(event)):
                 return Ended(outcome=ending, ending=cast(e.RunEnding, event), last=state)
             return _ACTIVE[type(event)](state, event)
-        case Ended():  # the late outcome of a call that was in flight
-            return replace(state, last=_ACTIVE[type(event)](state.last, event))
+        case Ended():
+            return _afterwards(state, event)
         case NotStarted():
             return _begin(event)
+
+
+def _afterwards(state: Ended, event: e.RunEvent) -> Ended:
+    """The late outcome of a call that was in flight, or a step of the undoing."""
+    match event:
+        case e.CompensationPlanned():
+            return replace(state, undoing=u.planned(state.undoing, event, effects_of(state.last)))
+        case e.ToolCallCompleted() | e.ToolCallFailed():
+            last = _ACTIVE[type(event)](state.last, event)
+            return replace(state, last=last, undoing=u.heard(state.undoing, event, effects_of(last)))
+        case e.QuestionAsked() | e.QuestionAnswered() | e.QuestionExpired():
+            last = _ACTIVE[type(event)](state.last, event)
+            return replace(state, last=last, undoing=u.moved(state.undoing, event))
+        case _:
+            return replace(state, undoing=u.moved(state.undoing, event))
+
+
+def effects_of(run: Active) -> dict[CallId, u.Effected]:
+    """What the run did and may have done that can be undone, oldest first."""
+    known = {effect.request.call_id: effect for effect in run.effects}
+    doubtful = {
+        call_id: u.Effected(request=call.request, doubtful=True)
+        for call_id, call in run.calls.items()
+        if call.request.compensate and call_id not in known and _may_have_happened(call)
+    }
+    return known | doubtful
+
+
+def _may_have_happened(call: OpenCall) -> bool:
+    """A call that cannot be repeated is marked before it is begun; any other may have been begun unseen."""
+    unseen = call.phase == "dispatched" and call.request.idempotency is not Idempotency.NONE
+    return unseen or call.unclear or call.phase in ("started", "unknown")
 
 
 def _begin(event: e.RunEvent) -> Active:
@@ -137,7 +177,7 @@ def requesters(run: Active) -> tuple[PrincipalId, ...]:
 
 def _disown(parent: Active, event: e.RunForked) -> Active:
     """What the parent had in flight stays the parent's; the child plans those steps anew and uses its own room. A write
-    that is only to be read back has happened."""
+    that is only to be read back has happened. What the parent did is the parent's to undo."""
     for call_id, call in parent.calls.items():
         if call.phase in ("verifying", "drifted"):
             parent = _settle_call(parent, call_id, StepOutcome(status="completed", output=call.output))
@@ -157,6 +197,7 @@ def _disown(parent: Active, event: e.RunForked) -> Active:
         times_awaited={},
         paused=None,
         limit_reached=None,
+        effects=(),
     )
 
 
@@ -217,8 +258,12 @@ def _voided(s: Active, event: e.ToolCallApprovalVoided) -> Active:
 
 
 def _completed(s: Active, event: e.ToolCallCompleted) -> Active:
+    call = s.calls[event.call_id]
+    if call.request.compensate:
+        unknown = event.settled == "person" and event.output is None
+        s = _with_effect(s, u.Effected(request=call.request, output=event.output, doubtful=unknown))
     if event.verifying:
-        return _with_call(s, replace(s.calls[event.call_id], phase="verifying", output=event.output))
+        return _with_call(s, replace(call, phase="verifying", output=event.output))
     return _settle_call(s, event.call_id, StepOutcome(status="completed", output=event.output))
 
 
@@ -230,10 +275,12 @@ def _verified(s: Active, event: e.ToolCallVerified) -> Active:
 
 
 def _failed(s: Active, event: e.ToolCallFailed) -> Active:
+    call = s.calls[event.call_id]
+    call = replace(call, unclear=call.unclear or event.unclear)
     if event.retry_at is not None:
-        return _with_call(s, replace(s.calls[event.call_id], phase="backing_off", retry_at=event.retry_at))
+        return _with_call(s, replace(call, phase="backing_off", retry_at=event.retry_at))
     error = StepError(error_class=event.error_class, code=event.code, message=event.message)
-    return _settle_call(s, event.call_id, StepOutcome(status="failed", error=error))
+    return _settle_call(_in_doubt(s, call), event.call_id, StepOutcome(status="failed", error=error))
 
 
 def _unknown(s: Active, event: e.ToolCallOutcomeUnknown) -> Active:
@@ -242,11 +289,23 @@ def _unknown(s: Active, event: e.ToolCallOutcomeUnknown) -> Active:
 
 def _denied(s: Active, event: e.ToolCallDenied) -> Active:
     error = StepError(error_class="policy", code=f"denied_by_{event.by}", message=event.reason)
+    s = _in_doubt(s, s.calls[event.call_id])
     return _settle_call(s, event.call_id, StepOutcome(status="denied", error=error))
 
 
 def _released(s: Active, event: e.ToolCallReleased) -> Active:
     return replace(s, calls=_without(s.calls, event.call_id))
+
+
+def _in_doubt(s: Active, call: OpenCall) -> Active:
+    """A call that ends without an effect to speak of, though an attempt may have had one."""
+    if not (call.unclear and call.request.compensate):
+        return s
+    return _with_effect(s, u.Effected(request=call.request, doubtful=True))
+
+
+def _with_effect(s: Active, effect: u.Effected) -> Active:
+    return replace(s, effects=(*s.effects, effect))
 
 
 def _settle_call(s: Active, call_id: CallId, outcome: StepOutcome) -> Active:

@@ -70,6 +70,7 @@ class CallStep(StepBase, frozen=True, kw_only=True, tag="call"):
     retry: Retry = Retry()
     timeout_s: CallSeconds | None = None
     on_mismatch: OnMismatch | None = None
+    compensate: Annotated[bool, Meta(description="Whether it is undone when the run does not complete.")] | None = None
     on_failure: "Steps | None" = None
     go_on: bool = field(name="continue", default=False)
 
@@ -196,6 +197,9 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     policy: PolicyDocument = PolicyDocument()
     on_mismatch: OnMismatch = "ask"
+    compensate: Annotated[
+        bool, Meta(description="Whether what a run did is undone, newest first, when it does not complete.")
+    ] = True
     planner: Literal["steps"] = "steps"
     steps: Annotated[Steps, Meta(min_length=1)]
     result: Annotated[dict[str, Any], Meta(description="The run's output; without it, the last step's.")] | None = None

@@ -134,8 +134,7 @@ class _Flow:
         yield from self._values(arguments, (*place, "with"), scope)
         if isinstance(arguments, dict) and isinstance(tool, str) and tool in self._tools:
             yield from argument_problems(arguments, self._tools[tool].input_schema, (*place, "with"))
-            if "on_mismatch" in step and not self._tools[tool].has_verify:
-                yield _problem((*place, "on_mismatch"), "no_read_back", f"{tool} cannot be read back")
+            yield from _promises(step, self._tools[tool], place)
 
     def _parallel(self, parallel: dict[str, Any], place: Place, scope: _Scope) -> Checked:
         seen: frozenset[str] = frozenset()
@@ -206,6 +205,14 @@ class _Flow:
                 yield _problem(place, "step_not_completed", f"{step_id} cannot have completed here")
             else:
                 yield _problem(place, "unknown_step", f"there is no step {step_id}")
+
+
+def _promises(step: dict[str, Any], tool: ToolFacts, place: Place) -> Iterator[Problem]:
+    """What a step says that its tool cannot do."""
+    if "on_mismatch" in step and not tool.has_verify:
+        yield _problem((*place, "on_mismatch"), "no_read_back", f"{tool.name} cannot be read back")
+    if step.get("compensate") is True and not tool.has_compensate:
+        yield _problem((*place, "compensate"), "cannot_be_undone", f"{tool.name} cannot be undone")
 
 
 def _object(value: Any) -> dict[str, Any]:

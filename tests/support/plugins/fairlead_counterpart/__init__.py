@@ -10,6 +10,7 @@ from fairlead_sdk import (
     Idempotency,
     Manifest,
     OutcomeUnknown,
+    Refused,
     Scope,
     TryLater,
     hookimpl,
@@ -53,6 +54,13 @@ async def _paid(arguments: Transfer, call: Call) -> Receipt | None:
     return Receipt(arguments.reference, found["number"]) if found else None
 
 
+async def _refunded(_: Transfer, output: Receipt, call: Call) -> None:
+    headers = {"Idempotency-Key": call.idempotency_key}
+    answer = await _ask(call, "POST", "/refunds", json={"number": output.number}, headers=headers)
+    if answer.status_code == 409:
+        raise Refused("the counterpart keeps it", "kept")
+
+
 @tool(
     "counterpart.pay",
     title="Pay",
@@ -61,6 +69,7 @@ async def _paid(arguments: Transfer, call: Call) -> Receipt | None:
     writes=("payment",),
     scopes=("payments:write",),
     verify=_paid,
+    compensate=_refunded,
 )
 async def pay(arguments: Transfer, call: Call) -> Receipt:
     """Pay an amount under a reference; the counterpart honours idempotency keys."""
