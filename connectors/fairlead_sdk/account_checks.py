@@ -55,6 +55,8 @@ def _auth(auth: Auth, *, shipped: bool) -> Said:
         yield from _oauth(auth.oauth)
     if not _HEADER.fullmatch(auth.header) or not _PREFIX.fullmatch(auth.prefix):
         yield "auth", "an API key goes into a header with a name, after printable characters or none"
+    if auth.query and (kind is not AuthKind.API_KEY or not _HEADER.fullmatch(auth.query)):
+        yield "auth", "only an API key goes into a query parameter, which has a name"
     if auth.handed_over and kind is AuthKind.NONE:
         yield "handed_over", "there is no credential to hand over"
     if auth.handed_over and not shipped:

@@ -52,7 +52,8 @@ class OAuthServer(Struct, frozen=True, kw_only=True):
 
 
 class Auth(Struct, frozen=True, kw_only=True):
-    """`header` and `prefix` say where an API key goes on a request; OAuth tokens are always bearer tokens.
+    """`header` and `prefix` say where an API key goes on a request, `query` that it goes into that query parameter
+    instead. OAuth tokens are always bearer tokens.
 
     `handed_over`: the protocol is not HTTP, so the tool itself needs to see the credential of this one call.
     Only connectors that ship with the platform may ask for it.
@@ -62,6 +63,7 @@ class Auth(Struct, frozen=True, kw_only=True):
     oauth: OAuthServer | None = None
     header: str = "Authorization"
     prefix: str = "Bearer "
+    query: str = ""
     handed_over: bool = False
 
 

@@ -15,13 +15,18 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 async def follow(
-    http: Http, url: str, *, headers: Mapping[str, str] | None = None, max_bytes: int | None = None
+    http: Http,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    authorized: bool = True,
+    max_bytes: int | None = None,
 ) -> HttpAnswer:
     """GET, through at most five redirects. The first to another origin leaves every credential behind, for good.
 
     Writes are not for this: whoever redirects them may have carried them out. Raises what `Http.send` raises.
     """
-    given, authorized = dict(headers or {}), True
+    given = dict(headers or {})
     for _ in range(MAX_HOPS + 1):
         answer = await http.send("GET", url, headers=given, authorized=authorized, max_bytes=max_bytes)
         location = answer.headers.get("location")

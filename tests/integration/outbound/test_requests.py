@@ -60,6 +60,22 @@ async def test_the_credential_goes_where_the_manifest_says_and_over_the_connecto
     assert [asked.headers.get(name) for asked in server.asked] == [value, None]
 
 
+async def test_a_key_in_the_query_replaces_any_other_of_its_name(
+    server: FlakyServer, outbound: GuardedOutbound
+) -> None:
+    auth = Auth(kind=AuthKind.API_KEY, query="api key")
+    http = outbound.http(way(server, auth=auth, credential=Credential(secret="a&b=c")))
+    await http.send("GET", server.url("/x?q=1&api+key=mine&api%20key=too"))
+    await http.send("GET", server.url("/x"))
+    await http.send("GET", server.url("/x?q=1"), authorized=False)
+    assert [asked.target for asked in server.asked] == [
+        "/x?q=1&api%20key=a%26b%3Dc",
+        "/x?api%20key=a%26b%3Dc",
+        "/x?q=1",
+    ]
+    assert "authorization" not in server.asked[0].headers
+
+
 async def test_a_credential_that_no_header_may_hold_needs_a_person(
     server: FlakyServer, outbound: GuardedOutbound
 ) -> None:

@@ -6,10 +6,8 @@ import msgspec
 import pytest
 from fairlead_sdk.outbound import HttpAnswer
 
-from fairlead.adapters.oauth.asking import DOCUMENT_TIMEOUT_S, TIMEOUT_S
 from fairlead.adapters.oauth.discovery import trusted, well_known
 from fairlead.domain.connections.errors import ProviderMisfit
-from fairlead.handling.renewal import LEASE_S
 
 ISSUER = "https://id.test/tenant"
 ENDPOINTS = ("authorization", "token", "revocation", "device_authorization")
@@ -46,8 +44,3 @@ def test_what_is_not_said_means_what_the_standard_says() -> None:
     assert says.token_endpoint_auth_methods_supported == ("client_secret_basic",)
     assert says.code_challenge_methods_supported is None
     assert not says.authorization_response_iss_parameter_supported
-
-
-def test_a_refresh_is_over_before_somebody_else_may_spend_the_same_token() -> None:
-    """Both documents of the issuer, and the refresh itself, each as late as can be."""
-    assert 2 * DOCUMENT_TIMEOUT_S + TIMEOUT_S < LEASE_S

@@ -10,7 +10,6 @@ from fairlead.domain.connections.errors import ProviderMisfit, ProviderUnavailab
 from fairlead.ports import Outbound, WayOut
 
 TIMEOUT_S = 10.0
-DOCUMENT_TIMEOUT_S = 4.0  # two of these and one of the above are less than the turn in which a refresh token is spent
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_DOCUMENT_BYTES = 256 * 1024  # of metadata and key sets
 _JSON = {"Accept": "application/json"}
@@ -25,23 +24,21 @@ class Asking:
     async def document(self, url: str) -> HttpAnswer:
         """Public: nothing of ours is sent along, so a lost answer is no different from none."""
         try:
-            return await self._send("GET", url, {}, b"", MAX_DOCUMENT_BYTES, min(self._timeout_s, DOCUMENT_TIMEOUT_S))
+            return await self._send("GET", url, {}, b"", MAX_DOCUMENT_BYTES)
         except OutcomeUnknown:
             raise ProviderUnavailable from None
 
     async def form(self, url: str, body: str, headers: dict[str, str]) -> HttpAnswer:
         """`body` holds a code or a token; it may be spent once the request is out."""
         try:
-            return await self._send("POST", url, headers, body.encode(), MAX_ANSWER_BYTES, self._timeout_s)
+            return await self._send("POST", url, headers, body.encode(), MAX_ANSWER_BYTES)
         except OutcomeUnknown:
             raise ProviderUnavailable(may_have_happened=True) from None
 
-    async def _send(
-        self, method: str, url: str, headers: dict[str, str], body: bytes, max_bytes: int, timeout_s: float
-    ) -> HttpAnswer:
+    async def _send(self, method: str, url: str, headers: dict[str, str], body: bytes, max_bytes: int) -> HttpAnswer:
         """Raises OutcomeUnknown, ProviderUnavailable and ProviderMisfit. None of them quotes anything."""
         # An owner of its own: no connection is used again, so that nothing left in one is read as another's answer.
-        way = WayOut(owner=f"oauth {secrets.token_hex(8)}", egress=(_authority(url),), timeout_s=timeout_s)
+        way = WayOut(owner=f"oauth {secrets.token_hex(8)}", egress=(_authority(url),), timeout_s=self._timeout_s)
         always = _FORM if method == "POST" else _JSON
         try:
             return await self._outbound.http(way).send(

@@ -10,7 +10,7 @@ from typing import Self
 
 import httpcore2
 from fairlead_sdk.errors import Refused, TryLater
-from fairlead_sdk.outbound import HttpAnswer
+from fairlead_sdk.outbound import Credential, HttpAnswer
 
 from fairlead.adapters.outbound.addresses import networks
 from fairlead.adapters.outbound.decoding import ACCEPTED
@@ -23,7 +23,7 @@ from fairlead.adapters.outbound.destinations import (
     host_of,
 )
 from fairlead.adapters.outbound.exchange import Exchange, Times
-from fairlead.adapters.outbound.headers import Pairs, proof, said, with_proof
+from fairlead.adapters.outbound.headers import Pairs, proof, said, with_key, with_proof
 from fairlead.adapters.outbound.lanes import IDLE_S, Lanes
 from fairlead.adapters.outbound.network import GuardedNetwork, Resolver, SystemResolver
 from fairlead.ports import WayOut
@@ -128,7 +128,9 @@ class CallHttp:
             raise Refused("this method is not sent", "bad_request")
         if len(body) > MAX_BODY_BYTES:
             raise Refused(f"a request has at most {MAX_BODY_BYTES} bytes", "body_too_large")
-        exchange = Exchange(to, method, self._headers(to, method, headers, body, authorized), body)
+        lent = self._way.credential if authorized else None
+        pairs = self._headers(to, method, headers, body, lent)
+        exchange = Exchange(with_key(to, self._way.auth, lent) if lent else to, method, pairs, body)
         limit = MAX_ANSWER_BYTES if max_bytes is None else max(0, min(max_bytes, MOST_ANSWER_BYTES))
         return await self._outbound.run(self._way.owner, exchange, self._times(to, timeout_s), limit)
 
@@ -141,10 +143,9 @@ class CallHttp:
         return to
 
     def _headers(
-        self, to: Destination, method: str, headers: Mapping[str, str] | None, body: bytes, authorized: bool
+        self, to: Destination, method: str, headers: Mapping[str, str] | None, body: bytes, lent: Credential | None
     ) -> Pairs:
-        way = self._way
-        added = proof(way.auth, way.credential) if authorized and way.credential is not None else None
+        added = proof(self._way.auth, lent) if lent is not None else None
         pairs = with_proof(said(headers), added)
         if not any(name.lower() == b"user-agent" for name, _ in pairs):
             pairs.append((b"User-Agent", b"fairlead"))

@@ -1,12 +1,16 @@
-"""Headers of a request: what a connector may say, what only we say, and the credential."""
+"""Headers of a request: what a connector may say, what only we say, and the credential, wherever it goes."""
 
 import base64
 import re
 from collections.abc import Mapping
+from urllib.parse import quote, unquote_plus
 
 from fairlead_sdk.auth import Auth, AuthKind
 from fairlead_sdk.errors import NeedsReconnect, Refused
 from fairlead_sdk.outbound import Credential
+from msgspec.structs import replace
+
+from fairlead.adapters.outbound.destinations import Destination
 
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 32 * 1024
@@ -50,6 +54,8 @@ def _pair(name: str, value: str) -> tuple[bytes, bytes]:
 
 def proof(auth: Auth, credential: Credential) -> tuple[bytes, bytes] | None:
     """The header that proves who we are, None where the manifest has none. Raises NeedsReconnect."""
+    if auth.kind is AuthKind.API_KEY and auth.query:
+        return None
     name, value = auth.header if auth.kind is AuthKind.API_KEY else "Authorization", ""
     match auth.kind:
         case AuthKind.NONE:
@@ -64,6 +70,16 @@ def proof(auth: Auth, credential: Credential) -> tuple[bytes, bytes] | None:
     if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
         raise NeedsReconnect("the credential has characters that no header may", "bad_credential")
     return name.encode("ascii"), value.encode("latin-1")
+
+
+def with_key(to: Destination, auth: Auth, credential: Credential) -> Destination:
+    """With the key as a query parameter where the manifest wants it there; no other of that name stays."""
+    if auth.kind is not AuthKind.API_KEY or not auth.query:
+        return to
+    path, _, query = to.target.decode("ascii").partition("?")
+    others = [pair for pair in query.split("&") if pair and unquote_plus(pair.partition("=")[0]) != auth.query]
+    pairs = [*others, f"{quote(auth.query, safe='')}={quote(credential.secret, safe='')}"]
+    return replace(to, target=f"{path}?{'&'.join(pairs)}".encode("ascii"))
 
 
 def with_proof(pairs: Pairs, added: tuple[bytes, bytes] | None) -> Pairs:
