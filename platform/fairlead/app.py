@@ -29,6 +29,7 @@ from fairlead.consumers import (
     run_commits,
     workflow_versions,
 )
+from fairlead.consumers.idempotency_sweep import IdempotencySweep
 from fairlead.consumers.process_runner import ProcessManager, ProcessRunner
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
@@ -222,7 +223,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions") -> "ApiP
 
 
 async def engine(core: Core) -> None:
-    """Read models, process managers, alarms and the watch, until cancelled."""
+    """Read models, process managers, alarms, the watch and the sweep, until cancelled."""
     from fairlead.adapters.postgres import Database
     from fairlead.adapters.quiet_runs import QuietRuns
 
@@ -239,6 +240,7 @@ async def engine(core: Core) -> None:
             tasks.create_task(ProcessRunner(core.log, database, core.handler.handle, manager).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())
         tasks.create_task(watch.run())
+        tasks.create_task(IdempotencySweep(core.log, database).run())
 
 
 async def worker(core: Core) -> None:
