@@ -363,7 +363,14 @@ async def test_an_issuer_may_publish_by_openid_connect_only(oauth: OAuth, oauth_
 
 @pytest.mark.parametrize(
     "document",
-    ["<html></html>", "[]", '{"issuer": 7}', '{"token_endpoint": "x"}', "[" * 100_000, '{"issuer":"' + "x" * 300_000],
+    [
+        "<html></html>",
+        "[]",
+        '{"issuer": 7}',
+        '{"token_endpoint": "x"}',
+        '{"more":' + "[" * 50_000 + "]" * 50_000 + "}",
+        '{"issuer":"' + "x" * 300_000,
+    ],
     ids=["html", "list", "number", "no issuer", "deep", "large"],
 )
 async def test_metadata_that_cannot_be_read_is_refused(oauth: OAuth, oauth_provider: Provider, document: str) -> None:

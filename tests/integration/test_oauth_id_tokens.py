@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey
+from joserfc.jws import serialize_compact
 
 from fairlead.adapters.oauth import OAuth
 from fairlead.adapters.oauth.id_tokens import nonce_of
@@ -110,6 +111,17 @@ async def test_an_id_token_that_the_provider_did_not_sign_is_refused(
         case _:
             secret = OctKey.import_key(KEY.as_pem(private=False).hex())
             token = jwt.encode({"alg": "HS256", "kid": "ours"}, said, secret, algorithms=["HS256"])
+
+    with pytest.raises(ProviderMisfit, match="does not hold"):
+        await exchanged_for(oauth, oauth_provider, answer, token)
+
+
+async def test_an_id_token_that_is_deeper_than_anybody_means_it_is_refused(
+    oauth: OAuth, oauth_provider: Provider
+) -> None:
+    answer = await consented(oauth, oauth_provider)
+    payload = '{"more": ' + "[" * 5_000 + "]" * 5_000 + "}"
+    token = serialize_compact({"alg": "ES256", "kid": "ours"}, payload, KEY)
 
     with pytest.raises(ProviderMisfit, match="does not hold"):
         await exchanged_for(oauth, oauth_provider, answer, token)

@@ -1,11 +1,14 @@
 """What a provider may say: each bound at, below and above, and each error with what it means."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 from fairlead_sdk.outbound import HttpAnswer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairlead.adapters.oauth.answers import device_answer, granted, refusal, retry_after_s, token_answer, waiting
 from fairlead.domain.connections.errors import GrantRefused, ProviderMisfit, ProviderUnavailable
@@ -18,6 +21,12 @@ DEVICE: dict[str, Any] = {
     "verification_uri": "https://id.test/device",
     "expires_in": 600,
 }
+
+# Objects that look like answers of a provider, with values of any kind.
+JSON: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.sampled_from(["access_token", "token_type", "expires_in", "refresh_token", "scope", "error", "id_token"]),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=20) | st.just("bearer") | st.just([]),
+)
 
 
 def answer(body: object, status: int = 200, **headers: str) -> HttpAnswer:
@@ -69,6 +78,20 @@ def test_an_answer_that_breaks_its_contract_counts_as_none(fields: dict[str, Any
 def test_what_is_no_object_counts_as_no_answer(body: bytes) -> None:
     with pytest.raises(ProviderUnavailable):
         token_answer(HttpAnswer(status=200, headers={}, body=body))
+
+
+def test_an_answer_that_is_deeper_than_anybody_means_it_counts_as_none() -> None:
+    deep = b'{"access_token": "a", "token_type": "bearer", "more": ' + b"[" * 30_000 + b"]" * 30_000 + b"}"
+
+    with pytest.raises(ProviderUnavailable):
+        token_answer(HttpAnswer(status=200, headers={}, body=deep))
+    assert waiting(HttpAnswer(status=400, headers={}, body=deep)) is None
+
+
+@given(st.integers(100, 599), st.binary(max_size=200) | JSON.map(msgspec.json.encode))
+def test_whatever_comes_is_a_token_or_one_of_three_errors(status: int, body: bytes) -> None:
+    with suppress(GrantRefused, ProviderUnavailable, ProviderMisfit):
+        assert token_answer(HttpAnswer(status=status, headers={}, body=body)).access_token
 
 
 def test_a_token_may_have_all_the_characters_of_a_header_and_a_bound() -> None:

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from fairlead_sdk.outbound import HttpAnswer
@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 from fairlead.domain.connections.errors import GrantRefused, ProviderMisfit, ProviderUnavailable
 from fairlead.domain.connections.grants import DeviceRequest, Grant
 from fairlead.domain.errors import FairleadError
+
+T = TypeVar("T")
 
 MAX_USE = timedelta(hours=1)  # of an access token that can be had anew
 MAX_PAUSE_S = 3600
@@ -80,12 +82,11 @@ def token_answer(answer: HttpAnswer) -> TokenAnswer:
     """Raises GrantRefused, ProviderUnavailable, ProviderMisfit."""
     if answer.status != 200:
         raise refusal(answer)
-    try:
-        said = msgspec.json.decode(answer.body, type=TokenAnswer)
-    except msgspec.MsgspecError:
-        if _word(answer) is not None:  # some providers refuse with a 200
-            raise refusal(answer) from None
-        raise ProviderUnavailable(may_have_happened=True) from None
+    said = read(answer, TokenAnswer)
+    if said is None:
+        raise (
+            refusal(answer) if _word(answer) else ProviderUnavailable(may_have_happened=True)
+        )  # some refuse with a 200
     if said.token_type.lower() != "bearer":
         raise ProviderMisfit("the provider gives other tokens than bearer tokens")
     return said
@@ -108,10 +109,9 @@ def granted(
 def device_answer(answer: HttpAnswer, sent_at: datetime) -> DeviceRequest:
     if answer.status != 200:
         raise refusal(answer)
-    try:
-        said = msgspec.json.decode(answer.body, type=_DeviceAnswer)
-    except msgspec.MsgspecError:
-        raise ProviderMisfit("the provider's answer for a device cannot be read") from None
+    said = read(answer, _DeviceAnswer)
+    if said is None:
+        raise ProviderMisfit("the provider's answer for a device cannot be read")
     return DeviceRequest(
         device_code=said.device_code,
         user_code=said.user_code,
@@ -153,11 +153,17 @@ def retry_after_s(answer: HttpAnswer) -> int:
     return min(max(int(asked), 1), MAX_PAUSE_S) if re.fullmatch(r"[0-9]{1,6}", asked) else 1
 
 
-def _word(answer: HttpAnswer) -> str | None:
+def read(answer: HttpAnswer, shape: type[T]) -> T | None:
+    """None for what is no such object, or deeper than anybody means it."""
     try:
-        return msgspec.json.decode(answer.body, type=_ErrorAnswer).error
-    except msgspec.MsgspecError:
+        return msgspec.json.decode(answer.body, type=shape)
+    except (msgspec.MsgspecError, RecursionError):
         return None
+
+
+def _word(answer: HttpAnswer) -> str | None:
+    said = read(answer, _ErrorAnswer)
+    return None if said is None else said.error
 
 
 def _end(expires_in_s: int | None, sent_at: datetime, *, renewable: bool) -> datetime | None:

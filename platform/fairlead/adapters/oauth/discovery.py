@@ -5,13 +5,12 @@ from collections import OrderedDict
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import msgspec
 from authlib.oauth2.rfc8414 import get_well_known_url
 from fairlead_sdk.auth import OAuthServer
 from fairlead_sdk.outbound import HttpAnswer
 from msgspec import Struct
 
-from fairlead.adapters.oauth.answers import retry_after_s
+from fairlead.adapters.oauth.answers import read, retry_after_s
 from fairlead.adapters.oauth.asking import Asking
 from fairlead.domain.connections.errors import ProviderMisfit, ProviderUnavailable
 from fairlead.domain.instant import Instant
@@ -109,10 +108,9 @@ def well_known(issuer: str) -> tuple[str, str]:
 
 def trusted(answer: HttpAnswer, issuer: str) -> Metadata:
     """Whoever speaks for another issuer, or leads from TLS to none, is not believed in anything."""
-    try:
-        says = msgspec.json.decode(answer.body, type=Metadata)
-    except msgspec.MsgspecError:
-        raise ProviderMisfit("the issuer's metadata cannot be read") from None
+    says = read(answer, Metadata)
+    if says is None:
+        raise ProviderMisfit("the issuer's metadata cannot be read")
     if says.issuer != issuer:
         raise ProviderMisfit("the metadata speaks for another issuer")
     for name in _ENDPOINTS:

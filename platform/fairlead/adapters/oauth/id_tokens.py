@@ -5,11 +5,11 @@ from base64 import urlsafe_b64encode
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from fairlead.adapters.oauth.answers import read
 from fairlead.adapters.oauth.asking import Asking
 from fairlead.adapters.oauth.discovery import Metadata
 from fairlead.domain.connections.errors import ProviderMisfit, ProviderUnavailable
@@ -35,7 +35,7 @@ async def check_id_token(
     try:
         token = jwt.decode(id_token, keys, algorithms=[name for name in ALGORITHMS if name in offered])
         _claims(says.issuer, client_id, now).validate(token.claims)
-    except (JoseError, ValueError, TypeError):
+    except (JoseError, ValueError, TypeError, RecursionError):
         raise ProviderMisfit("the provider's ID token does not hold") from None
     if token.claims["nonce"] != nonce or not _is_for(token.claims, client_id):
         raise ProviderMisfit("the provider's ID token belongs to another sign-in")
@@ -47,8 +47,8 @@ async def _keys(asking: Asking, url: str) -> KeySet:
     if answer.status != 200:
         raise ProviderUnavailable(may_have_happened=True)
     try:
-        return KeySet.import_key_set(msgspec.json.decode(answer.body))
-    except (JoseError, msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError):
+        return KeySet.import_key_set(read(answer, dict) or {})  # type: ignore[arg-type]  # it looks for itself
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError):
         raise ProviderMisfit("the provider's keys cannot be read") from None
 
 
