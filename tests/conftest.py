@@ -12,6 +12,14 @@ from tests.support.oauth_provider.provider import Provider, running_provider
 from tests.support.oauth_provider.reach import outbound_to
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which containments held other people's connectors, for whoever reads the output of a test run."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    tried = [value for report in reports for name, value in report.user_properties if name == "containment"]
+    for containment in sorted(set(tried)):
+        terminalreporter.write_line(f"sandbox attacked under {containment}: {tried.count(containment)} tests")
+
+
 @pytest.fixture(scope="session")
 async def engines() -> AsyncIterator[Embedded]:
     """A test that kills an engine starts it again before it ends."""

@@ -19,7 +19,8 @@ from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_timers import NatsTimers
-from fairlead.adapters.plugins import Connectors, load_connectors
+from fairlead.adapters.plugins import Connectors, load_connectors, third_party
+from fairlead.adapters.sandbox.sandbox import Sandbox
 from fairlead.consumers import (
     access_directory,
     approvals,
@@ -94,15 +95,25 @@ class Core(Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def core(settings: Settings, environment: Mapping[str, str], name: str) -> AsyncIterator[Core]:
     """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
-    async with connected(settings, name) as connection:
-        yield compose(settings, environment, connection)
+    async with connected(settings, name) as connection, Sandbox(settings.sandbox) as sandbox:
+        connectors = await installed_connectors(settings, environment, sandbox)
+        yield compose(settings, connection, connectors)
 
 
-def compose(settings: Settings, environment: Mapping[str, str], connection: NatsConnection) -> Core:
+async def installed_connectors(settings: Settings, environment: Mapping[str, str], sandbox: Sandbox) -> Connectors:
+    packages, lost = third_party(settings.connectors, trusted=settings.trusted_connectors)
+    return load_connectors(
+        settings.connectors,
+        connector_settings(settings, environment),
+        trusted=settings.trusted_connectors,
+        contained={**lost, **await sandbox.connectors(packages)},
+    )
+
+
+def compose(settings: Settings, connection: NatsConnection, connectors: Connectors) -> Core:
     clock = SystemClock()
     log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
     jobs, timers = NatsJobs(connection, replicas=settings.nats_replicas), NatsTimers(connection)
-    connectors = load_connectors(settings.connectors, connector_settings(settings, environment))
     expressions = CelExpressions()
     rulebook = Rulebook(log, connectors.catalogue, expressions)
     dispatch = Dispatch(jobs, timers)

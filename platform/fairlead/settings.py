@@ -72,6 +72,20 @@ class Settings(Struct, frozen=True, kw_only=True):
     connectors: Annotated[
         Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
     ] = ("invoices", "basics", "mail", "webhooks")
+    trusted_connectors: Annotated[
+        Names,
+        Meta(
+            description="Connectors of other people that run in our own processes all the same, as if they were part of"
+            " us. Every other one runs in a sandbox only."
+        ),
+    ] = ()
+    sandbox: Annotated[
+        Literal["auto", "bubblewrap", "landlock", "off"],
+        Meta(
+            description="What contains other people's connectors: the first that holds on this machine, one of them, or"
+            " nothing, and then none of them is run."
+        ),
+    ] = "auto"
     outbound_private_networks: Annotated[
         Networks,
         Meta(description="Networks that connectors may reach although they are not public, like `10.1.0.0/16`."),
@@ -139,7 +153,7 @@ def variable(field: str) -> str:
 
 
 _TYPES = get_type_hints(Settings, include_extras=True)
-_LISTS = ("connectors", "outbound_private_networks", "outbound_plain_http", "worker_lanes")
+_LISTS = ("connectors", "trusted_connectors", "outbound_private_networks", "outbound_plain_http", "worker_lanes")
 _SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url", "vault_keys")
 _FILES = (
     "nats_credentials_file",

@@ -23,6 +23,7 @@ from tests.support.engines import temporary_engines
 REPOSITORY = Path(__file__).parents[2]
 PLUGINS = Path(__file__).parent / "plugins"
 CONNECTORS = ("basics", "counterpart")
+TRUSTED = ("counterpart",)
 T = TypeVar("T")
 
 STOP_WITHIN_S = 20.0
@@ -161,7 +162,10 @@ async def running_stack(folder: Path, roles: Mapping[str, Sequence[str]], slow_m
         url = await parts.enter_async_context(_counterpart(slow_ms))
         engines = await parts.enter_async_context(temporary_engines())
         await asyncio.to_thread(migrate, engines.urls.database_owner)
-        settings = with_engines(Settings(data_dir=folder, connectors=CONNECTORS, port=_free_port()), engines.urls)
+        settings = with_engines(
+            Settings(data_dir=folder, connectors=CONNECTORS, trusted_connectors=TRUSTED, port=_free_port()),
+            engines.urls,
+        )
         environment = _environment(settings, url)
         processes = [
             Role(name, ("serve", *served), environment, folder / f"{name}.log") for name, served in roles.items()
@@ -191,6 +195,7 @@ def _environment(settings: Settings, counterpart: str) -> dict[str, str]:
         **child_variables(settings),
         **connector_variables(counterpart),
         "FAIRLEAD_CONNECTORS": ",".join(CONNECTORS),
+        "FAIRLEAD_TRUSTED_CONNECTORS": ",".join(TRUSTED),
         "PYTHONPATH": found_by_plugins,
     }
 

@@ -8,8 +8,10 @@ from typing import NoReturn
 import pytest
 from fairlead_sdk.hookspecs import ENTRY_POINT_GROUP, Register
 
-from fairlead.adapters.plugins import Connectors, load_connectors
+from fairlead.adapters.plugins import Connectors, load_connectors, third_party
 from tests.support.connectors import BillsConnector, Install, installer, manifest, tool
+
+TRUSTED = ("bills", "mail")
 
 
 @pytest.fixture
@@ -30,23 +32,25 @@ def reasons(connectors: Connectors) -> dict[str, str]:
 
 
 def test_only_allowed_names_are_loaded(install: Install) -> None:
-    connectors = load_connectors(["bills"], installed=[install("bills", bills), install("mail", mail)])
+    connectors = load_connectors(["bills"], trusted=TRUSTED, installed=[install("bills", bills), install("mail", mail)])
     assert list(connectors.catalogue) == ["bills.pay"]
     assert connectors.versions == {"bills": "1.2.3"}
     assert connectors.broken == ()
 
 
 def test_a_tool_is_found_by_name(install: Install) -> None:
-    connectors = load_connectors(["bills"], installed=[install("bills", bills)])
-    found = connectors.tool("bills.pay")
+    connectors = load_connectors(["bills"], trusted=TRUSTED, installed=[install("bills", bills)])
+    found = connectors.tool("bills.pay", "tnt_1")
     assert found is not None
     assert found.name == "bills.pay"
-    assert connectors.tool("bills.burn") is None
+    assert connectors.tool("bills.burn", "tnt_1") is None
 
 
 def test_a_connector_sees_its_own_settings_and_only_those_it_names(install: Install) -> None:
     settings = {"mail": {"host": "smtp", "password": "x"}, "bills": {"host": "other"}}
-    connectors = load_connectors(["mail", "bills"], settings, [install("mail", mail), install("bills", bills)])
+    connectors = load_connectors(
+        ["mail", "bills"], settings, [install("mail", mail), install("bills", bills)], trusted=TRUSTED
+    )
     assert connectors.settings_of("mail.send") == {"host": "smtp"}
     assert connectors.settings_of("bills.pay") == {}
     assert connectors.settings_of("nobody.home") == {}
@@ -94,30 +98,50 @@ def test_a_broken_connector_is_listed_and_the_others_work(
     install: Install, hook: Callable[[Register], None], reason: str
 ) -> None:
     installed = [install("bills", hook), install("mail", mail)]
-    connectors = load_connectors(["bills", "mail"], installed=installed)
+    connectors = load_connectors(["bills", "mail"], trusted=TRUSTED, installed=installed)
     assert list(connectors.catalogue) == ["mail.send"]
     assert reasons(connectors)["bills"].startswith(reason)
     assert "hunter2" not in reasons(connectors)["bills"]
 
 
 def test_a_misspelt_hook_is_noticed(install: Install) -> None:
-    connectors = load_connectors(["bills"], installed=[install("bills", bills, hook_name="register_conectors")])
+    connectors = load_connectors(
+        ["bills"], trusted=TRUSTED, installed=[install("bills", bills, hook_name="register_conectors")]
+    )
     assert reasons(connectors) == {"bills": "it implements a hook that does not exist, or with other parameters"}
 
 
 def test_a_connector_that_cannot_be_imported_is_broken() -> None:
     missing = EntryPoint(name="bills", value="fairlead_not_there", group=ENTRY_POINT_GROUP)
-    assert "ModuleNotFoundError" in reasons(load_connectors(["bills"], installed=[missing]))["bills"]
+    assert "ModuleNotFoundError" in reasons(load_connectors(["bills"], trusted=TRUSTED, installed=[missing]))["bills"]
 
 
 def test_an_allowed_connector_that_is_not_installed_is_broken() -> None:
-    assert reasons(load_connectors(["bills"], installed=[])) == {"bills": "not installed"}
+    assert reasons(load_connectors(["bills"], trusted=TRUSTED, installed=[])) == {"bills": "not installed"}
 
 
 def test_two_packages_cannot_share_a_name(install: Install) -> None:
     other = EntryPoint(name="bills", value="fairlead_impostor", group=ENTRY_POINT_GROUP)
-    connectors = load_connectors(["bills"], installed=[install("bills", bills), other])
+    connectors = load_connectors(["bills"], trusted=TRUSTED, installed=[install("bills", bills), other])
     assert reasons(connectors) == {"bills": "more than one installed package offers this name"}
+
+
+def test_other_peoples_connectors_are_not_imported(install: Install) -> None:
+    def hook(register: Register) -> NoReturn:
+        raise AssertionError("its code ran here")
+
+    entry = install("bills", hook)
+    packages, lost = third_party(["bills"], [entry])
+    assert (packages, list(lost)) == ([], ["bills"])  # a module without a file cannot be handed to a sandbox
+    assert reasons(load_connectors(["bills"], installed=[entry])) == {
+        "bills": "it runs in a sandbox only, and there is none"
+    }
+    why = {"bills": "nothing holds here"}
+    assert reasons(load_connectors(["bills"], installed=[entry], contained=why)) == why
+
+
+def test_what_ships_with_the_platform_needs_no_sandbox() -> None:
+    assert third_party(["basics", "invoices"]) == ([], {})
 
 
 def test_the_built_in_connectors_are_installed_and_whole() -> None:

@@ -1,4 +1,8 @@
-"""Installed connectors: found by entry point, allowed by name, checked, and each one's faults kept to itself."""
+"""Installed connectors: found by entry point, allowed by name, checked, and each one's faults kept to itself.
+
+What ships with the platform, and what the operator trusts like it, is loaded into our own process. Everything else runs
+in the sandbox, and none of its code is imported here.
+"""
 
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +18,8 @@ from fairlead_sdk.contract import Connector, Manifest, Tool
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
+from fairlead.adapters.sandbox.connector import SandboxedConnector
+from fairlead.adapters.sandbox.packages import NotFound, Package, package_of
 from fairlead.domain.tools import ToolCatalogue, ToolFacts, facts_of
 
 _MAX_REASON = 1_000
@@ -21,6 +27,7 @@ _OURS = "fairlead"  # the distribution that ships with the platform
 _log = structlog.get_logger()
 
 Settings = Mapping[str, Mapping[str, str]]
+Contained = Mapping[str, SandboxedConnector | str]  # by name; instead of a connector, why there is none
 
 
 class BrokenConnector(Struct, frozen=True):
@@ -48,10 +55,13 @@ class Connectors:
         self.catalogue = ToolCatalogue(fact for manifest in manifests for fact in _facts(manifest))
         self._tools = {tool.name: tool for manifest in manifests for tool in manifest.tools}
         self._manifests = {manifest.name: manifest for manifest in manifests}
+        self._contained = {each.manifest.name: each for each in connectors if isinstance(each, SandboxedConnector)}
         self._settings = {manifest.name: _own(manifest, settings or {}) for manifest in manifests}
 
-    def tool(self, name: str) -> Tool[Any, Any] | None:
-        return self._tools.get(name)
+    def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None:
+        """For calls of that tenant: in the sandbox no two tenants share a process."""
+        contained = self._contained.get(name.partition(".")[0])
+        return contained.tool(name, tenant_id) if contained else self._tools.get(name)
 
     async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None:  # noqa: ARG002  # all the same
         """Every tenant knows the connectors of the installation."""
@@ -63,30 +73,78 @@ class Connectors:
 
 
 def load_connectors(
-    allowed: Sequence[str], settings: Settings | None = None, installed: Iterable[EntryPoint] | None = None
+    allowed: Sequence[str],
+    settings: Settings | None = None,
+    installed: Iterable[EntryPoint] | None = None,
+    *,
+    trusted: Sequence[str] = (),
+    contained: Contained | None = None,
 ) -> Connectors:
-    """Load the plugins with these entry point names and no other. One that fails is listed as broken."""
-    found = list(entry_points(group=hookspecs.ENTRY_POINT_GROUP) if installed is None else installed)
+    """Load the plugins with these entry point names and no other. One that fails is listed as broken.
+
+    `contained` are those that the sandbox has, by `third_party`.
+    """
+    found = _installed(installed)
     usable: list[Connector] = []
     broken: list[BrokenConnector] = []
     for name in dict.fromkeys(allowed):
         try:
-            usable += _load(name, [entry for entry in found if entry.name == name])
+            usable += _load(name, _of_name(name, found), trusted, contained or {})
         except Unusable as fault:
             broken.append(BrokenConnector(name, str(fault)[:_MAX_REASON]))
             _log.error("connector_broken", connector=name, reason=str(fault))
     return Connectors(usable, broken, settings)
 
 
-def _load(name: str, entries: Sequence[EntryPoint]) -> list[Connector]:
+def third_party(
+    allowed: Sequence[str], installed: Iterable[EntryPoint] | None = None, *, trusted: Sequence[str] = ()
+) -> tuple[list[Package], dict[str, str]]:
+    """What of the allowed the sandbox is to run, and why some of it cannot even be found."""
+    found = _installed(installed)
+    packages: list[Package] = []
+    lost: dict[str, str] = {}
+    for name in dict.fromkeys(allowed):
+        try:
+            entry = _one(_of_name(name, found))
+            if not _runs_here(entry, trusted):
+                packages.append(package_of(entry))
+        except Unusable:
+            continue  # `load_connectors` says so
+        except NotFound as why:
+            lost[name] = str(why)
+    return packages, lost
+
+
+def _installed(installed: Iterable[EntryPoint] | None) -> list[EntryPoint]:
+    return list(entry_points(group=hookspecs.ENTRY_POINT_GROUP) if installed is None else installed)
+
+
+def _of_name(name: str, found: Sequence[EntryPoint]) -> list[EntryPoint]:
+    return [entry for entry in found if entry.name == name]
+
+
+def _one(entries: Sequence[EntryPoint]) -> EntryPoint:
     if not entries:
         raise Unusable("not installed")
     if len({entry.value for entry in entries}) > 1:
         raise Unusable("more than one installed package offers this name")
+    return entries[0]
+
+
+def _runs_here(entry: EntryPoint, trusted: Sequence[str]) -> bool:
+    return _is_ours(entry) or entry.name in trusted
+
+
+def _load(
+    name: str, entries: Sequence[EntryPoint], trusted: Sequence[str], contained: Contained
+) -> Sequence[Connector]:
+    entry = _one(entries)
     try:
-        connectors = _registered(name, entries[0])
+        connectors = _registered(name, entry) if _runs_here(entry, trusted) else [_contained(name, contained)]
         manifests = [connector.manifest for connector in connectors]
-        reasons = [reason for manifest in manifests for reason in _reasons(name, manifest, _is_ours(entries[0]))]
+        reasons = [reason for manifest in manifests for reason in _reasons(name, manifest, _is_ours(entry))]
+    except Unusable:
+        raise
     except pluggy.PluginValidationError:
         raise Unusable("it implements a hook that does not exist, or with other parameters") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything, and the others must load
@@ -98,7 +156,14 @@ def _load(name: str, entries: Sequence[EntryPoint]) -> list[Connector]:
     return connectors
 
 
-def _registered(name: str, entry: EntryPoint) -> list[Connector]:
+def _contained(name: str, contained: Contained) -> Connector:
+    found = contained.get(name, "it runs in a sandbox only, and there is none")
+    if isinstance(found, str):
+        raise Unusable(found)
+    return found
+
+
+def _registered(name: str, entry: EntryPoint) -> Sequence[Connector]:
     """A manager of its own for each plugin: a broken hook stays its own affair."""
     manager = pluggy.PluginManager("fairlead")
     manager.add_hookspecs(hookspecs)

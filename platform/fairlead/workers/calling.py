@@ -45,7 +45,7 @@ class Toolbox(Protocol):
 
     @property
     def catalogue(self) -> OutputCheck: ...
-    def tool(self, name: str) -> Tool[Any, Any] | None: ...
+    def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None: ...
     def settings_of(self, name: str) -> Mapping[str, str]: ...
 
 
@@ -74,7 +74,7 @@ class Caller:
     async def call(self, open_call: OpenCall, place: Place, lost_answer: bool) -> Result:
         """Make the call, or find out what became of it when an earlier worker left no answer."""
         request = open_call.request
-        tool = self._toolbox.tool(request.tool)
+        tool = self._toolbox.tool(request.tool, place.tenant_id)
         if tool is None:
             return CallErred(error_class="permanent", code="tool_missing", message=f"{request.tool} is not installed")
         try:
@@ -95,7 +95,7 @@ class Caller:
         Raises ToolError and TimeoutError.
         """
         request = open_call.request
-        tool = self._toolbox.tool(request.tool)
+        tool = self._toolbox.tool(request.tool, place.tenant_id)
         if tool is None or tool.preview is None:
             return {}
         arguments, given = self._arguments(tool, request.arguments), self._given(open_call, place)
@@ -111,7 +111,7 @@ class Caller:
         Raises ToolError and TimeoutError: it cannot be told, for one because the tool has no read-back.
         """
         request = open_call.request
-        tool = self._toolbox.tool(request.tool)
+        tool = self._toolbox.tool(request.tool, place.tenant_id)
         if tool is None or tool.verify is None:
             raise OutcomeUnknown(f"{request.tool} has no read-back")
         arguments = self._arguments(tool, request.arguments)
@@ -120,7 +120,7 @@ class Caller:
     async def undo(self, undo: Undo, place: Place) -> Undone | CallErred:
         """Undo what a call did, under a key of its own. Where nobody knows whether it did, it is looked for first."""
         request = undo.effect.request
-        tool = self._toolbox.tool(request.tool)
+        tool = self._toolbox.tool(request.tool, place.tenant_id)
         if tool is None or tool.compensate is None:
             return CallErred(error_class="permanent", code="tool_missing", message=f"nothing undoes {request.tool}")
         given = Call(

@@ -1,0 +1,102 @@
+"""A connector whose code runs elsewhere: its manifest was read there, and each of its functions asks there."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from fairlead_sandbox import wire as w
+from fairlead_sdk.contract import Call, JsonSchema, Manifest, Tool
+from fairlead_sdk.outbound import Connection
+
+from fairlead.adapters.sandbox.packages import Package
+from fairlead.adapters.sandbox.pool import Pool
+
+NOBODY = ""  # whose processes serve no tenant: a check by the connector's author
+
+_encode = msgspec.json.encode
+
+
+class SandboxedConnector:
+    """`tool` gives a tool whose calls run in processes of that tenant alone; those of `manifest` are nobody's."""
+
+    def __init__(self, package: Package, said: w.ManifestSaid, pool: Pool) -> None:
+        self._package = package
+        self._pool = pool
+        self._said = {tool.name: tool for tool in said.tools}
+        self.manifest = Manifest(
+            name=said.name,
+            title=said.title,
+            version=said.version,
+            tools=tuple(self._tool(tool, NOBODY) for tool in said.tools),
+            settings=said.settings,
+            auth=said.auth,
+            scopes=said.scopes,
+            egress=said.egress,
+            config=said.config,
+            calls_per_minute=said.calls_per_minute,
+            max_concurrent=said.max_concurrent,
+        )
+
+    def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None:
+        said = self._said.get(name)
+        return self._tool(said, tenant_id) if said else None
+
+    def _tool(self, said: w.ToolSaid, tenant_id: str) -> Tool[Any, Any]:
+        def asks(part: w.Part) -> Callable[[Any, Call], Awaitable[Any]] | None:
+            return self._asking(said.name, part, tenant_id) if part in said.parts else None
+
+        return Tool(
+            name=said.name,
+            title=said.title,
+            description=said.description,
+            input=JsonSchema(said.input),
+            output=JsonSchema(said.output),
+            run=self._asking(said.name, "run", tenant_id),
+            verify=asks("verify"),
+            preview=asks("preview"),
+            compensate=self._undoing(said.name, tenant_id) if "compensate" in said.parts else None,
+            effect=said.effect,
+            idempotency=said.idempotency,
+            timeout_s=said.timeout_s,
+            scopes=said.scopes,
+            writes=said.writes,
+            calls_per_minute=said.calls_per_minute,
+            max_concurrent=said.max_concurrent,
+            cache_s=said.cache_s,
+            cost_usd_micros=said.cost_usd_micros,
+        )
+
+    def _asking(self, tool: str, part: w.Part, tenant_id: str) -> Callable[[Any, Call], Awaitable[Any]]:
+        async def ask(arguments: Any, call: Call) -> Any:
+            return await self._ask(tool, part, tenant_id, arguments, None, call)
+
+        return ask
+
+    def _undoing(self, tool: str, tenant_id: str) -> Callable[[Any, Any, Call], Awaitable[None]]:
+        async def compensate(arguments: Any, output: Any, call: Call) -> None:
+            await self._ask(tool, "compensate", tenant_id, arguments, output, call)
+
+        return compensate
+
+    async def _ask(self, tool: str, part: w.Part, tenant_id: str, arguments: Any, output: Any, call: Call) -> Any:
+        ask = w.Ask(
+            ticket="",
+            part=part,
+            tool=tool,
+            arguments=msgspec.Raw(_encode(arguments)),
+            output=msgspec.Raw(_encode(output)),
+            call_id=call.call_id,
+            attempt=call.attempt,
+            idempotency_key=call.idempotency_key,
+            settings=dict(call.settings),
+            connection=_account(call.connection),
+        )
+        returned = await self._pool.call(self._package, tenant_id, ask, call.http)
+        return msgspec.json.decode(returned)
+
+
+def _account(connection: Connection | None) -> w.Account | None:
+    """Without its credential, whatever the manifest asks for."""
+    if connection is None:
+        return None
+    return w.Account(connection_id=connection.connection_id, config=dict(connection.config))

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: one third-party connector, asked by frames, with one way out."""
