@@ -30,7 +30,8 @@ def test_a_source_root_is_not_a_package(source_root: str) -> None:
 @pytest.mark.parametrize("source_root", SOURCE_ROOTS)
 def test_no_test_lives_under_a_source_root(source_root: str) -> None:
     found = [*(ROOT / source_root).rglob("test_*.py"), *(ROOT / source_root).rglob("conftest.py")]
-    assert [path.relative_to(ROOT).as_posix() for path in found] == []
+    template = ROOT / "connectors" / "template"  # a project of its own, with its tests
+    assert [path.relative_to(ROOT).as_posix() for path in found if not path.is_relative_to(template)] == []
 
 
 def test_no_file_is_named_after_nothing() -> None:
