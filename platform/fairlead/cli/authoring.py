@@ -88,7 +88,7 @@ def check(folder: Path) -> None:
 
 
 @connector.command("keygen")
-@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Where to keep it; else your own place.")
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Where to keep it; else its usual place.")
 def keygen(file: Path | None) -> None:
     """Make the key that you sign packages with, once, and print its public half: what operators allow."""
     file = file or default_key_file()
@@ -103,11 +103,11 @@ def keygen(file: Path | None) -> None:
 
 @connector.command("pack")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--key", type=click.Path(dir_okay=False, path_type=Path), help="Your key's file; else your own place.")
+@click.option("--key-file", type=click.Path(dir_okay=False, path_type=Path), help="Your key; else in its usual place.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=f"Else NAME-VERSION{SUFFIX}, here.")
-def pack(folder: Path, key: Path | None, out: Path | None) -> None:
+def pack(folder: Path, key_file: Path | None, out: Path | None) -> None:
     """Check the connector in FOLDER and put it into one signed file. The same content gives the same bytes."""
-    signing = _signing_key(key or default_key_file())
+    signing = _signing_key(key_file or default_key_file())
     tried = _tried(folder)
     assert tried.manifest is not None, "it would have had faults"
     body = packed(tried.module, plain(tried.manifest), dict(_files(folder, tried.module)), signing)
