@@ -46,12 +46,19 @@ async def test_a_run_can_be_looked_at_before_the_read_model_has_it(alice: Custom
             assert shown.json()["status"] == "waiting_for_input"
 
 
-async def test_a_workflow_is_named_by_id_or_by_workspace_and_name(alice: Customer) -> None:
+async def test_a_workflow_is_named_by_id_or_by_its_name_in_a_workspace_or_in_the_default_one(
+    alice: Customer,
+) -> None:
     await publish(alice, echo("a"), name="by-name")
     workspace = await alice.workspace_id()
-    named = await alice.owner.post("/v1/runs", json={"workspace_id": workspace, "workflow": "by-name", "input": {}})
-    assert named.status_code == 202
-    for body in ({}, {"workflow": "by-name"}, {"workflow_id": "wfl_x", "workspace_id": workspace, "workflow": "x"}):
+    for place in ({"workspace_id": workspace}, {}):
+        named = await alice.owner.post("/v1/runs", json={**place, "workflow": "by-name", "input": {}})
+        assert named.status_code == 202
+    elsewhere = {"workflow": "by-name", "workspace_id": "wsp_x"}
+    for body in ({"workflow": "no-name"}, elsewhere):
+        lost = await alice.owner.post("/v1/runs", json={"input": {}, **body})
+        assert (lost.status_code, lost.json()["code"]) == (404, "not_found")
+    for body in ({}, {"workspace_id": workspace}, {"workflow_id": "wfl_x", "workflow": "x"}):
         refused = await alice.owner.post("/v1/runs", json={"input": {}, **body})
         assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "/workflow_id")
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fairlead_tenants.access import Permission, Principal
-from fairlead_tenants.ids import EnvironmentId, WorkspaceId
+from fairlead_tenants.ids import EnvironmentId
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
@@ -19,8 +19,9 @@ from fairlead.api.parts import ApiParts
 from fairlead.api.run_access import load_run, read_run, within
 from fairlead.api.run_lists import MAX_LABELS, Label, Wanted, runs_page
 from fairlead.api.run_views import RunDetail, RunSummary
+from fairlead.api.workflows import named_workspace
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.errors import Invalid, Problem
+from fairlead.domain.errors import Invalid, NotFound, Problem
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.runs.status import RunStatus, status_of
 from fairlead.domain.runs.undoing import CompensationStatus
@@ -40,7 +41,8 @@ Labels = Annotated[
 
 
 class NewRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names its workflow by id, or by workspace and name. Without a version the newest is taken."""
+    """Names its workflow by id, or by name within a workspace, which is `default` unless another is named. Without a
+    version the newest is taken."""
 
     input: Any
     workflow_id: Annotated[str, Meta(max_length=64)] | None = None
@@ -159,12 +161,16 @@ async def _begun(act: Act, run_id: RunId, command: object) -> Response[RunAnswer
 
 
 def _workflow(act: Act, data: NewRun) -> WorkflowId:
+    """Raises Invalid, NotFound for a workspace that is not there."""
     match data.workflow_id, data.workspace_id, data.workflow:
         case str(known), None, None:
             return WorkflowId(known)
-        case None, str(workspace_id), str(name):
-            return workflow_id(act.tenant_id, WorkspaceId(workspace_id), name)
-    wrong = Problem(path="/workflow_id", message="give workflow_id, or workspace_id and workflow", code="one_of")
+        case None, workspace_id, str(name):
+            if (workspace := named_workspace(act.tenant, workspace_id)) is None:
+                raise NotFound("no such workflow")
+            return workflow_id(act.tenant_id, workspace, name)
+    message = "give workflow_id, or workflow and the workspace_id that it is in"
+    wrong = Problem(path="/workflow_id", message=message, code="one_of")
     raise Invalid([wrong], "the workflow is not named")
 
 
