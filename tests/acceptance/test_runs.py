@@ -1,12 +1,16 @@
 """Runs over the API: started, found, looked at, stepped into; and never another tenant's."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fairlead_tenants.access import Grant, Permission, Role
 from fairlead_tenants.ids import WorkspaceId
+from psycopg import AsyncConnection
 
+from fairlead.api import admission
 from tests.support.api import Customer, Served, in_a_task_of_its_own
 from tests.support.documents import ask
 from tests.support.workflows import asking_people, at_work, echo, publish, started, until_status
@@ -384,15 +388,32 @@ async def test_the_state_is_shown_as_it_was_after_every_event(alice: Customer) -
         assert (await alice.owner.get(f"/v1/runs/{run_id}/state?at={version}")).status_code == 422
 
 
-async def test_new_runs_are_refused_while_too_much_waits(alice: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_runs_are_refused_while_more_waits_than_is_set_and_taken_again_afterwards(
+    alice: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "MEASURED_FOR_S", 0.0)
     workflow = await publish(alice, ASKS)
-    admission = alice.served.api.state["admission"]
-    monkeypatch.setattr(admission, "_limit", -1)
-    refused = await alice.owner.post("/v1/runs", json={"workflow_id": workflow, "input": {}})
-    assert (refused.status_code, refused.json()["code"]) == (429, "backlog_full")
-    assert int(refused.headers["Retry-After"]) > 0
-    monkeypatch.undo()
-    assert (await alice.owner.get("/v1/runs", headers=await _position(alice))).json()["items"] == []
+    async with alice.served.beside(backlog_limit=1) as strict:
+        owner, body = replace(alice, served=strict).owner, {"workflow_id": workflow, "input": {}}
+        async with _read_models_stand_still(alice):
+            run_ids = [await started(alice.owner, workflow) for _ in range(2)]
+            before = await alice.served.core.log.last_sequence()
+            refused = await owner.post("/v1/runs", json=body)
+            assert (refused.status_code, refused.json()["code"]) == (429, "backlog_full")
+            assert int(refused.headers["Retry-After"]) > 0
+            assert await alice.served.core.log.last_sequence() == before
+        shown = (await alice.owner.get("/v1/runs", headers=await _position(alice))).json()["items"]
+        assert {run["run_id"] for run in shown} == set(run_ids)
+        assert (await owner.post("/v1/runs", json=body)).status_code == 202
+
+
+@asynccontextmanager
+async def _read_models_stand_still(customer: Customer) -> AsyncIterator[None]:
+    url = customer.served.core.settings.database_engine_url
+    async with await AsyncConnection.connect(url or "") as held:
+        await held.execute("SELECT FROM projection_positions FOR UPDATE")
+        yield
+        await held.rollback()
 
 
 async def _position(customer: Customer) -> dict[str, str]:

@@ -52,6 +52,14 @@ class Served:
         transport = httpx2.ASGITransport(app=self.api, raise_app_exceptions=False)  # type: ignore[arg-type]
         return httpx2.AsyncClient(transport=transport, base_url=URL, headers=sent, timeout=30)
 
+    @asynccontextmanager
+    async def beside(self, **changes: Any) -> AsyncIterator["Served"]:
+        """Another API over the same engines. `changes` are fields of ApiParts."""
+        parts = replace(self.parts, **changes)
+        api = create_api(parts)
+        async with api.lifespan():
+            yield Served(api, parts, self.core)
+
     async def customer(self, name: str) -> "Customer":
         founder = Founder(self.core.handler, self.core.ids, self.core.clock)
         founded = await founder.found(name, f"owner@{name}.example", f"Owner of {name}")
@@ -150,8 +158,8 @@ class Customer:
 
 
 @asynccontextmanager
-async def served_api(nats_url: str, database: DatabaseUrls, **changes: Any) -> AsyncIterator[Served]:
-    """`changes` are fields of ApiParts. The engine's tasks run until the end."""
+async def served_api(nats_url: str, database: DatabaseUrls) -> AsyncIterator[Served]:
+    """The engine's tasks run until the end."""
     async with AsyncExitStack() as open_parts:
         settings = Settings(
             nats_url=nats_url,
@@ -163,7 +171,7 @@ async def served_api(nats_url: str, database: DatabaseUrls, **changes: Any) -> A
         requests = await open_parts.enter_async_context(Database(database.app))
         positions = Positions(requests)
         await open_parts.enter_async_context(running(positions.run(), app.engine(core)))
-        parts = replace(app.api_parts(core, requests, positions), **changes)
+        parts = app.api_parts(core, requests, positions)
         api = create_api(parts)
         await open_parts.enter_async_context(api.lifespan())
         yield Served(api, parts, core)
