@@ -26,7 +26,7 @@ from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, NotStarted
 from fairlead.domain.tools import ToolCatalogue
 from tests.support.clock import T0
-from tests.support.documents import EXPRESSIONS, call
+from tests.support.documents import EXPRESSIONS, call, parallel
 from tests.support.runs import BOOK, OPEN_POLICY, WRITE, R, Run, failed, kinds, rules_of, started, succeeded
 
 T1 = T0 + timedelta(minutes=1)
@@ -359,6 +359,34 @@ def test_a_signal_that_comes_early_is_kept_until_it_is_awaited() -> None:
     run = Run(rules_of(call("a"), SIGNALLED))
     run.do(signal("sig-1"))
     assert kinds(run.succeed("a")) == ["ToolCallCompleted", "SignalAwaited", "RunCompleted"]
+
+
+def test_an_early_signal_goes_to_the_first_step_in_document_order_that_awaits_it_and_a_later_one_to_all() -> None:
+    waits = {name: {"id": name, "wait": {"signal": "paid"}} for name in ("first", "second", "third")}
+    both = parallel("both", b=[waits["second"]], a=[waits["first"]])
+    run = Run(rules_of(call("c"), both, waits["third"], result={"a": "${steps.first.output.n}"}))
+    run.do(signal("sig-1"))
+    run.succeed("c")
+    assert list(run.active.signals_awaited) == ["second"]
+    assert run.active.outcomes["first"].output == {"n": "sig-1"}
+    run.do(signal("sig-2"))
+    assert list(run.active.signals_awaited) == ["third"]
+    run = Run(rules_of(both))
+    run.do(signal("sig-1"))
+    assert {step: outcome.output for step, outcome in run.ended.last.outcomes.items()} == {
+        "first": {"n": "sig-1"},
+        "second": {"n": "sig-1"},
+    }
+
+
+def test_early_signals_of_one_name_are_given_out_in_the_order_in_which_they_came() -> None:
+    waits = [{"id": name, "wait": {"signal": "paid"}} for name in ("first", "second", "third")]
+    run = Run(rules_of(call("c"), *waits))
+    for number in (1, 2):
+        run.do(signal(f"sig-{number}"))
+    run.succeed("c")
+    assert [run.active.outcomes[step].output for step in ("first", "second")] == [{"n": "sig-1"}, {"n": "sig-2"}]
+    assert list(run.active.signals_awaited) == ["third"]
 
 
 def test_early_signals_are_not_kept_without_end() -> None:

@@ -97,7 +97,8 @@ class _Builder:
                 then, otherwise = self.sequence(step.then, items), self.sequence(step.otherwise, items)
                 return nodes.If(step.id, self._compiler.condition(step.condition, items), then, otherwise)
             case ParallelStep(parallel=parallel):
-                branches = {name: self.sequence(branch, items) for name, branch in parallel.branches.items()}
+                # By name: documents are kept with names sorted, so where a branch stands in the text is not known.
+                branches = {name: self.sequence(branch, items) for name, branch in sorted(parallel.branches.items())}
                 return nodes.Parallel(step.id, branches, parallel.tolerate)
             case EachStep():
                 return self._each(step, items)
