@@ -26,12 +26,13 @@ from fairlead.consumers import (
     approvals,
     executor,
     open_work,
+    reconnecting,
     run_board,
     run_commits,
     workflow_versions,
 )
 from fairlead.consumers.idempotency_sweep import IdempotencySweep
-from fairlead.consumers.process_runner import ProcessManager, ProcessRunner
+from fairlead.consumers.process_runner import Handle, ProcessManager, ProcessRunner
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.domain import approvals as approval
@@ -48,6 +49,7 @@ from fairlead.domain.runs import states as run_states
 from fairlead.domain.runs.commands import ForkRun, StartRun
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Decider, Handler
+from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.ports import Clock, Ids, Jobs, Log, Timers, Unfinished
@@ -72,7 +74,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     approvals,
     open_work,
 )
-PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor,)
+PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting)
 
 
 class Core(Struct, frozen=True, kw_only=True):
@@ -244,14 +246,24 @@ async def engine(core: Core) -> None:
         database = await open_parts.enter_async_context(
             Database(settings.database_engine_url, max_connections=settings.database_connections)
         )
-        watch = RunWatch(QuietRuns(database), core.handler, core.dispatch, core.clock)
+        access = AccessCheck(core.log, core.handler, core.clock)
+        watch = RunWatch(QuietRuns(database), core.handler, core.dispatch, access, core.clock)
         core.jobs.when_lost(watch.hurry)
         tasks.create_task(ProjectionRunner(core.log, database, PROJECTIONS).run())
         for manager in PROCESS_MANAGERS:
-            tasks.create_task(ProcessRunner(core.log, database, core.handler.handle, manager).run())
+            tasks.create_task(process_runner(core, database, manager).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())
         tasks.create_task(watch.run())
         tasks.create_task(IdempotencySweep(core.log, database).run())
+
+
+def process_runner(core: Core, database: "Database", manager: ProcessManager) -> ProcessRunner:
+    """`database` is connected as the role for engines."""
+    from fairlead.adapters.waiting_runs import WaitingRuns
+
+    reconnector = Reconnector(core.handler, WaitingRuns(database))
+    handle: Handle = reconnector.handle if manager is reconnecting else core.handler.handle
+    return ProcessRunner(core.log, database, handle, manager)
 
 
 async def worker(core: Core) -> None:

@@ -144,6 +144,11 @@ def _histories() -> Iterator[Any]:
     )
     yield pytest.param([*written, drifted, (keep,)], id="read back otherwise, and kept")
     yield pytest.param([work, (_FAILED,), (e.ToolCallDispatched(call_id=call_of(RUN, 1), attempt=2),)], id="retried")
+    awaited = e.ToolCallConnectionAwaited(
+        call_id=call_of(RUN, 1), attempt=1, connection_id="con_1", code="scope_missing", message="no", scope="pay"
+    )
+    reconnected = (e.ToolCallDispatched(call_id=call_of(RUN, 1), attempt=2),)
+    yield pytest.param([work, (awaited,), reconnected, (completed(RUN, 1),)], id="access given")
     asks = e.QuestionAsked(question_id=QuestionId("qst_9"), purpose="outcome", question="Happened?", step="s1")
     retried = e.StepRepaired(step="s1", repair="retried", reason="checked")
     redone = [work, (_UNKNOWN, asks), (retried, e.ToolCallDispatched(call_id=call_of(RUN, 1), attempt=2))]

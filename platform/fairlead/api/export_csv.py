@@ -153,6 +153,7 @@ _STATUS_AFTER = {
     "tool_call.completed.v1": "completed",
     "tool_call.verified.v1": "completed",
     "tool_call.failed.v1": "failed",
+    "tool_call.connection_awaited.v1": "awaiting_connection",
     "tool_call.outcome_unknown.v1": "unknown",
     "tool_call.denied.v1": "denied",
     "tool_call.released.v1": "released",

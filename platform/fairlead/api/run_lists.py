@@ -17,6 +17,7 @@ UNDER_WAY = (
     "running",
     "waiting_for_approval",
     "waiting_for_input",
+    "waiting_for_connection",
     "waiting_for_signal",
     "waiting_for_time",
     "paused",

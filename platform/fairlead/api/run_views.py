@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fairlead_tenants.ids import EnvironmentId, PrincipalId, WorkspaceId
 from msgspec import Meta, Raw, Struct, structs
+from msgspec.structs import replace
 
 from fairlead.domain.envelope import Actor
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId, WorkflowId
@@ -80,6 +81,18 @@ class AwaitedApproval(Struct, frozen=True, kw_only=True):
     tool: str
 
 
+class AwaitedConnection(Struct, frozen=True, kw_only=True):
+    """A call that goes out again by itself once somebody has given access to the account."""
+
+    connection_id: str
+    call_id: CallId
+    step: str
+    tool: str
+    code: Annotated[str, Meta(description="`reconnect_needed`, or `scope_missing` with the `scope` that is.")]
+    scope: str
+    message: str
+
+
 class Wait(Struct, frozen=True, kw_only=True):
     """A step that waits for a signal of this name, or for a time."""
 
@@ -94,10 +107,11 @@ class Awaited(Struct, frozen=True, kw_only=True):
 
     questions: list[OpenQuestion]
     approvals: list[AwaitedApproval]
+    connections: list[AwaitedConnection]
     waits: list[Wait]
 
 
-NOTHING = Awaited(questions=[], approvals=[], waits=[])
+NOTHING = Awaited(questions=[], approvals=[], connections=[], waits=[])
 
 
 class RunDetail(RunSummary, frozen=True, kw_only=True):
@@ -128,6 +142,12 @@ _APPROVALS = """
 SELECT approval_id, call_id, step, tool
   FROM tool_calls
  WHERE run_id = %(run_id)s AND status = 'awaiting_approval'
+ ORDER BY requested_sequence, call_id
+"""
+_CONNECTIONS = """
+SELECT connection_id, call_id, step, tool, error_code AS code, scope, error_message AS message
+  FROM tool_calls
+ WHERE run_id = %(run_id)s AND status = 'awaiting_connection'
  ORDER BY requested_sequence, call_id
 """
 _WAITS = """
@@ -179,6 +199,7 @@ async def awaited_from_board(tx: SqlTx, run_id: str) -> Awaited:
     return Awaited(
         questions=await tx.rows(_QUESTIONS, where, OpenQuestion),
         approvals=await tx.rows(_APPROVALS, where, AwaitedApproval),
+        connections=await tx.rows(_CONNECTIONS, where, AwaitedConnection),
         waits=await tx.rows(_WAITS, where, Wait),
     )
 
@@ -188,7 +209,7 @@ async def _of_undoing(tx: SqlTx, run: RunSummary) -> Awaited:
     if run.compensation != "waiting_for_person":
         return NOTHING
     asked = await tx.rows(_QUESTIONS, {"run_id": run.run_id}, OpenQuestion)
-    return Awaited(questions=[each for each in asked if each.purpose == "compensation"], approvals=[], waits=[])
+    return replace(NOTHING, questions=[each for each in asked if each.purpose == "compensation"])
 
 
 def listed(
@@ -272,7 +293,7 @@ def awaited_after(state: Ended) -> Awaited:
     """What a run that has ended still asks people: effects that could not be undone."""
     head = state.undoing.head
     asked = state.last.questions.get(head.question_id) if head is not None and head.question_id else None
-    return NOTHING if asked is None else Awaited(questions=[_question(asked)], approvals=[], waits=[])
+    return NOTHING if asked is None else replace(NOTHING, questions=[_question(asked)])
 
 
 def awaited_of(state: Active) -> Awaited:
@@ -287,6 +308,19 @@ def awaited_of(state: Active) -> Awaited:
             )
             for call in state.calls.values()
             if call.phase == "awaiting_approval" and call.approval is not None
+        ],
+        connections=[
+            AwaitedConnection(
+                connection_id=call.missing.connection_id,
+                call_id=call.request.call_id,
+                step=call.request.step,
+                tool=call.request.tool,
+                code=call.missing.code,
+                scope=call.missing.scope,
+                message=call.missing.message,
+            )
+            for call in state.calls.values()
+            if call.phase == "awaiting_connection" and call.missing is not None
         ],
         waits=[
             *(

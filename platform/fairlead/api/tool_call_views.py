@@ -19,6 +19,7 @@ CallStatus = Literal[
     "started",
     "backing_off",
     "unknown",
+    "awaiting_connection",
     "verifying",
     "completed",
     "failed",
@@ -31,7 +32,8 @@ Undone = Literal["planned", "under_way", "waiting_for_person", "undone", "nothin
 _CALL = """
 SELECT c.call_id, c.run_id, c.step, c.tool, c.tool_version, c.schema_hash, c.effect, c.idempotency, c.arguments,
        c.status, c.verdict, c.rule_id, c.policy_version, c.approval_id, c.attempt, c.output, c.output_sha256,
-       c.read_back, c.compensation, c.error_class, c.error_code, c.error_message, c.latency_us, c.worker,
+       c.read_back, c.compensation, c.error_class, c.error_code, c.error_message, c.connection_id, c.scope,
+       c.latency_us, c.worker,
        c.requested_at, c.updated_at, b.workspace_id, b.environment_id
   FROM tool_calls AS c
   JOIN run_board AS b ON b.tenant_id = c.tenant_id AND b.run_id = c.run_id
@@ -41,7 +43,7 @@ SELECT c.call_id, c.run_id, c.step, c.tool, c.tool_version, c.schema_hash, c.eff
 _CALLS_OF_RUN = """
 SELECT call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status, verdict,
        rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, compensation, error_class,
-       error_code, error_message, latency_us, worker, requested_at, updated_at
+       error_code, error_message, connection_id, scope, latency_us, worker, requested_at, updated_at
   FROM tool_calls
  WHERE run_id = %(run_id)s AND (length(call_id), call_id) > (length(%(after)s), %(after)s)
  ORDER BY length(call_id), call_id
@@ -78,6 +80,8 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     error_class: ErrorClass | None
     error_code: str | None
     error_message: str | None
+    connection_id: Annotated[str | None, Meta(description="The account that access was missing to, if it ever was.")]
+    scope: Annotated[str | None, Meta(description="What was not granted of it; empty where all of it was missing.")]
     latency_us: int | None
     worker: str | None
     requested_at: Instant

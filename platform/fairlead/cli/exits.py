@@ -38,7 +38,7 @@ MEANING: Mapping[Exit, str] = {
     Exit.RUN_CANCELLED: "The run was cancelled.",
     Exit.RUN_CAPPED: "The run reached one of its limits.",
     Exit.RUN_EXPIRED: "The run reached its deadline.",
-    Exit.NEEDS_PERSON: "With `--stop-for-person`: the run waits for an approval or an answer.",
+    Exit.NEEDS_PERSON: "With `--stop-for-person`: the run waits for an approval, an answer, or access to an account.",
     Exit.INTERRUPTED: "Interrupted from the keyboard; a run that was waited for goes on.",
 }
 

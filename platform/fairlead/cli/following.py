@@ -23,8 +23,8 @@ PAUSE_S = 0.5
 MAX_SILENT_TRIES = 60  # tries in a row that brought no event and no answer
 SILENCE_S = 60.0  # the server says something every 15 seconds: after this it is gone
 REOPEN_S = 1.0
-ASKS_PERSON = ("tool_call.approval_requested.", "run.question_asked.")
-NEEDS_PERSON = ("waiting_for_approval", "waiting_for_input")
+ASKS_PERSON = ("tool_call.approval_requested.", "run.question_asked.", "tool_call.connection_awaited.")
+NEEDS_PERSON = ("waiting_for_approval", "waiting_for_input", "waiting_for_connection")
 ENDINGS = tuple(f"run.{ending}." for ending in OF_RUN)
 PLANS_UNDOING, ENDS_UNDOING = "run.compensation_planned.", "run.compensation_ended."
 

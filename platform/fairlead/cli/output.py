@@ -33,6 +33,7 @@ _STYLES: Mapping[str, str] = {
     "cancelled": "yellow",
     "waiting_for_approval": "yellow",
     "waiting_for_input": "yellow",
+    "waiting_for_connection": "yellow",
 }
 
 

@@ -64,6 +64,7 @@ RUN = View(
         Column("VERSION", "version"),
         Column("QUESTIONS", "awaited.questions"),
         Column("APPROVALS", "awaited.approvals"),
+        Column("CONNECTIONS", "awaited.connections"),
         Column("WAITS", "awaited.waits"),
         Column("INPUT", "input"),
         Column("OUTPUT", "output"),

@@ -63,16 +63,18 @@ UPDATE run_board AS b
            WHEN %(at_work)s THEN 'work'
            WHEN %(outcome)s::text IS NOT NULL THEN 'nothing'
            ELSE (
-           SELECT coalesce((ARRAY['work', 'approval', 'person', 'signal', 'time'])[min(w.rank)], 'nothing')
+           SELECT coalesce((ARRAY['work', 'approval', 'person', 'connection', 'signal', 'time'])[min(w.rank)],
+                           'nothing')
              FROM (SELECT CASE c.status
                           WHEN 'requested' THEN 1 WHEN 'judged' THEN 1 WHEN 'dispatched' THEN 1 WHEN 'started' THEN 1
                           WHEN 'verifying' THEN 1
                           WHEN 'awaiting_approval' THEN 2
-                          WHEN 'backing_off' THEN 5 END AS rank
+                          WHEN 'awaiting_connection' THEN 4
+                          WHEN 'backing_off' THEN 6 END AS rank
                      FROM tool_calls AS c
                     WHERE c.tenant_id = %(tenant)s AND c.run_id = %(run_id)s
                     UNION ALL
-                   SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 4 WHEN 'time' THEN 5 END
+                   SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 5 WHEN 'time' THEN 6 END
                      FROM run_waits AS o
                     WHERE o.tenant_id = %(tenant)s AND o.run_id = %(run_id)s AND o.open) AS w
            ) END,

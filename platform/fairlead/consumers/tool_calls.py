@@ -15,17 +15,19 @@ _REQUESTED = """
 INSERT INTO tool_calls (
     tenant_id, call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status, verdict,
     rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, compensation, error_class,
-    error_code, error_message, latency_us, worker, requested_at, updated_at, requested_sequence, stream_version)
+    error_code, error_message, connection_id, scope, latency_us, worker, requested_at, updated_at, requested_sequence,
+    stream_version)
 SELECT %(tenant)s, r.call_id, r.run_id, r.step, r.tool, r.tool_version, r.schema_hash, r.effect, r.idempotency,
        coalesce(r.arguments, 'null'), r.status, r.verdict, r.rule_id, r.policy_version, r.approval_id,
        coalesce(r.attempt, 0), r.output, r.output_sha256, r.read_back, r.compensation, r.error_class, r.error_code,
-       r.error_message, r.latency_us, r.worker, r.requested_at, r.updated_at, r.requested_sequence, r.last_version
+       r.error_message, r.connection_id, r.scope, r.latency_us, r.worker, r.requested_at, r.updated_at,
+       r.requested_sequence, r.last_version
   FROM json_to_recordset(%(rows)s) AS r (
        call_id text, run_id text, step text, tool text, tool_version text, schema_hash text, effect text,
        idempotency text, arguments json, status text, verdict text, rule_id text, policy_version text,
        approval_id text, attempt integer, output json, output_sha256 text, read_back text, compensation text,
-       error_class text, error_code text, error_message text, latency_us bigint, worker text,
-       requested_at timestamptz, updated_at timestamptz, requested_sequence bigint, last_version bigint)
+       error_class text, error_code text, error_message text, connection_id text, scope text, latency_us bigint,
+       worker text, requested_at timestamptz, updated_at timestamptz, requested_sequence bigint, last_version bigint)
     ON CONFLICT DO NOTHING
 """
 # Row by row, though in one pipeline: joined with a set of rows, a plan made without statistics reads all of a tenant's.
@@ -44,6 +46,8 @@ UPDATE tool_calls
        error_class    = coalesce(%(error_class)s, error_class),
        error_code     = coalesce(%(error_code)s, error_code),
        error_message  = coalesce(%(error_message)s, error_message),
+       connection_id  = coalesce(%(connection_id)s, connection_id),
+       scope          = coalesce(%(scope)s, scope),
        latency_us     = coalesce(%(latency_us)s, latency_us),
        worker         = coalesce(%(worker)s, worker),
        updated_at     = %(updated_at)s,
@@ -80,6 +84,8 @@ class CallRow(Struct, kw_only=True, omit_defaults=True):
     error_class: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    connection_id: str | None = None
+    scope: str | None = None
     latency_us: int | None = None
     worker: str | None = None
     requested_at: Instant | None = None
@@ -173,6 +179,12 @@ def _failed(event: e.ToolCallFailed) -> dict[str, Any]:
     }
 
 
+def _connection_awaited(event: e.ToolCallConnectionAwaited) -> dict[str, Any]:
+    error = {"error_class": "permission", "error_code": event.code, "error_message": event.message}
+    missing = {"connection_id": event.connection_id, "scope": event.scope}
+    return {"status": "awaiting_connection", "attempt": event.attempt, **error, **missing}
+
+
 def _unknown(event: e.ToolCallOutcomeUnknown) -> dict[str, Any]:
     error = {"error_class": "unknown_outcome", "error_message": event.message}
     return {"status": "unknown", "attempt": event.attempt, **error}
@@ -183,7 +195,8 @@ def _compensated(event: e.ToolCallCompensated) -> dict[str, Any]:
 
 
 def _not_compensated(event: e.CompensationFailed) -> dict[str, Any]:
-    return {"compensation": "waiting_for_person" if event.retry_at is None else "under_way"}
+    status = {"compensation": "waiting_for_person" if event.retry_at is None else "under_way"}
+    return status | {"connection_id": event.connection_id, "scope": event.scope} if event.connection_id else status
 
 
 def _denied(event: e.ToolCallDenied) -> dict[str, Any]:
@@ -199,6 +212,7 @@ _SAYS: dict[type, Callable[[Any], dict[str, Any]]] = {  # what each fact says of
     e.ToolCallCompleted: _completed,
     e.ToolCallVerified: lambda event: {"status": "completed", "read_back": event.verdict},
     e.ToolCallFailed: _failed,
+    e.ToolCallConnectionAwaited: _connection_awaited,
     e.ToolCallOutcomeUnknown: _unknown,
     e.ToolCallDenied: _denied,
     e.ToolCallReleased: lambda event: {"status": "released", "error_message": event.reason},

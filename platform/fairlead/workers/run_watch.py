@@ -22,6 +22,7 @@ from fairlead.domain.runs.obligations import Owed, awaiting, outstanding
 from fairlead.domain.runs.states import Active, Ended
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Cause, Handler
+from fairlead.handling.reconnecting import AccessCheck
 from fairlead.ports import Clock
 
 EVERY_S = 2.0
@@ -41,10 +42,13 @@ class QuietRuns(Protocol):
 
 
 class RunWatch:
-    def __init__(self, runs: QuietRuns, handler: Handler, dispatch: Dispatch, clock: Clock) -> None:
+    def __init__(
+        self, runs: QuietRuns, handler: Handler, dispatch: Dispatch, access: AccessCheck, clock: Clock
+    ) -> None:
         self._runs = runs
         self._handler = handler
         self._dispatch = dispatch
+        self._access = access
         self._clock = clock
         self._hurried = asyncio.Event()
 
@@ -114,7 +118,16 @@ class RunWatch:
         await self._dispatch.send(run.tenant_id, RunId(run.id), owed)
         if _is_at_work(state):
             return now + SOON
+        await self._look_for_access(run, state)
         return min([now + LATE, *(max(alarm.due_at, now) + GRACE for alarm in _alarms(owed))])
+
+    async def _look_for_access(self, run: StreamRef, state: Active | Ended) -> None:
+        """In case the news of an account did not reach the run."""
+        if isinstance(state, Active):
+            for call in state.calls.values():
+                if call.missing is not None:
+                    attempt = f"{call.request.call_id}.{call.attempt}"
+                    await self._access.look(run, call.missing.connection_id, attempt)
 
 
 def _is_at_work(state: Active | Ended) -> bool:

@@ -28,6 +28,7 @@ from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 from fairlead.domain.tenants.states import TenantState
 from fairlead.handling.dispatch import TOOL_LANE, Dispatch
 from fairlead.handling.handler import Cause, Handler
+from fairlead.handling.reconnecting import AccessCheck
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
@@ -70,6 +71,7 @@ class ToolWorker:
         self._asking = Asking(handler, dispatch, caller, clock)
         self._verifying = Verifying(handler, caller, clock, worker_id)
         self._undoing = Undoing(handler, caller, clock, worker_id)
+        self._access = AccessCheck(log, handler, clock)
         self._rulebook = rulebook
         self._caller = caller
         self._clock = clock
@@ -238,6 +240,8 @@ class ToolWorker:
         latency_us = round((time.perf_counter() - began) * 1_000_000)
         seen = f"outcome-{self._worker_id}-{order.deliveries}"  # what another worker saw later is another report
         await self._record(run, wanted, outcome, latency_us, because(wanted, seen, agent))
+        if isinstance(outcome, c.CallErred) and outcome.connection_id:
+            await self._access.look(run, outcome.connection_id, f"{wanted.call_id}.{wanted.attempt}")
 
     async def _mark_started(self, wanted: o.CallOrder, run: StreamRef, agent: Actor) -> bool:
         """False when the run moved on between the check and the mark."""

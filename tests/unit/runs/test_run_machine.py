@@ -50,7 +50,8 @@ UNDOING = (
     e.CompensationEnded,
 )
 LATE = (  # all that an ended run still takes down
-    *(e.ToolCallCompleted, e.ToolCallFailed, e.IncidentReported, e.QuestionAsked, e.QuestionAnswered),
+    *(e.ToolCallCompleted, e.ToolCallFailed, e.IncidentReported),
+    *(e.QuestionAsked, e.QuestionAnswered, e.QuestionExpired),
     *UNDOING,
 )
 DECIDES = (e.ToolCallRequested, e.SignalAwaited, e.TimeAwaited, e.ChoiceMade)
@@ -61,12 +62,15 @@ OUTCOMES: list[c.CallSucceeded | c.CallErred] = [
     *(c.CallErred(error_class=each, code="broken", message="it broke") for each in get_args(e.ErrorClass)),
     c.CallErred(error_class="rate_limited", code="slow", message="", retry_after_s=5.0),
     c.CallErred(error_class="timeout", code="timeout", message="", unclear=True),
+    c.CallErred(error_class="permission", code="reconnect_needed", message="", connection_id="con_1"),
+    c.CallErred(error_class="permission", code="scope_missing", message="", connection_id="con_1", scope="pay"),
 ]
 UNDONE: list[c.Undone | c.CallErred] = [
     c.Undone(how="call"),
     c.Undone(how="nothing_to_undo"),
     c.CallErred(error_class="transient", code="busy", message=""),
     c.CallErred(error_class="permanent", code="no", message=""),
+    c.CallErred(error_class="permission", code="reconnect_needed", message="", connection_id="con_1"),
 ]
 
 
@@ -220,6 +224,8 @@ def serve_one(world: World, state: Active) -> None:
         world.do(c.ResumeRun(reason="", now=world.now))
     elif state.questions:
         answer(world, next(iter(state.questions.values())), {"raise_by": 1, "happened": True, "decision": "keep"})
+    elif any(call.phase == "awaiting_connection" for call in state.calls.values()):
+        world.do(c.ConnectionRestored(connection_id="con_1", granted=("pay",), now=world.now))
     elif state.signals_awaited:
         name = next(iter(state.signals_awaited.values())).name
         world.do(c.SendSignal(signal_id=f"last-{len(world.history)}", name=name, payload=None, now=world.now))
@@ -387,6 +393,10 @@ class RunMachine(RuleBasedStateMachine):
         head = self.world.state.undoing.head if isinstance(self.world.state, Ended) else None
         if head is not None:
             undone(self.world, head.call_id, head.attempt, outcome)
+
+    @rule(connection_id=st.sampled_from(["con_1", "con_2"]), granted=st.sampled_from([None, (), ("pay",)]))
+    def give_access(self, connection_id: str, granted: Any) -> None:
+        self.world.do(c.ConnectionRestored(connection_id=connection_id, granted=granted, now=self.world.now))
 
     @rule(seconds=st.sampled_from([1, 20]))
     def let_time_pass(self, seconds: int) -> None:

@@ -15,6 +15,7 @@ from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs import commands as c
 from fairlead.handling.dispatch import RunAlarm, timer_id
+from fairlead.handling.reconnecting import AccessCheck
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.run_watch import GRACE, LATE, SOON, RunWatch
 from tests.support.books import Books
@@ -44,7 +45,8 @@ class Quiet:
 
 
 def watch(platform: Platform, quiet: Quiet) -> RunWatch:
-    return RunWatch(quiet, platform.main.handler, platform.main.dispatch, platform.clock)
+    access = AccessCheck(platform.log, platform.main.handler, platform.clock)
+    return RunWatch(quiet, platform.main.handler, platform.main.dispatch, access, platform.clock)
 
 
 async def with_everything_lost(platform: Platform) -> StreamRef:

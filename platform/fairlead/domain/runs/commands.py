@@ -34,13 +34,16 @@ class CallSucceeded(Struct, frozen=True, kw_only=True):
 
 
 class CallErred(Struct, frozen=True, kw_only=True):
-    """`unclear`: no answer came, so it may have taken effect all the same."""
+    """`unclear`: no answer came, so it may have taken effect all the same. `connection_id`: what failed is the access
+    to that account, and nothing was done; `scope` is what was not granted."""
 
     error_class: ErrorClass
     code: str
     message: str
     retry_after_s: float | None = None
     unclear: bool = False
+    connection_id: str = ""
+    scope: str = ""
 
 
 class RecordOutcome(Struct, frozen=True, kw_only=True):
@@ -88,6 +91,14 @@ class RecordUndo(Struct, frozen=True, kw_only=True):
     outcome: Undone | CallErred
     latency_us: int
     worker: str
+    now: Instant
+
+
+class ConnectionRestored(Struct, frozen=True, kw_only=True):
+    """Somebody gave access to the account; `granted` are the scopes that it has now, None for whatever it had."""
+
+    connection_id: str
+    granted: tuple[str, ...] | None
     now: Instant
 
 
@@ -198,6 +209,7 @@ RunCommand = (
     | RecordOutcome
     | RecordVerdict
     | RecordUndo
+    | ConnectionRestored
     | MarkStarted
     | DenyCall
     | RecordApproval

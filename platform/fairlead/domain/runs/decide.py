@@ -16,9 +16,9 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import RunRules, Unfolding, advance
 from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun, RunAlreadyExists
 from fairlead.domain.runs.interventions import intervene
-from fairlead.domain.runs.outcomes import move_call, record_outcome
+from fairlead.domain.runs.outcomes import move_call, record_outcome, restore_connection
 from fairlead.domain.runs.readback import record_verdict
-from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due
+from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due, undo_with_access
 from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, RunState, fold
 
 
@@ -65,6 +65,9 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             _fork(command, run)
         case _ if isinstance(state, NotStarted):
             raise NoSuchRun("no such run")
+        case c.ConnectionRestored():
+            restore_connection(command, run)
+            undo_with_access(command, run)
         case c.RecordOutcome() | c.RecordVerdict() | c.RecordUndo():
             _take_report(command, run)
         case c.MarkStarted() | c.DenyCall() | c.RecordApproval() | c.RecordRefusal() | c.VoidApproval():

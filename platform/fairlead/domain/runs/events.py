@@ -206,6 +206,20 @@ class ToolCallFailed(Event, frozen=True, kw_only=True, tag="tool_call.failed.v1"
     unclear: bool = False
 
 
+class ToolCallConnectionAwaited(
+    Event, frozen=True, kw_only=True, tag="tool_call.connection_awaited.v1", omit_defaults=True
+):
+    """The account that the call needs has to be given anew, or with the scope that is named. Nothing was done, and it
+    uses up no attempt: the call goes out again by itself once somebody has given access."""
+
+    call_id: CallId
+    attempt: int
+    connection_id: str
+    code: str
+    message: str
+    scope: str = ""
+
+
 class ToolCallOutcomeUnknown(Event, frozen=True, kw_only=True, tag="tool_call.outcome_unknown.v1"):
     """The effect may or may not have happened and nothing can tell but a person. Never repeated silently."""
 
@@ -292,7 +306,10 @@ class ToolCallCompensated(Event, frozen=True, kw_only=True, tag="tool_call.compe
 
 
 class CompensationFailed(Event, frozen=True, kw_only=True, tag="tool_call.compensation_failed.v1", omit_defaults=True):
-    """One attempt to undo the call failed. `retry_at` says when the next begins; without it a person is asked."""
+    """One attempt to undo the call failed. `retry_at` says when the next begins; without it a person is asked.
+
+    With a `connection_id` it is also tried again once access to that account is given.
+    """
 
     call_id: CallId
     attempt: int
@@ -302,6 +319,8 @@ class CompensationFailed(Event, frozen=True, kw_only=True, tag="tool_call.compen
     latency_us: int
     worker: str
     retry_at: Instant | None = None
+    connection_id: str = ""
+    scope: str = ""
 
 
 class CompensationLeft(Event, frozen=True, kw_only=True, tag="tool_call.compensation_left.v1"):
@@ -466,6 +485,7 @@ RunEvent = (
     | ToolCallCompleted
     | ToolCallVerified
     | ToolCallFailed
+    | ToolCallConnectionAwaited
     | ToolCallOutcomeUnknown
     | ToolCallDenied
     | ToolCallReleased

@@ -160,7 +160,7 @@ def _repair(command: c.RepairStep, run: Unfolding, rules: RunRules) -> None:
         if call is not None:
             run.add(_released(call, reason))
         run.add(repaired)
-    elif call is not None and call.phase in ("backing_off", "unknown"):
+    elif call is not None and call.phase in ("backing_off", "unknown", "awaiting_connection"):
         run.add(repaired, e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1))
     else:
         raise NothingToRepair(f"step {command.step} waits for a person, a signal or a time, not for a call")

@@ -68,7 +68,7 @@ class WithdrawOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="w
 
 Order = CallOrder | VerifyOrder | UndoOrder | ApprovalOrder | WithdrawOrder
 Owed = Order | Alarm
-Awaiting = Literal["work", "approval", "person", "signal", "time", "nothing"]
+Awaiting = Literal["work", "approval", "person", "connection", "signal", "time", "nothing"]
 
 
 def order_id(order: Order) -> str:
@@ -210,6 +210,8 @@ def awaiting(state: Active) -> Awaiting:
         return "approval"
     if state.questions:
         return "person"
+    if "awaiting_connection" in phases:
+        return "connection"
     if state.signals_awaited:
         return "signal"
     if state.times_awaited or "backing_off" in phases:

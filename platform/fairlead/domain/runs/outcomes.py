@@ -13,6 +13,7 @@ from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 
 MAX_MESSAGE = 2_000
 MAX_RETRY_AFTER_S = 86_400.0
+MAX_RECONNECTS = 20  # of one call; an account that is given so often and never works is a failure like another
 OUTCOME_ANSWER = {
     "type": "object",
     "properties": {"happened": {"type": "boolean"}, "output": {}},
@@ -42,6 +43,9 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
             if not was_unknown:
                 _ask_whether_it_happened(command, erred, call, run)
             return
+        case c.CallErred() as erred if _waits_for_access(erred, call, run.state):
+            run.add(_awaited(command, erred))
+            return
         case c.CallErred() as erred:
             run.add(_failed(command, erred, call, run.state))
     if was_unknown:
@@ -66,7 +70,8 @@ def completed(
 
 def _failed(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, state: RunState) -> e.ToolCallFailed:
     retry = call.request.retry
-    again = isinstance(state, Active) and erred.error_class in retry.on and call.attempt < retry.attempts
+    tried = call.attempt - call.reconnects
+    again = isinstance(state, Active) and erred.error_class in retry.on and tried < retry.attempts
     return e.ToolCallFailed(
         call_id=command.call_id,
         attempt=command.attempt,
@@ -78,6 +83,37 @@ def _failed(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, state:
         retry_at=command.now + backoff(call, erred.retry_after_s) if again else None,
         unclear=erred.unclear,
     )
+
+
+def _waits_for_access(erred: c.CallErred, call: OpenCall, state: RunState) -> bool:
+    known = isinstance(state, Active) and bool(erred.connection_id)
+    return known and call.phase in ("dispatched", "started") and call.reconnects < MAX_RECONNECTS
+
+
+def _awaited(command: c.RecordOutcome, erred: c.CallErred) -> e.ToolCallConnectionAwaited:
+    return e.ToolCallConnectionAwaited(
+        call_id=command.call_id,
+        attempt=command.attempt,
+        connection_id=erred.connection_id,
+        code=redact_text(erred.code)[:100],
+        message=redact_text(erred.message)[:MAX_MESSAGE],
+        scope=erred.scope,
+    )
+
+
+def restore_connection(command: c.ConnectionRestored, run: Unfolding) -> None:
+    """Every call that waits for this account goes out again, where what was missing is there now."""
+    if not isinstance(run.state, Active):
+        return
+    for call in run.state.calls.values():
+        if call.phase == "awaiting_connection" and call.missing is not None and is_there(command, call.missing):
+            run.add(e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1))
+
+
+def is_there(restored: c.ConnectionRestored, missing: e.ToolCallConnectionAwaited | e.CompensationFailed) -> bool:
+    if missing.connection_id != restored.connection_id:
+        return False
+    return not missing.scope or (restored.granted is not None and missing.scope in restored.granted)
 
 
 def backoff(call: OpenCall, retry_after_s: float | None) -> timedelta:

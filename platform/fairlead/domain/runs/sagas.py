@@ -14,7 +14,7 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import RunRules, Unfolding
 from fairlead.domain.runs.errors import RunNotActive
-from fairlead.domain.runs.outcomes import MAX_MESSAGE, spread
+from fairlead.domain.runs.outcomes import MAX_MESSAGE, is_there, spread
 from fairlead.domain.runs.states import Active, Ended, RunState, effects_of
 from fairlead.domain.runs.undoing import Effected, Undo
 
@@ -68,6 +68,18 @@ def record_undo(command: c.RecordUndo, run: Unfolding) -> None:
             )
         case c.CallErred() as erred:
             _failed(command, erred, head, run)
+
+
+def undo_with_access(command: c.ConnectionRestored, run: Unfolding) -> None:
+    """What could not be undone for want of access is tried again, and nobody needs to answer for it."""
+    head = run.state.undoing.head if isinstance(run.state, Ended) else None
+    if head is None or head.phase != "with_person" or head.failure is None or head.question_id is None:
+        return
+    if is_there(command, head.failure):
+        run.add(
+            e.QuestionExpired(question_id=head.question_id),
+            e.CompensationDispatched(call_id=head.call_id, attempt=head.attempt + 1),
+        )
 
 
 def undo_is_due(alarm: c.Alarm, state: Ended) -> list[e.RunEvent]:
@@ -160,6 +172,8 @@ def _failed(command: c.RecordUndo, erred: c.CallErred, head: Undo, run: Unfoldin
         latency_us=command.latency_us,
         worker=command.worker,
         retry_at=command.now + pause if again else None,
+        connection_id=erred.connection_id,
+        scope=erred.scope,
     )
     run.add(failed)
     if not again:

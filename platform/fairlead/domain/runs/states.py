@@ -31,6 +31,7 @@ Phase = Literal[
     "unknown",
     "verifying",
     "drifted",
+    "awaiting_connection",
 ]
 Outcome = Literal["completed", "failed", "impossible", "cancelled", "capped", "expired"]
 
@@ -38,7 +39,8 @@ Outcome = Literal["completed", "failed", "impossible", "cancelled", "capped", "e
 class OpenCall(Struct, frozen=True, kw_only=True):
     """A call whose step has no outcome yet. `calls_by_tool` is as it was when the call was requested, with this one, so
     that judging it again later finds the same facts. `output` is what it gave, until it has been read back.
-    `unclear`: an attempt had no answer, so it may have taken effect."""
+    `unclear`: an attempt had no answer, so it may have taken effect. `reconnects` counts the attempts that found no
+    access to the account."""
 
     request: e.ToolCallRequested
     calls_by_tool: dict[str, int]
@@ -53,6 +55,8 @@ class OpenCall(Struct, frozen=True, kw_only=True):
     retry_at: Instant | None = None
     output: Any = None
     unclear: bool = False
+    missing: e.ToolCallConnectionAwaited | None = None
+    reconnects: int = 0
 
 
 class NotStarted(Struct, frozen=True):
@@ -234,7 +238,7 @@ def _judged(s: Active, event: e.ToolCallJudged) -> Active:
 
 
 def _dispatched(s: Active, event: e.ToolCallDispatched) -> Active:
-    call = replace(s.calls[event.call_id], phase="dispatched", attempt=event.attempt, retry_at=None)
+    call = replace(s.calls[event.call_id], phase="dispatched", attempt=event.attempt, retry_at=None, missing=None)
     return _with_call(s, call)
 
 
@@ -281,6 +285,11 @@ def _failed(s: Active, event: e.ToolCallFailed) -> Active:
         return _with_call(s, replace(call, phase="backing_off", retry_at=event.retry_at))
     error = StepError(error_class=event.error_class, code=event.code, message=event.message)
     return _settle_call(_in_doubt(s, call), event.call_id, StepOutcome(status="failed", error=error))
+
+
+def _connection_awaited(s: Active, event: e.ToolCallConnectionAwaited) -> Active:
+    call = s.calls[event.call_id]
+    return _with_call(s, replace(call, phase="awaiting_connection", missing=event, reconnects=call.reconnects + 1))
 
 
 def _unknown(s: Active, event: e.ToolCallOutcomeUnknown) -> Active:
@@ -453,6 +462,7 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.ToolCallCompleted: _completed,
     e.ToolCallVerified: _verified,
     e.ToolCallFailed: _failed,
+    e.ToolCallConnectionAwaited: _connection_awaited,
     e.ToolCallOutcomeUnknown: _unknown,
     e.ToolCallDenied: _denied,
     e.ToolCallReleased: _released,
