@@ -18,6 +18,7 @@ dev: $(READY) ## Run everything, with engines of its own, data under .fairlead/
 	$(BIN)/fairlead dev
 
 test: $(READY) $(PROVIDER) ## Run every test on real engines
+	requirements/sandbox
 	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY) ## Lint, types, import arrows, dependencies, unit tests

@@ -14,10 +14,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cold, machine, peers, reads, steps, waiting
+from benchmarks import cold, machine, peers, reads, sandbox, steps, waiting
 from fairlead.logs import configure
 
-PARTS = ("cold", "steps", "reads", "waiting")
+PARTS = ("cold", "steps", "reads", "waiting", "sandbox")
 LEVELS = (1, 16, 64)
 WIDTH = 160  # of a table that goes into a file
 RESULTS = Path(".fairlead") / "bench"
@@ -75,6 +75,8 @@ async def main(chosen: argparse.Namespace) -> None:
             report.keep("reads", "fairlead", await _in_folder(partial(reads.measure, seconds=chosen.seconds)))
         if "waiting" in chosen.only:
             report.keep("waiting", "fairlead", await _in_folder(partial(waiting.measure, count=chosen.waiting)))
+        if "sandbox" in chosen.only:
+            await _sandbox(report)
     finally:
         report.close()
 
@@ -92,6 +94,12 @@ async def _steps(chosen: argparse.Namespace, report: Report) -> None:
             report.keep("steps", "fairlead", ours)
             for peer in others:
                 report.keep("steps", peer.name, await peers.measure(peer, level, chosen.seconds))
+
+
+async def _sandbox(report: Report) -> None:
+    for name in ("bubblewrap", "landlock"):
+        if (found := await sandbox.measure(name)) is not None:
+            report.keep("sandbox", name, found)
 
 
 async def _in_folder(measure: Callable[[Path], Awaitable[dict[str, Any]]]) -> dict[str, Any]:

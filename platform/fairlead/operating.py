@@ -14,6 +14,7 @@ from fairlead.adapters import doctor
 from fairlead.adapters import migrations as migration
 from fairlead.adapters.api_keys import ApiKeys
 from fairlead.adapters.dev_file import read_dev_file
+from fairlead.adapters.doctor.sandbox import examine_sandbox
 from fairlead.adapters.embedded.faults import DataDirectoryInUse
 from fairlead.adapters.engines import Embedded, EngineUrls
 from fairlead.adapters.pepper import pepper
@@ -128,6 +129,10 @@ async def migrate(settings: Settings, include_post: bool) -> list[str]:
 
 async def examine(settings: Settings) -> list[doctor.Finding]:
     """Never raises for what it finds, also when engines of our own do not start."""
+    return [*await _examine_engines(settings), await examine_sandbox(settings.sandbox)]
+
+
+async def _examine_engines(settings: Settings) -> list[doctor.Finding]:
     try:
         async with on_engines(settings) as engines:
             urls = urls_of(engines)

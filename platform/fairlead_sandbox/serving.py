@@ -14,7 +14,7 @@ from fairlead_sdk import errors
 from fairlead_sdk.contract import Call, JsonSchema, Manifest
 from fairlead_sdk.outbound import Connection
 
-from fairlead_sandbox import loading, trying, walls
+from fairlead_sandbox import loading, walls
 from fairlead_sandbox import wire as w
 from fairlead_sandbox.egress import CallHttp, Egress
 from fairlead_sandbox.faults import fault_of
@@ -102,6 +102,8 @@ class Server:
                 case w.Describe(ticket=ticket) if self._manifest:
                     _write(self._answers, _described(ticket, self._manifest))
                 case w.Try() as attempt if self._manifest is None:
+                    from fairlead_sandbox import trying
+
                     _write(self._answers, w.Tried(ticket=attempt.ticket, possible=trying.possible(attempt)))
                 case _:
                     pass  # a cancellation that comes after the answer

@@ -14,8 +14,12 @@ from fairlead.adapters.doctor import Finding, examine
 from fairlead.adapters.doctor.finding import clock_finding, now
 from fairlead.adapters.doctor.nats import examine_nats
 from fairlead.adapters.doctor.postgres import examine_postgres
+from fairlead.adapters.doctor.sandbox import examine_sandbox
 from fairlead.adapters.embedded.nats import _program
 from fairlead.adapters.engines import Embedded
+from fairlead.adapters.sandbox.choosing import tested as tried
+from fairlead.adapters.sandbox.containment import CONTAINMENTS
+from fairlead.adapters.sandbox.limits import Limits
 from tests.support.database import DatabaseUrls
 
 NOWHERE = "postgresql://fairlead_app:hush@127.0.0.1:1/fairlead"
@@ -153,3 +157,22 @@ def test_clocks_that_are_apart_are_noticed(skew_s: float, status: str) -> None:
     asked_at = now()
     finding = clock_finding("PostgreSQL", asked_at + timedelta(seconds=skew_s), asked_at, asked_at)
     assert finding.status == status
+
+
+async def test_what_contains_other_peoples_connectors_is_found_by_trying() -> None:
+    finding = await examine_sandbox("auto")
+    held = [tested for tested in [await tried(each, Limits()) for each in CONTAINMENTS] if tested.flaw is None]
+    assert finding.status == ("ok" if held and held[0].name == "bubblewrap" else "warn")
+    assert finding.detail.startswith(f"{held[0].name} holds" if held else "nothing holds")
+
+
+async def test_a_containment_that_was_asked_for_and_does_not_hold_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    finding = await examine_sandbox("bubblewrap")
+    assert finding.status == "fail"
+    assert "bubblewrap is not installed" in finding.detail
+    assert finding.mend
+
+
+async def test_a_sandbox_that_is_switched_off_is_no_fault() -> None:
+    assert (await examine_sandbox("off")).status == "ok"

@@ -1,4 +1,4 @@
-"""`python -I -m fairlead.adapters.sandbox.confine WALLS`: gives up what it can, then becomes a connector's process.
+"""`python -I -S confine.py WALLS`: gives up what it can, then becomes a connector's process.
 
 A program of its own, because what is given up here is given up for good, and must not be our own process's.
 """
@@ -25,7 +25,11 @@ def main() -> None:
     _must(library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
     if os.getppid() != walls["parent"]:
         sys.exit("whoever started this is gone already")
-    _restrict(walls["read"])
+    sys.path.append(walls["libraries"])
+    try:
+        _restrict(walls["read"])
+    except Exception as error:  # noqa: BLE001  # this kernel has none, or not for us: whatever it is, nothing is run
+        sys.exit(f"Landlock cannot be had: {type(error).__name__}")
     if os.geteuid() == 0:
         _drop_capabilities(library)
     os.chdir("/")

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -106,8 +105,15 @@ class Landlock:
         reads = [*packages.readable(), packages.interpreter(), *own.values(), *folders, *map(Path, _DEVICES)]
         program = _program({name: str(place) for name, place in own.items()}, handed)
         paths = [str(path) for path in reads]
-        walls = {"parent": os.getpid(), "read": paths, "program": program, "environment": _ENVIRONMENT}
-        return [sys.executable, "-I", "-m", "fairlead.adapters.sandbox.confine", json.dumps(walls)]
+        walls = {
+            "parent": os.getpid(),
+            "libraries": str(packages.place_of("py_landlock").parent),
+            "read": paths,
+            "program": program,
+            "environment": _ENVIRONMENT,
+        }
+        confine = packages.place_of("fairlead") / "adapters" / "sandbox" / "confine.py"
+        return [str(packages.interpreter()), "-I", "-S", str(confine), json.dumps(walls)]
 
     def inside(self, folders: Sequence[Path]) -> list[str]:
         return [str(folder) for folder in folders]

@@ -5,11 +5,12 @@ import sysconfig
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint
+from importlib.util import find_spec
 from pathlib import Path
 
 from msgspec import Struct
 
-_NEEDED = ("fairlead_sandbox", "fairlead_sdk", "msgspec", "pluggy", "typing_extensions")
+_NEEDED = ("fairlead_sandbox", "fairlead_sdk", "msgspec", "pluggy")
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 
 
@@ -40,13 +41,16 @@ def package_of(entry: EntryPoint) -> Package:
 @cache
 def provided() -> dict[str, Path]:
     """Our own packages that are handed in, by name: a folder each, or a file."""
-    found = {}
-    for name in _NEEDED:
-        spec = PathFinder.find_spec(name)
-        if spec is not None and spec.origin is not None:
-            origin = Path(spec.origin).resolve()
-            found[name] = origin.parent if spec.submodule_search_locations else origin
-    return found
+    return {name: place_of(name) for name in _NEEDED}
+
+
+@cache
+def place_of(name: str) -> Path:
+    spec = find_spec(name)
+    assert spec is not None, f"{name} is one of our own dependencies"
+    assert spec.origin is not None, f"{name} is on disk"
+    origin = Path(spec.origin).resolve()
+    return origin.parent if spec.submodule_search_locations else origin
 
 
 @cache
