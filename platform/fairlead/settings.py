@@ -71,7 +71,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="Port that the API listens on; 0 takes any free one.")] = 8400
     connectors: Annotated[
         Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
-    ] = ("invoices", "basics", "mail", "webhooks")
+    ] = ("invoices", "basics", "mail", "sql", "webhooks")
     trusted_connectors: Annotated[
         Names,
         Meta(

@@ -2,14 +2,15 @@
 
 import asyncio
 import socket
-import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
+from tests.support.carrying import carried_to
 from tests.support.certificates import Authority
 
 NAME = "mail.example"
@@ -43,37 +44,12 @@ async def mail_server(folder: Path) -> AsyncIterator[MailServer]:
         async with asyncio.timeout(READY_WITHIN_S):
             await _greeted(smtp_port, b"220")
             await _greeted(imap_port, b"* OK")
-        async with _under_tls(tls, imap_port) as imaps_port:
+        # The IMAP server offers TLS only to other machines, so it stands behind something that does.
+        async with carried_to(partial(asyncio.open_connection, "127.0.0.1", imap_port), tls) as imaps_port:
             yield MailServer(smtp_port, imaps_port, authority.file)
     finally:
         process.kill()
         await process.wait()
-
-
-@asynccontextmanager
-async def _under_tls(tls: ssl.SSLContext, port: int) -> AsyncIterator[int]:
-    """The IMAP server offers TLS only to other machines, so it stands behind something that does."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with suppress(OSError, ssl.SSLError):
-            while data := await source.read(65_536):
-                target.write(data)
-                await target.drain()
-        target.close()
-
-    async def connected(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        server, to_server = await asyncio.open_connection("127.0.0.1", port)
-        tasks.update((asyncio.create_task(carry(client, to_server)), asyncio.create_task(carry(server, to_client))))
-
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield listening.sockets[0].getsockname()[1]
-    finally:
-        listening.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _greeted(port: int, word: bytes) -> None:
