@@ -21,6 +21,7 @@ from fairlead.api import commit_pages
 from fairlead.api.commit_pages import OF_TIME, pages
 from fairlead.api.export_csv import CsvWriter
 from fairlead.api.timeline_events import events_of
+from tests.support import spreadsheet
 from tests.support.api import Customer, Served, in_a_task_of_its_own
 from tests.support.clock import T0
 from tests.support.database import DatabaseUrls
@@ -76,6 +77,27 @@ async def test_every_format_of_a_run_says_what_its_timeline_says(alice: Customer
     assert {cell[0] for row in rows for cell in row.values() if cell} & set("=+-@\t\r\n") == set()
     reasons = [row["reason"].removeprefix("'") for row in rows if row["type"] in ("run.paused.v1", "run.cancelled.v1")]
     assert reasons == [FORMULA, "+1"]
+
+
+@pytest.mark.skipif(spreadsheet.PROGRAM is None, reason="LibreOffice (soffice) is not installed")
+async def test_a_spreadsheet_shows_every_cell_as_it_was_exported_and_makes_a_formula_of_none(
+    alice: Customer, run_id: str, tmp_path: Path
+) -> None:
+    table = await alice.owner.get(f"/v1/runs/{run_id}/export?format=csv")
+    file, unsafe = tmp_path / "run.csv", tmp_path / "unsafe.csv"
+    file.write_bytes(table.content)
+    unsafe.write_text('"shown"\n=1+1\n')
+    shown, calculated = await spreadsheet.opened(tmp_path, file, unsafe)
+    assert [[cell.formula for cell in row] for row in calculated] == [[None], ["of:=1+1"]]
+    exported = list(csv.reader(io.StringIO(table.content.decode("utf-8-sig"), newline="")))
+    assert [[cell.text for cell in row] for row in shown] == [[_one_line_end(cell) for cell in row] for row in exported]
+    assert {cell.formula for row in shown for cell in row} == {None}
+    assert any(FORMULA in cell.text for row in shown for cell in row)
+
+
+def _one_line_end(text: str) -> str:
+    """A spreadsheet knows one way to end a line within a cell."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @pytest.mark.parametrize("form", ["json", "ndjson", "csv"])
