@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from fairlead import accounts
 from fairlead.adapters.cel import CelExpressions
 from fairlead.adapters.clock import SystemClock
 from fairlead.adapters.ids import UuidIds
@@ -19,11 +20,14 @@ from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_timers import NatsTimers
+from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors, load_connectors, third_party
 from fairlead.adapters.sandbox.sandbox import Sandbox
 from fairlead.consumers import (
     access_directory,
     approvals,
+    connection_uses,
+    connections,
     executor,
     open_work,
     reconnecting,
@@ -39,9 +43,6 @@ from fairlead.domain import approvals as approval
 from fairlead.domain import workflows as workflow
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
-from fairlead.domain.connections import clients as oauth_client
-from fairlead.domain.connections import decide as connection_decisions
-from fairlead.domain.connections import states as connection_states
 from fairlead.domain.envelope import Kind
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
@@ -73,6 +74,8 @@ PROJECTIONS: tuple[Projection, ...] = (
     run_board,
     approvals,
     open_work,
+    connections,
+    connection_uses,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting)
 
@@ -92,6 +95,7 @@ class Core(Struct, frozen=True, kw_only=True):
     dispatch: Dispatch
     handler: Handler
     starter: Starter
+    outbound: GuardedOutbound
 
 
 @asynccontextmanager
@@ -99,7 +103,9 @@ async def core(settings: Settings, environment: Mapping[str, str], name: str) ->
     """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
     async with connected(settings, name) as connection, Sandbox(settings.sandbox) as sandbox:
         connectors = await installed_connectors(settings, environment, sandbox)
-        yield compose(settings, connection, connectors)
+        made = compose(settings, connection, connectors)
+        async with made.outbound:
+            yield made
 
 
 async def installed_connectors(settings: Settings, environment: Mapping[str, str], sandbox: Sandbox) -> Connectors:
@@ -133,12 +139,28 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
         dispatch=dispatch,
         handler=handler,
         starter=Starter(log, handler, rulebook, clock),
+        outbound=accounts.way_out(settings),
+    )
+
+
+def accounts_of(core: Core, database: "Database") -> accounts.Accounts:
+    """`database` is connected as the role for requests."""
+    return accounts.Accounts(
+        settings=core.settings,
+        log=core.log,
+        handler=core.handler,
+        clock=core.clock,
+        ids=core.ids,
+        manifests=core.connectors,
+        outbound=core.outbound,
+        database=database,
     )
 
 
 def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
     return {
         "tenant": TENANTS,
+        **accounts.DECIDERS,
         "workflow": Decider(initial=workflow.initial, evolve=workflow.evolve, decide=workflow.decide),
         "approval": Decider(
             initial=approval.initial,
@@ -146,12 +168,6 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=approval.decide,
             finished=lambda state: isinstance(state, approval.Settled),
         ),
-        "connection": Decider(
-            initial=connection_states.initial,
-            evolve=connection_states.evolve,
-            decide=connection_decisions.decide,
-        ),
-        "oauth_client": Decider(initial=oauth_client.initial, evolve=oauth_client.evolve, decide=oauth_client.decide),
         "run": Decider(
             initial=run_states.initial,
             evolve=run_states.evolve,
@@ -228,6 +244,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions") -> "ApiP
         database=database,
         positions=positions,
         keys=ApiKeys(pepper(settings.pepper_file, settings.data_dir)),
+        connecting=accounts_of(core, database).connecting(),
         lag=lags,
         backlog=backlog,
         queues=queues,

@@ -22,12 +22,14 @@ OTHERS = ("FAIRLEAD_CONNECTOR_", "FAIRLEAD_URL", "FAIRLEAD_API_", "FAIRLEAD_CLI_
 
 _DATABASE = r"^postgres(ql)?://"
 _NATS = r"^(nats|tls)://"
+_PUBLIC = r"^https?://[^/?#@ ]+/?$"
 _NAME = r"^[a-z][a-z0-9_]*$"
 _NETWORK = r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"
 _HOST = r"^[A-Za-z0-9._:\[\]-]+$"
 
 DatabaseUrl = Annotated[str, Meta(pattern=_DATABASE)]
 NatsUrl = Annotated[str, Meta(pattern=_NATS)]
+PublicUrl = Annotated[str, Meta(pattern=_PUBLIC)]
 Names = tuple[Annotated[str, Meta(pattern=_NAME)], ...]
 Networks = tuple[Annotated[str, Meta(max_length=50, pattern=_NETWORK)], ...]
 Hosts = tuple[Annotated[str, Meta(max_length=260, pattern=_HOST)], ...]
@@ -69,6 +71,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     vault_keys: Annotated[str | None, Meta(description="The same keys, separated by commas, instead of a file.")] = None
     host: Annotated[str, Meta(min_length=1, description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port that the API listens on; 0 takes any free one.")] = 8400
+    public_url: Annotated[
+        PublicUrl | None,
+        Meta(description="Where people's browsers find the API. Unset: `http://`, the host and the port above."),
+    ] = None
     connectors: Annotated[
         Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
     ] = ("invoices", "basics", "mail", "sql", "webhooks")

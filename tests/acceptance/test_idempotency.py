@@ -85,7 +85,7 @@ async def test_a_request_whose_process_died_is_finished_by_the_next_and_has_one_
         tenant_id=alice.tenant_id,
         principal_id=alice.owner_id,
         key=key,
-        request=request_hash("POST", PATH, b"", body),
+        request=served.parts.keys.digest(request_hash("POST", PATH, b"", body)),
     )
     command_id = CommandId(served.parts.ids.new("cmd"))
     assert await Idempotency(served.parts.database).claim(asked, command_id) == command_id

@@ -158,16 +158,19 @@ class Customer:
 
 
 @asynccontextmanager
-async def served_api(nats_url: str, database: DatabaseUrls) -> AsyncIterator[Served]:
-    """The engine's tasks run until the end."""
+async def served_api(
+    nats_url: str, database: DatabaseUrls, settings: Mapping[str, Any] | None = None
+) -> AsyncIterator[Served]:
+    """`settings` are some of `Settings`. The engine's tasks run until the end."""
     async with AsyncExitStack() as open_parts:
-        settings = Settings(
+        made = Settings(
             nats_url=nats_url,
             database_url=database.app,
             database_engine_url=database.engine,
             data_dir=Path(open_parts.enter_context(tempfile.TemporaryDirectory(prefix="fairlead-test-"))),
+            **(settings or {}),
         )
-        core = await open_parts.enter_async_context(app.core(settings, {}, "test"))
+        core = await open_parts.enter_async_context(app.core(made, {}, "test"))
         requests = await open_parts.enter_async_context(Database(database.app))
         positions = Positions(requests)
         await open_parts.enter_async_context(running(positions.run(), app.engine(core)))

@@ -1,5 +1,7 @@
 """Makes API keys and recognises them: the randomness and the pepper around `fairlead_tenants.keys`."""
 
+import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass, field
 
@@ -44,6 +46,10 @@ class ApiKeys:
         secret = "".join(secrets.choice(LETTERS_AND_DIGITS) for _ in range(SECRET_LENGTH))
         text = key_text(environment_kind, tenant_id, secret)
         return NewKey(text=text, hash=key_hash(text, self._pepper), last_four=text[-4:])
+
+    def digest(self, data: bytes) -> bytes:
+        """Keyed: from what is stored of a request nobody can guess a password that was in it."""
+        return hmac.digest(self._pepper, data, hashlib.sha256)
 
     def recognise(self, text: str) -> PresentedKey | None:
         """None for text that no key of ours can be; nothing has been looked up."""

@@ -51,5 +51,9 @@ class Act:
     async def handle(self, stream: StreamRef, command: Any, part: str = "") -> Handled:
         """Raises what the decision raises. The answer will carry the position."""
         handled = await self._handler.handle(stream, command, self.cause(part))
-        self._state[POSITION] = max(handled.sequence, self._state.get(POSITION, 0))
+        self.seen(handled)
         return handled
+
+    def seen(self, handled: Handled) -> None:
+        """The answer will carry this position, or a later one."""
+        self._state[POSITION] = max(handled.sequence, self._state.get(POSITION, 0))

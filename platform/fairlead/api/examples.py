@@ -5,6 +5,16 @@ from typing import Any
 EXAMPLES: dict[str, Any] = {
     "Because": {"reason": "no longer needed"},
     "Grant": {"role": "reviewer", "workspace_id": "wsp_01jd3c8v5xk2q7t9m4n6p8r0sa"},
+    "Asking": {"scopes": ["records:read", "records:write"]},
+    "Confirmation": {"code": "k7wq2m9xtd"},
+    "NewConnection": {
+        "connector": "records",
+        "name": "main",
+        "config": {"base_url": "https://records.example.com"},
+        "scopes": ["records:read"],
+    },
+    "NewOAuthClient": {"connector": "records", "client_id": "fairlead-harbour", "client_secret": "…"},
+    "NewSecret": {"key": "…"},
     "NewApiKey": {
         "name": "nightly import",
         "environment_id": "env_01jd3c8v5xk2q7t9m4n6p8r0sb",

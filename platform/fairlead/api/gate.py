@@ -79,7 +79,9 @@ class Gate:
             tenant_id=who.principal.tenant_id,
             principal_id=who.principal.principal_id,
             key=key,
-            request=request_hash(scope["method"], scope["path"], scope["query_string"], await request.body()),
+            request=self._passage.parts.keys.digest(
+                request_hash(scope["method"], scope["path"], scope["query_string"], await request.body())
+            ),
         )
         claimed = await self._passage.idempotency.claim(asked, command_id)
         if isinstance(claimed, Answer):

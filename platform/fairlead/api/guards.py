@@ -11,7 +11,16 @@ from fairlead_tenants.ids import EnvironmentId, WorkspaceId
 from fairlead.domain.approvals import OnlyPeopleApprove
 from fairlead.domain.errors import Denied, NotFound
 
-ReadModel = Literal["access_directory", "workflow_versions", "run_commits", "run_board", "approvals", "open_work"]
+ReadModel = Literal[
+    "access_directory",
+    "workflow_versions",
+    "run_commits",
+    "run_board",
+    "approvals",
+    "open_work",
+    "connections",
+    "connection_uses",
+]
 
 NEEDS = "needs"
 READS = "reads"

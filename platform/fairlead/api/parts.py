@@ -12,6 +12,7 @@ from fairlead_tenants.keys import ParsedKey
 from fairlead.api.rate_limit import DEFAULT_RATE, RateLimit
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.tools import ToolCatalogue
+from fairlead.handling.connecting import Connecting
 from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Rulebook
@@ -35,6 +36,9 @@ class Keys(Protocol):
     def new(self, environment_kind: EnvironmentKind, tenant_id: TenantId) -> NewSecret: ...
 
     def recognise(self, text: str) -> PresentedKey | None: ...
+
+    def digest(self, data: bytes) -> bytes:
+        """32 bytes from which nobody without the pepper can tell whether a guess is right."""
 
 
 class Positions(Protocol):
@@ -97,6 +101,7 @@ class ApiParts:
     database: SqlDatabase
     positions: Positions
     keys: Keys
+    connecting: Connecting
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]

@@ -4,8 +4,12 @@ from litestar.types import ControllerRouterHandler
 
 from fairlead.api.approvals import ApprovalController
 from fairlead.api.catalogue import CatalogueController
+from fairlead.api.connection_sign_ins import SignInController
+from fairlead.api.connections import ConnectionController
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
+from fairlead.api.oauth_callback import oauth_callback
+from fairlead.api.oauth_clients import OAuthClientController
 from fairlead.api.operations import healthz, metrics, openapi, readyz
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
@@ -39,6 +43,10 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     list_tool_calls,
     get_tool_call,
     ApprovalController,
+    ConnectionController,
+    SignInController,
+    OAuthClientController,
+    oauth_callback,
     stream_run,
     stream_tenant,
     export_run,

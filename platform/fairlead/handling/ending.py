@@ -5,6 +5,7 @@ import asyncio
 import structlog
 from fairlead_sdk.auth import AuthKind
 from fairlead_tenants.ids import TenantId
+from msgspec import Struct
 
 from fairlead.domain.connections import kept as secrets
 from fairlead.domain.connections.commands import RecordErasure
@@ -21,6 +22,11 @@ MAX_LOOKS = 5
 _log = structlog.get_logger()
 
 
+class Erased(Struct, frozen=True, kw_only=True):
+    told_provider: bool
+    handled: Handled
+
+
 class Endings:
     def __init__(self, handler: Handler, vault: Vault, flows: OAuthFlows, clients: ProviderClients) -> None:
         self._handler = handler
@@ -28,7 +34,7 @@ class Endings:
         self._flows = flows
         self._clients = clients
 
-    async def erase(self, tenant_id: TenantId, ended: Account, lives: int, cause: Cause) -> Handled | None:
+    async def erase(self, tenant_id: TenantId, ended: Account, lives: int, cause: Cause) -> Erased | None:
         """After the fact is on the log. `ended` is the account as it was, `lives` what it became. Safe to repeat.
 
         None: there was nothing in the vault. Raises Unavailable.
@@ -43,7 +49,8 @@ class Endings:
         if not erased:
             return None
         command = RecordErasure(lives=lives, told_provider=told)
-        return await self._handler.handle(StreamRef(tenant_id, "connection", ended.connection_id), command, cause)
+        stream = StreamRef(tenant_id, "connection", ended.connection_id)
+        return Erased(told_provider=told, handled=await self._handler.handle(stream, command, cause))
 
     async def _tell(self, tenant_id: TenantId, ended: Account, kept: secrets.Kept) -> bool:
         """Whether the provider confirmed. One that does not answer keeps nobody from revoking."""

@@ -42,7 +42,9 @@ class Begun(Struct, frozen=True, kw_only=True):
     """Where to send the person. `browser` is for a cookie of the one who will be sent there."""
 
     url: str
+    state: str
     browser: str
+    over_tls: bool
     expires_at: Instant
 
     def __repr__(self) -> str:
@@ -119,7 +121,7 @@ class SignIns:
         self._flows = flows
         self._clients = clients
         self._clock = clock
-        self._redirect_uri = public_url.rstrip("/") + CALLBACK_PATH
+        self.redirect_uri = public_url.rstrip("/") + CALLBACK_PATH
 
     async def begin(self, principal: Principal, account: Account, scopes: tuple[str, ...]) -> Begun:
         """Raises GrantNotOffered, OAuthClientMissing, ProviderMisfit, Unavailable."""
@@ -127,16 +129,22 @@ class SignIns:
         client = await self._clients.of(principal.tenant_id, account)
         state = f"{principal.tenant_id}.{randomness.token_urlsafe(32)}"
         browser = randomness.token_urlsafe(32)
-        request = await self._flows.authorize(client, self._redirect_uri, scopes, state)
+        request = await self._flows.authorize(client, self.redirect_uri, scopes, state)
         pending = msgspec.structs.replace(
             self._started(principal, account, scopes),
             browser_sha256=_digest(browser),
             verifier=request.verifier,
-            redirect_uri=self._redirect_uri,
+            redirect_uri=self.redirect_uri,
             issuer=request.issuer,
         )
         await self._slips.keep(principal.tenant_id, _sent(state), _encode(pending), LIFE.total_seconds())
-        return Begun(url=request.url, browser=browser, expires_at=pending.expires_at)
+        return Begun(
+            url=request.url,
+            state=state,
+            browser=browser,
+            over_tls=self.redirect_uri.startswith("https:"),
+            expires_at=pending.expires_at,
+        )
 
     async def come_back(self, came: Came) -> Connected | Unconfirmed:
         """Uses the state up, whatever comes of it. Raises SignInUnknown, GrantRefused, and what `finish` raises."""
