@@ -22,6 +22,7 @@ from fairlead.settings import Settings, from_environment
 
 ROLES = ("api", "engine", "worker")
 LOGS = "logs"  # within the data directory
+_LAZY = {"connector": "fairlead.connector_commands:connector"}
 
 _FINDING = View(
     identity="name",
@@ -48,7 +49,7 @@ _TENANT = View(
 )
 
 
-@click.group(cls=Program, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, lazy={**COMMANDS, **_LAZY}, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fairlead", message="fairlead %(version)s")
 def main() -> None:
     """Fairlead: the control plane for agents that act on real systems."""

@@ -24,6 +24,7 @@ _DATABASE = r"^postgres(ql)?://"
 _NATS = r"^(nats|tls)://"
 _PUBLIC = r"^https?://[^/?#@ ]+/?$"
 _NAME = r"^[a-z][a-z0-9_]*$"
+_PUBLIC_KEY = r"^[0-9a-f]{64}$"
 _NETWORK = r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"
 _HOST = r"^[A-Za-z0-9._:\[\]-]+$"
 
@@ -31,6 +32,7 @@ DatabaseUrl = Annotated[str, Meta(pattern=_DATABASE)]
 NatsUrl = Annotated[str, Meta(pattern=_NATS)]
 PublicUrl = Annotated[str, Meta(pattern=_PUBLIC)]
 Names = tuple[Annotated[str, Meta(pattern=_NAME)], ...]
+PublicKeys = tuple[Annotated[str, Meta(pattern=_PUBLIC_KEY)], ...]
 Networks = tuple[Annotated[str, Meta(max_length=50, pattern=_NETWORK)], ...]
 Hosts = tuple[Annotated[str, Meta(max_length=260, pattern=_HOST)], ...]
 
@@ -83,6 +85,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             description="Connectors of other people that run in our own processes all the same, as if they were part of"
             " us. Every other one runs in a sandbox only."
+        ),
+    ] = ()
+    trusted_authors: Annotated[
+        PublicKeys,
+        Meta(
+            description="Keys of the authors whose packages may be installed and are loaded, as `fairlead connector"
+            " keygen` prints them, separated by commas. Taking one out stops all that it signed."
         ),
     ] = ()
     sandbox: Annotated[
@@ -159,7 +168,14 @@ def variable(field: str) -> str:
 
 
 _TYPES = get_type_hints(Settings, include_extras=True)
-_LISTS = ("connectors", "trusted_connectors", "outbound_private_networks", "outbound_plain_http", "worker_lanes")
+_LISTS = (
+    "connectors",
+    "trusted_connectors",
+    "trusted_authors",
+    "outbound_private_networks",
+    "outbound_plain_http",
+    "worker_lanes",
+)
 _SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url", "vault_keys")
 _FILES = (
     "nats_credentials_file",

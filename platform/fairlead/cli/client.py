@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 COMMANDS: Mapping[str, str] = {
     "approval": "fairlead.cli.approvals:approval",
-    "connector": "fairlead.cli.authoring:connector",
     "environment": "fairlead.cli.access:environment",
     "export": "fairlead.cli.exports:export",
     "key": "fairlead.cli.keys:key",

@@ -8,6 +8,7 @@ from fairlead.domain.breakers import BreakerEvent
 from fairlead.domain.codec import Upcast
 from fairlead.domain.connections.clients import OAuthClientEvent
 from fairlead.domain.connections.events import ConnectionEvent, ConnectionUsed
+from fairlead.domain.connectors.catalogue import ConnectorEvent
 from fairlead.domain.envelope import Kind
 from fairlead.domain.runs.events import RunEvent
 from fairlead.domain.tenants.events import TenantEvent
@@ -22,5 +23,6 @@ EVENTS: Mapping[Kind, Any] = {
     "connection": ConnectionEvent,
     "connection_use": ConnectionUsed,
     "oauth_client": OAuthClientEvent,
+    "connector": ConnectorEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

@@ -21,6 +21,7 @@ PREFIX_OF_KIND = {
     "connection": "con_",
     "connection_use": "use_",
     "oauth_client": "oac_",
+    "connector": "cnr_",
 }
 
 

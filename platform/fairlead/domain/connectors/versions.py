@@ -2,7 +2,6 @@
 
 import re
 from functools import total_ordering
-from typing import Self
 
 _VERSION = re.compile(
     r"(?P<major>0|[1-9]\d*)\.(?P<minor>0|[1-9]\d*)\.(?P<patch>0|[1-9]\d*)"
@@ -32,7 +31,7 @@ class Version:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Version) and self._order == other._order
 
-    def __lt__(self, other: Self) -> bool:
+    def __lt__(self, other: "Version") -> bool:
         return self._order < other._order
 
     def __hash__(self) -> int:
