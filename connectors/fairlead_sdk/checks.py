@@ -117,6 +117,8 @@ def _effects(tool: Tool[Any, Any]) -> _Said:
         yield "read_writes", "a read names record kinds that it writes"
     if effect is Effect.READ and idempotency is Idempotency.NONE:
         yield "read_not_repeatable", "a read can be repeated without harm, or it is no read"
+    if effect is not Effect.READ and tool.on_outage == "cached":
+        yield "cached_write", "the result of a write is not used again: on_outage is cached for reads only"
     if effect is not Effect.READ and not tool.writes:
         yield "undeclared_write", "writes is empty: name the record kinds that it touches"
     for kind in tool.writes:

@@ -7,7 +7,7 @@ A connector is an object with a manifest. Its tools are typed functions over msg
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar, get_type_hints, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,7 @@ from msgspec import Struct
 from fairlead_sdk.auth import NO_AUTH, Auth, Scope
 from fairlead_sdk.outbound import Addresses, Connection, Http, NoAddresses, NoHttp
 
+OnOutage = Literal["wait", "fail", "cached", "read_only"]
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -72,6 +73,10 @@ class Tool(Struct, Generic[In, Out], frozen=True, kw_only=True):
     effect. `compensate` undoes what a call did, given its arguments and output; it is asked again under the same key
     until it returns, so a second time must do no further harm.
 
+    `on_outage` says what becomes of a call while the counterpart is known not to answer, where the workflow does not:
+    `wait` for it, `fail` at once, take the `cached` result of the last such read, or, `read_only`, wait with a write
+    until a read has been answered.
+
     `cache_s` is how long a read's result may be used again for the same arguments and connection. `run_many` carries
     out up to `max_batch` calls of one step at once and answers in their order; an error instead of an output is that
     call's own.
@@ -91,6 +96,7 @@ class Tool(Struct, Generic[In, Out], frozen=True, kw_only=True):
     calls_per_minute: int | None = None
     max_concurrent: int | None = None
     cache_s: int = 0
+    on_outage: OnOutage = "wait"
     cost_usd_micros: int = 0  # of one call
     max_batch: int = 1
     verify: Callable[[In, Call], Awaitable[Out | None]] | None = None

@@ -23,6 +23,7 @@ from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors, load_connectors, third_party
 from fairlead.adapters.sandbox.sandbox import Sandbox
+from fairlead.adapters.throttle import LeasingThrottle, NatsLedgers
 from fairlead.consumers import (
     access_directory,
     approvals,
@@ -40,6 +41,7 @@ from fairlead.consumers.process_runner import Handle, ProcessManager, ProcessRun
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.domain import approvals as approval
+from fairlead.domain import breakers as breaker
 from fairlead.domain import workflows as workflow
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
@@ -53,11 +55,14 @@ from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
-from fairlead.ports import Clock, Ids, Jobs, Log, Timers, Unfinished
+from fairlead.ports import Clock, Ids, Jobs, Log, Throttle, Timers, Unfinished
 from fairlead.registry import TENANTS, connected
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
+from fairlead.workers.breaker_board import BreakerBoard
+from fairlead.workers.call_limits import Bound, CallLimits
 from fairlead.workers.calling import Caller
+from fairlead.workers.gates import Gates
 from fairlead.workers.run_watch import RunWatch
 from fairlead.workers.tool_worker import ToolWorker
 
@@ -96,6 +101,7 @@ class Core(Struct, frozen=True, kw_only=True):
     handler: Handler
     starter: Starter
     outbound: GuardedOutbound
+    throttle: Throttle
 
 
 @asynccontextmanager
@@ -140,6 +146,7 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
         handler=handler,
         starter=Starter(log, handler, rulebook, clock),
         outbound=accounts.way_out(settings),
+        throttle=LeasingThrottle(NatsLedgers(connection, settings.nats_replicas)),
     )
 
 
@@ -168,6 +175,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=approval.decide,
             finished=lambda state: isinstance(state, approval.Settled),
         ),
+        "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
         "run": Decider(
             initial=run_states.initial,
             evolve=run_states.evolve,
@@ -290,15 +298,42 @@ async def worker(core: Core) -> None:
             tasks.create_task(tool_worker(core, lane).run())
 
 
+def gates(core: Core, worker_id: str) -> Gates:
+    """What calls of one process pass before they are made."""
+    settings = core.settings
+    tenant = Bound(settings.tenant_calls_per_minute, settings.tenant_max_concurrent)
+    return Gates(
+        worker_id=worker_id,
+        board=BreakerBoard(core.log, core.handler, core.clock),
+        throttle=core.throttle,
+        handler=core.handler,
+        clock=core.clock,
+        ids=core.ids,
+        limits_of=CallLimits(core.connectors, tenant, host_limits(settings)),
+    )
+
+
+def host_limits(settings: Settings) -> dict[str, Bound]:
+    """`host=calls a minute` or `host=calls a minute/calls at once`; the pattern of the setting has seen to the form."""
+    found: dict[str, Bound] = {}
+    for text in settings.host_limits:
+        host, _, numbers = text.partition("=")
+        calls, _, places = numbers.partition("/")
+        found[host] = Bound(int(calls) or None, int(places) if places else None)
+    return found
+
+
 def tool_worker(core: Core, lane: str) -> ToolWorker:
+    worker_id = f"{socket.gethostname()}-{os.getpid()}"
     return ToolWorker(
-        worker_id=f"{socket.gethostname()}-{os.getpid()}",
+        worker_id=worker_id,
         log=core.log,
         jobs=core.jobs,
         handler=core.handler,
         dispatch=core.dispatch,
         rulebook=core.rulebook,
         caller=Caller(core.connectors),
+        gates=gates(core, worker_id),
         clock=core.clock,
         max_in_flight=core.settings.worker_concurrency,
         lane=lane,

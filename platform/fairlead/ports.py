@@ -4,7 +4,7 @@ that pass the same suite in tests/contract."""
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, LiteralString, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, LiteralString, Protocol, TypeVar, runtime_checkable
 
 from fairlead_sdk.auth import NO_AUTH, Auth
 from fairlead_sdk.contract import Manifest
@@ -123,6 +123,12 @@ class Order(Protocol):
 
     async def later(self, delay_s: float) -> None: ...
 
+    def park(self) -> None:
+        """It waits: another may be taken in its place, though this one is still ours and needs its heartbeat."""
+
+    def unpark(self) -> None:
+        """It goes on, and counts again."""
+
 
 class Unfinished(Struct, frozen=True):
     """Orders that nobody has finished, in hand or not, and for how long the oldest of them has been there."""
@@ -159,10 +165,10 @@ class Timers(Protocol):
 
 
 class Over(Struct, frozen=True, kw_only=True):
-    """A limit has no room now. `short_of` is `calls` (of a minute) or `places` (calls at once)."""
+    """A limit has no room now: for calls of this minute, or for calls at once."""
 
-    key: str
-    short_of: str
+    limit: Limit
+    short_of: Literal["calls", "places"]
     wait_s: float
 
 

@@ -27,6 +27,7 @@ _NAME = r"^[a-z][a-z0-9_]*$"
 _PUBLIC_KEY = r"^[0-9a-f]{64}$"
 _NETWORK = r"^[0-9a-fA-F.:]+(/[0-9]{1,3})?$"
 _HOST = r"^[A-Za-z0-9._:\[\]-]+$"
+_HOST_LIMIT = r"^[A-Za-z0-9*._:\[\]-]+=[0-9]{1,9}(/[1-9][0-9]{0,8})?$"
 
 DatabaseUrl = Annotated[str, Meta(pattern=_DATABASE)]
 NatsUrl = Annotated[str, Meta(pattern=_NATS)]
@@ -34,6 +35,8 @@ PublicUrl = Annotated[str, Meta(pattern=_PUBLIC)]
 Names = tuple[Annotated[str, Meta(pattern=_NAME)], ...]
 PublicKeys = tuple[Annotated[str, Meta(pattern=_PUBLIC_KEY)], ...]
 Networks = tuple[Annotated[str, Meta(max_length=50, pattern=_NETWORK)], ...]
+Positive = Annotated[int, Meta(ge=1)]
+HostLimits = tuple[Annotated[str, Meta(max_length=280, pattern=_HOST_LIMIT)], ...]
 Hosts = tuple[Annotated[str, Meta(max_length=260, pattern=_HOST)], ...]
 
 
@@ -126,6 +129,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     worker_concurrency: Annotated[
         int, Meta(ge=1, le=1000, description="Jobs of one lane that a worker has in hand at once.")
     ] = 64
+    tenant_calls_per_minute: Annotated[
+        Positive | None, Meta(description="Most calls of tools a minute of each tenant. Unset: without end.")
+    ] = None
+    tenant_max_concurrent: Annotated[
+        Positive | None, Meta(description="Most calls of tools at once of each tenant. Unset: without end.")
+    ] = None
+    host_limits: Annotated[
+        HostLimits,
+        Meta(
+            description="Most calls to a host by all tenants together, who have equal parts: `host=a minute` or"
+            " `host=a minute/at once`, separated by commas; 0 a minute is without end. The host as manifests name it."
+        ),
+    ] = ()
     shutdown_timeout_s: Annotated[
         int, Meta(ge=1, le=600, description="Seconds that open requests and jobs are given to end.")
     ] = 20
@@ -175,6 +191,7 @@ _LISTS = (
     "outbound_private_networks",
     "outbound_plain_http",
     "worker_lanes",
+    "host_limits",
 )
 _SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url", "vault_keys")
 _FILES = (

@@ -39,7 +39,7 @@ async def test_the_last_call_of_a_minute_passes_and_the_next_is_told_when_to_com
     for _ in range(3):
         await passed(throttle, limit)
     over = await refused(throttle, limit)
-    assert (over.key, over.short_of) == (limit.key, "calls")
+    assert (over.limit, over.short_of) == (limit, "calls")
     assert PERIOD_S - 0.5 < over.wait_s < PERIOD_S + 0.5
     throttles.clock.forward(over.wait_s)
     await passed(throttle, limit)
@@ -101,7 +101,7 @@ async def test_at_no_time_are_there_more_calls_than_places(throttles: Throttles)
     async with asyncio.TaskGroup() as tasks:
         for process in processes * 8:
             tasks.create_task(work(process))
-    assert most == 5
+    assert 1 < most <= 5
 
 
 async def test_places_of_a_process_that_died_go_to_others_after_their_lease(throttles: Throttles) -> None:
@@ -145,7 +145,7 @@ async def test_a_call_takes_of_all_its_limits_or_of_none(throttles: Throttles) -
     narrow = Limit(key=f"{throttles.key}-narrow", max_concurrent=1)
     call = await passed(throttle, wide, narrow)
     for _ in range(20):
-        assert (await refused(throttle, wide, narrow)).key == narrow.key
+        assert (await refused(throttle, wide, narrow)).limit == narrow
     throttle.leave(call)
     for _ in range(9):
         await passed(throttle, wide)

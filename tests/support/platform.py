@@ -17,6 +17,7 @@ from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.plugins import Connectors
+from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers
 from fairlead.app import deciders
 from fairlead.consumers.executor import react
 from fairlead.domain.approvals import NotRequested, SignApproval
@@ -34,9 +35,12 @@ from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Asked, Starter
 from fairlead.workers.alarm_worker import AlarmWorker
+from fairlead.workers.breaker_board import BreakerBoard
+from fairlead.workers.call_limits import Bound, CallLimits
 from fairlead.workers.calling import Caller
+from fairlead.workers.gates import Gates
 from fairlead.workers.tool_worker import ToolWorker
-from tests.support.clock import T0, ManualClock
+from tests.support.clock import T0, ManualClock, SteadyClock
 from tests.support.commits import readable
 from tests.support.connectors import BillsConnector, manifest
 from tests.support.documents import EXPRESSIONS, Plain, document
@@ -63,8 +67,21 @@ class Process:
         )
         self.starter = Starter(platform.log, self.handler, self.rulebook, platform.clock)
         self.caller = Caller(connectors)
+        self.limits_of = CallLimits(connectors, Bound(), {})
+        self.throttle = LeasingThrottle(platform.ledgers)
+
+    def gates(self, name: str, **options: Any) -> Gates:
+        platform = self._platform
+        complete: dict[str, Any] = {
+            "board": BreakerBoard(platform.log, self.handler, platform.clock, platform.steady),
+            "throttle": self.throttle,
+            "limits_of": self.limits_of,
+            "steady": platform.steady,
+        } | options
+        return Gates(worker_id=name, handler=self.handler, clock=platform.clock, ids=platform.ids, **complete)
 
     def worker(self, name: str = "w1", **options: Any) -> ToolWorker:
+        options.setdefault("gates", self.gates(name))
         return ToolWorker(
             worker_id=name,
             log=self._platform.log,
@@ -89,6 +106,8 @@ class Platform:
         self.jobs = MemoryJobs(lease_s)
         self.timers = MemoryTimers(self.clock, lease_s)
         self.ids = SequentialIds()
+        self.ledgers = MemoryLedgers()
+        self.steady = SteadyClock()
         self.tools = tools
         self.main = Process(self, tools)
         named = {"tools": [tool.name for tool in tools], "writes": ["payment"], "policy": FREELY, "steps": [PAYING]}

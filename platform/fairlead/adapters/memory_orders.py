@@ -58,6 +58,15 @@ class MemoryOrder:
         self._release()
         asyncio.get_running_loop().call_later(delay_s, self._lane.add, self)
 
+    def park(self) -> None:
+        if self._taker is not None:
+            self._taker.in_flight.discard(self)
+            self._taker.news.set()
+
+    def unpark(self) -> None:
+        if self._taker is not None:
+            self._taker.in_flight.add(self)
+
     def handed_to(self, taker: "MemoryTaking") -> None:
         self.deliveries += 1
         self._taker = taker

@@ -84,6 +84,12 @@ class NatsOrder:
     async def later(self, delay_s: float) -> None:
         self._settle(b"-NAK " + msgspec.json.encode({"delay": int(delay_s * 1e9)}))
 
+    def park(self) -> None:
+        self._taking.release(self)
+
+    def unpark(self) -> None:
+        self._taking.count(self)
+
     def _settle(self, word: bytes) -> None:
         self._lease.cancel()
         self._taking.release(self)
@@ -130,6 +136,9 @@ class Taking:
         if not self._is_to_ask:  # once for all that are released in this turn of the loop
             self._is_to_ask = True
             asyncio.get_running_loop().call_soon(self._ask)
+
+    def count(self, order: NatsOrder) -> None:
+        self._in_flight.add(order)
 
     def say(self, reply_to: bytes, word: bytes) -> None:
         with suppress(NoAnswer):  # then the lease ends and the order is handed out again

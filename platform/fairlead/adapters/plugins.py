@@ -51,6 +51,7 @@ class Connectors:
         self.connectors = tuple(connectors)
         self.broken = tuple(broken)
         manifests = [connector.manifest for connector in connectors]
+        self._manifests = {manifest.name: manifest for manifest in manifests}
         self.versions = {manifest.name: manifest.version for manifest in manifests}
         self.catalogue = ToolCatalogue(fact for manifest in manifests for fact in _facts(manifest))
         self._tools = {tool.name: tool for manifest in manifests for tool in manifest.tools}

@@ -149,6 +149,7 @@ _STATUS_AFTER = {
     "tool_call.approved.v1": "judged",
     "tool_call.approval_voided.v1": "judged",
     "tool_call.dispatched.v1": "dispatched",
+    "tool_call.held.v1": "held",
     "tool_call.started.v1": "started",
     "tool_call.completed.v1": "completed",
     "tool_call.verified.v1": "completed",

@@ -10,7 +10,7 @@ Times are milliseconds by one clock, the engine's.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,9 +25,10 @@ PARTLY_MS = 5_000  # what each tenant had is counted together by this
 
 
 class Limit(Struct, frozen=True, kw_only=True):
-    """`key` names what is limited. `shared`: by tenants that should have equal parts of it."""
+    """`key` tells it from every other; `name` is what people read. `shared`: by tenants, in equal parts."""
 
     key: str
+    name: str = ""
     calls_per_minute: int | None = None
     max_concurrent: int | None = None
     shared: bool = False
@@ -99,7 +100,7 @@ class Given(NamedTuple):
     until_ms: int
     fence: int
     lost: bool
-    short_of: str | None
+    short_of: Literal["calls", "places"] | None
 
 
 def settle(ledger: Ledger, limit: Limit, ask: Ask, now_ms: int) -> tuple[Ledger, Given]:

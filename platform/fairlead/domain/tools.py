@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from fairlead_sdk.contract import Effect, Idempotency, Manifest, Tool, input_schema, output_schema
+from fairlead_sdk.contract import Effect, Idempotency, Manifest, OnOutage, Tool, input_schema, output_schema
 from jsonschema_rs import Draft202012Validator
 from msgspec import Struct
 
@@ -38,6 +38,7 @@ class ToolFacts(Struct, frozen=True, kw_only=True):
     calls_per_minute: int | None
     has_verify: bool
     has_preview: bool
+    on_outage: OnOutage = "wait"
     has_compensate: bool = False
     max_concurrent: int | None = None
     cache_s: int = 0
@@ -64,6 +65,7 @@ def facts_of(manifest: Manifest, tool: Tool[Any, Any]) -> ToolFacts:
         calls_per_minute=tool.calls_per_minute,
         has_verify=tool.verify is not None,
         has_preview=tool.preview is not None,
+        on_outage=tool.on_outage,
         has_compensate=tool.compensate is not None,
         max_concurrent=tool.max_concurrent,
         cache_s=tool.cache_s if tool.effect is Effect.READ else 0,

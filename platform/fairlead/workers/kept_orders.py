@@ -44,3 +44,9 @@ class KeptOrder:
 
     async def later(self, delay_s: float) -> None:
         """It is owed, so the watch finds it."""
+
+    def park(self) -> None:
+        """No lane counts it."""
+
+    def unpark(self) -> None:
+        """No lane counts it."""

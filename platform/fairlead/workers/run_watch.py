@@ -27,6 +27,7 @@ from fairlead.ports import Clock
 
 EVERY_S = 2.0
 SOON = timedelta(seconds=10)
+SELDOM = timedelta(minutes=1)
 LATE = timedelta(minutes=10)
 GRACE = timedelta(seconds=5)  # an alarm is the timers' business first
 MAX_RUNS = 500
@@ -117,7 +118,7 @@ class RunWatch:
         owed = outstanding(run.tenant_id, state)
         await self._dispatch.send(run.tenant_id, RunId(run.id), owed)
         if _is_at_work(state):
-            return now + SOON
+            return now + (SELDOM if _is_held(state) else SOON)
         await self._look_for_access(run, state)
         return min([now + LATE, *(max(alarm.due_at, now) + GRACE for alarm in _alarms(owed))])
 
@@ -135,6 +136,13 @@ def _is_at_work(state: Active | Ended) -> bool:
         return awaiting(state) == "work"
     head = state.undoing.head
     return head is not None and head.phase == "dispatched"
+
+
+def _is_held(state: Active | Ended) -> bool:
+    """Whether all that is at work waits in its lane for a limit or a breaker, perhaps for long and with many others."""
+    if not isinstance(state, Active):
+        return False
+    return all(call.held is not None for call in state.calls.values() if call.phase in ("dispatched", "started"))
 
 
 def _alarms(owed: list[Owed]) -> list[Alarm]:

@@ -33,6 +33,8 @@ from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
 from fairlead.workers.calling import Caller, Place, Result
+from fairlead.workers.gates import Entered, Gates, Instead, PutBack
+from fairlead.workers.holding import Holding, asked_for
 from fairlead.workers.kept_orders import KeptOrder, kept_of
 from fairlead.workers.undoing import Undoing
 from fairlead.workers.verifying import Verifying
@@ -40,6 +42,7 @@ from fairlead.workers.verifying import Verifying
 HEARTBEAT_S = 3.0  # a third of an order's lease
 RETRY_ORDER_S = 1.0
 MAX_DOUBLINGS = 5  # of the pause before an order is tried again
+PARK_S = 1.0  # whoever waits for no longer keeps its order
 ASKS_PER_CALL = 3  # of the counterpart at most: the call, its read-back, the call again
 _log = structlog.get_logger()
 
@@ -59,6 +62,7 @@ class ToolWorker:
         dispatch: Dispatch,
         rulebook: Rulebook,
         caller: Caller,
+        gates: Gates,
         clock: Clock,
         max_in_flight: int = 64,
         lane: str = TOOL_LANE,
@@ -74,11 +78,14 @@ class ToolWorker:
         self._access = AccessCheck(log, handler, clock)
         self._rulebook = rulebook
         self._caller = caller
+        self._gates = gates
+        self._holding = Holding(handler, dispatch, clock)
         self._clock = clock
         self._max_in_flight = max_in_flight
         self._lane = lane
         self._heartbeat_s = heartbeat_s
         self._under_way: dict[str, Order] = {}
+        self._parked = 0
         self._taken = 0  # orders accepted and not finished, from the lane or kept
         self._slots = asyncio.Semaphore(max_in_flight)
         self._dispatch = dispatch
@@ -88,6 +95,7 @@ class ToolWorker:
         """Until cancelled. Orders in flight are then left to their lease."""
         async with self._jobs.take(self._lane, self._max_in_flight) as orders, asyncio.TaskGroup() as self._tasks:
             self._tasks.create_task(self._extend_leases())
+            self._tasks.create_task(self._gates.run())
             async for order in orders:
                 self._taken += 1
                 self._tasks.create_task(self._serve(order))
@@ -112,6 +120,7 @@ class ToolWorker:
             await asyncio.sleep(self._heartbeat_s)
             for order in list(self._under_way.values()):
                 await order.extend()
+            await self._gates.keep()
 
     async def _serve(self, order: Order) -> None:
         try:
@@ -152,8 +161,13 @@ class ToolWorker:
 
     async def _try(self, wanted: o.Order, order: Order, newest: Newest | None) -> None:
         """Whatever goes wrong with one order stays with it. One that is dropped here is made again by the watch."""
+        began_s = time.monotonic()
         try:
-            await self._fulfil(wanted, order, newest)
+            while (held := await self._held_back(wanted, order, newest)) is not None:
+                if not await self._park(held, order, began_s):
+                    await self._holding.put_back(held, wanted, order)
+                    return
+                newest = None
         except (Unavailable, StreamMoved) as again:
             _log.warning("order_put_back", order=o.order_id(wanted), reason=str(again))
             await order.later(_pause_s(order))
@@ -163,6 +177,28 @@ class ToolWorker:
         except Exception as error:  # noqa: BLE001  # a fault of ours must cost this order only
             _log.error("order_failed", order=o.order_id(wanted), exc_info=error)
         await order.done()
+
+    async def _held_back(self, wanted: o.Order, order: Order, newest: Newest | None) -> PutBack | None:
+        try:
+            await self._fulfil(wanted, order, newest)
+        except PutBack as held:
+            return held
+        return None
+
+    async def _park(self, held: PutBack, order: Order, began_s: float) -> bool:
+        """Wait here, without a slot, when it is for a moment; False when it is not, or too many wait here already."""
+        if time.monotonic() + held.wait_s > began_s + PARK_S or self._parked >= self._max_in_flight:
+            return False
+        self._parked, self._taken = self._parked + 1, self._taken - 1
+        order.park()
+        self._slots.release()
+        try:
+            await asyncio.sleep(held.wait_s)
+        finally:
+            self._parked, self._taken = self._parked - 1, self._taken + 1
+            order.unpark()
+            await self._slots.acquire()
+        return True
 
     async def _fulfil(self, wanted: o.Order, order: Order, newest: Newest | None) -> None:
         match wanted:
@@ -233,11 +269,19 @@ class ToolWorker:
         if call.approval is not None and await self._no_longer_as_shown(call, place, lost_answer):
             await self._void(run, wanted, "what the reviewers saw has changed")
             return
-        if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent):
-            return
-        began = time.perf_counter()  # a duration, not a point in time
-        outcome = await self._caller.call(call, place, lost_answer)
-        latency_us = round((time.perf_counter() - began) * 1_000_000)
+        entered = await self._gates.enter(asked_for(run, state, call))
+        outcome, latency_us = entered.outcome if isinstance(entered, Instead) else None, 0
+        try:
+            if isinstance(entered, Entered):
+                if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent):
+                    return
+                began = time.perf_counter()  # a duration, not a point in time
+                outcome = await self._caller.call(call, place, lost_answer)
+                latency_us = round((time.perf_counter() - began) * 1_000_000)
+        finally:
+            if isinstance(entered, Entered):
+                await self._gates.leave(entered, outcome)
+        assert outcome is not None, "a call that was made has an outcome"
         seen = f"outcome-{self._worker_id}-{order.deliveries}"  # what another worker saw later is another report
         await self._record(run, wanted, outcome, latency_us, because(wanted, seen, agent))
         if isinstance(outcome, c.CallErred) and outcome.connection_id:
@@ -299,7 +343,8 @@ def _seen(answer: "asyncio.Future[Any]") -> None:
 
 def _must_be_marked(call: OpenCall) -> bool:
     """Whether it has to be known afterwards that this attempt was begun."""
-    return _unrepeatable(call) or call.approval is not None
+    is_held_write = call.held is not None and call.request.effect is not Effect.READ
+    return _unrepeatable(call) or call.approval is not None or is_held_write
 
 
 def _unrepeatable(call: OpenCall) -> bool:

@@ -5,7 +5,7 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from fairlead.domain.errors import Unavailable
 from fairlead.domain.throttling import HOLD_MS, Ask, Given, Ledger, Limit, Used, free_at_ms, settle
 from fairlead.ports import Over
 
+Short = Literal["calls", "places"]
 MAX_TRIES = 40
 AHEAD_PART = 400  # of a minute's calls, at most one in so many is taken ahead
 REUSE_S = 0.25  # how long idle places may be used without asking whose turn it is
@@ -42,7 +43,7 @@ class Refusal:
     __slots__ = ("back_s", "said_s", "short_of", "until_s")
 
     def __init__(self) -> None:
-        self.short_of = ""
+        self.short_of: Short = "calls"
         self.said_s = self.until_s = float("-inf")
         self.back_s: list[float] = []
 
@@ -217,7 +218,7 @@ class Pool:
         if given.short_of is not None and not given.calls:
             self._refuse(ask.tenant, given.short_of, now_ms, now_s)
 
-    def _refuse(self, tenant_id: str, short_of: str, now_ms: int, now_s: float) -> None:
+    def _refuse(self, tenant_id: str, short_of: Short, now_ms: int, now_s: float) -> None:
         if len(self._refused) > MAX_TENANTS_REFUSED:
             self._refused = {tenant: each for tenant, each in self._refused.items() if not each.is_over(now_s)}
         refusal = self._refused.setdefault(tenant_id, Refusal())
@@ -232,7 +233,7 @@ class Pool:
             heapq.heappop(refusal.back_s)
         wait_s = min(LONGEST_S, max(LEAST_S, self._wait_s(refusal, len(refusal.back_s) + 1, now_s)))
         heapq.heappush(refusal.back_s, now_s + wait_s)
-        return Over(key=self.limit.key, short_of=refusal.short_of, wait_s=wait_s)
+        return Over(limit=self.limit, short_of=refusal.short_of, wait_s=wait_s)
 
     def _wait_s(self, refusal: Refusal, nth: int, now_s: float) -> float:
         if refusal.short_of == "calls":

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.workflow.document import OnMismatch, Retry, Workflow
+from fairlead.domain.workflow.document import OnMismatch, OnOutage, Retry, Workflow
 
 Choice = str | list[Any]
 """What was decided once and is read back ever after: `then` or `else` of an `if`, the items of an `each`."""
@@ -67,6 +67,7 @@ class CallTool(Struct, frozen=True, kw_only=True, tag_field="kind", tag="call_to
     timeout_s: float | None  # None: the tool's own
     on_mismatch: OnMismatch = "ask"
     compensate: bool = True
+    on_outage: OnOutage | None = None  # None: the tool's own
 
 
 class AskPerson(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ask_person"):

@@ -121,6 +121,7 @@ class _Builder:
         arguments = self._compiler.value(step.arguments, items)
         on_mismatch = step.on_mismatch or self._workflow.on_mismatch
         compensate = self._workflow.compensate if step.compensate is None else step.compensate
+        on_outage = step.on_outage or self._workflow.on_outage
         return lambda walk, path: CallTool(
             step=path,
             tool=step.call,
@@ -129,6 +130,7 @@ class _Builder:
             timeout_s=step.timeout_s,
             on_mismatch=on_mismatch,
             compensate=compensate,
+            on_outage=on_outage,
         )
 
     def _ask(self, step: AskStep, items: frozenset[str]) -> Decide:

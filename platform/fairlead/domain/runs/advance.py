@@ -33,6 +33,8 @@ class KnownTool(Protocol):
     @property
     def timeout_s(self) -> float: ...
     @property
+    def on_outage(self) -> e.OnOutage: ...
+    @property
     def has_verify(self) -> bool: ...
     @property
     def has_compensate(self) -> bool: ...
@@ -229,6 +231,7 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
         verify=tool.has_verify and tool.effect is not Effect.READ,
         on_mismatch=decision.on_mismatch,
         compensate=decision.compensate and tool.has_compensate and tool.effect is not Effect.READ,
+        on_outage=decision.on_outage or tool.on_outage,
     )
     run.add(requested)
     problems = rules.argument_problems(decision.tool, decision.arguments)

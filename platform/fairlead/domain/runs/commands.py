@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.runs.events import DeniedBy, ErrorClass, RunEvent, RunStarted, SettledHow
+from fairlead.domain.runs.events import DeniedBy, ErrorClass, HeldFor, RunEvent, RunStarted, SettledHow
 
 
 class StartRun(Struct, frozen=True, kw_only=True):
@@ -106,6 +106,18 @@ class MarkStarted(Struct, frozen=True, kw_only=True):
     call_id: CallId
     attempt: int
     worker: str
+    now: Instant
+
+
+class HoldCall(Struct, frozen=True, kw_only=True):
+    """The call has to wait. Said again for the same attempt, it changes nothing."""
+
+    call_id: CallId
+    attempt: int
+    held_for: HeldFor
+    subject: str
+    until: Instant
+    untouched: bool
     now: Instant
 
 
@@ -211,6 +223,7 @@ RunCommand = (
     | RecordUndo
     | ConnectionRestored
     | MarkStarted
+    | HoldCall
     | DenyCall
     | RecordApproval
     | RecordRefusal

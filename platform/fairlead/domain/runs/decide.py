@@ -70,7 +70,7 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             undo_with_access(command, run)
         case c.RecordOutcome() | c.RecordVerdict() | c.RecordUndo():
             _take_report(command, run)
-        case c.MarkStarted() | c.DenyCall() | c.RecordApproval() | c.RecordRefusal() | c.VoidApproval():
+        case c.MarkStarted() | c.HoldCall() | c.DenyCall() | c.RecordApproval() | c.RecordRefusal() | c.VoidApproval():
             move_call(command, run, rules)
         case c.FireAlarm():
             _fire(command, run)

@@ -16,13 +16,23 @@ from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId, WorkflowI
 from fairlead.domain.instant import Instant
 
 ErrorClass = Literal[
-    "transient", "rate_limited", "timeout", "permanent", "validation", "policy", "permission", "unknown_outcome"
+    "transient",
+    "rate_limited",
+    "timeout",
+    "permanent",
+    "validation",
+    "policy",
+    "permission",
+    "unknown_outcome",
+    "outage",
 ]
 Verdict = Literal["allow", "deny", "require_approval"]
 DeniedBy = Literal["policy", "approval", "permission", "limit"]
 LimitName = Literal["tool_calls", "model_calls", "steps", "tokens", "cost_usd_micros"]
 QuestionPurpose = Literal["step", "limit", "outcome", "mismatch", "compensation"]
 SettledHow = Literal["call", "read_back", "person"]
+OnOutage = Literal["wait", "fail", "cached", "read_only"]
+HeldFor = Literal["rate", "concurrency", "outage"]
 OnMismatch = Literal["ask", "compensate", "continue"]
 ReadBackVerdict = Literal["matched", "drifted", "unverifiable"]
 IncidentKind = Literal["readback_drifted", "compensation_failed"]
@@ -99,6 +109,7 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
 
     `verify`: once it is done, the counterpart is read back before the run goes on; `on_mismatch` is what then follows.
     `compensate`: it is undone when the run ends without having completed.
+    `on_outage`: what becomes of the call while its counterpart is known not to answer.
     """
 
     call_id: CallId
@@ -114,6 +125,7 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
     verify: bool = False
     on_mismatch: OnMismatch = "ask"
     compensate: bool = False
+    on_outage: OnOutage = "wait"
 
 
 class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1", omit_defaults=True):
@@ -131,6 +143,21 @@ class ToolCallDispatched(Event, frozen=True, kw_only=True, tag="tool_call.dispat
 
     call_id: CallId
     attempt: int
+
+
+class ToolCallHeld(Event, frozen=True, kw_only=True, tag="tool_call.held.v1"):
+    """The call waits before it is made, and uses up no attempt: for room in a limit, or for its counterpart to answer.
+
+    `subject` names the limit or the connector. It is looked at again at `until`, and may then have to wait on, which is
+    not recorded again. `untouched`: nobody can have begun this attempt; from here on a write is marked before it is.
+    """
+
+    call_id: CallId
+    attempt: int
+    held_for: HeldFor
+    subject: str
+    until: Instant
+    untouched: bool
 
 
 class ToolCallStarted(Event, frozen=True, kw_only=True, tag="tool_call.started.v1"):
@@ -481,6 +508,7 @@ RunEvent = (
     | ToolCallRequested
     | ToolCallJudged
     | ToolCallDispatched
+    | ToolCallHeld
     | ToolCallStarted
     | ToolCallCompleted
     | ToolCallVerified

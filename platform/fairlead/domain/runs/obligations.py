@@ -111,6 +111,8 @@ def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) ->
                     yield from _owed_to_call(tenant_id, state, call)
             case e.ToolCallFailed(call_id=call_id, retry_at=retry_at) if retry_at is not None:
                 yield Alarm(kind="retry", key=call_id, due_at=retry_at)
+            case e.ToolCallHeld():  # it may be long until the next look, which else finds the run past its deadline
+                yield Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at)
             case e.QuestionAsked(question_id=question_id, deadline_at=deadline_at) if deadline_at is not None:
                 yield Alarm(kind="question", key=question_id, due_at=deadline_at)
             case e.SignalAwaited(step=step, deadline_at=deadline_at) if deadline_at is not None:

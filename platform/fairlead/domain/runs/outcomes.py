@@ -162,7 +162,7 @@ def _drop_outcome_question(run: Unfolding, call: OpenCall) -> None:
 
 
 def move_call(
-    command: c.MarkStarted | c.DenyCall | c.RecordApproval | c.RecordRefusal | c.VoidApproval,
+    command: c.MarkStarted | c.HoldCall | c.DenyCall | c.RecordApproval | c.RecordRefusal | c.VoidApproval,
     run: Unfolding,
     rules: RunRules,
 ) -> None:
@@ -172,6 +172,8 @@ def move_call(
     match command, call.phase:
         case c.MarkStarted(attempt=attempt, worker=worker), "dispatched" if attempt == call.attempt:
             run.add(e.ToolCallStarted(call_id=command.call_id, attempt=attempt, worker=worker))
+        case c.HoldCall(attempt=attempt), "dispatched" | "started" if attempt == call.attempt and call.held is None:
+            run.add(_held(command))
         case c.DenyCall(by=by, rule_id=rule_id, reason=reason), "dispatched":
             run.add(e.ToolCallDenied(call_id=command.call_id, by=by, rule_id=rule_id, reason=reason))
         case c.RecordApproval(), "awaiting_approval":
@@ -184,6 +186,17 @@ def move_call(
             _judge_again(command, call, run, rules)
         case _:
             return
+
+
+def _held(command: c.HoldCall) -> e.ToolCallHeld:
+    return e.ToolCallHeld(
+        call_id=command.call_id,
+        attempt=command.attempt,
+        held_for=command.held_for,
+        subject=command.subject,
+        until=command.until,
+        untouched=command.untouched,
+    )
 
 
 def _approve(command: c.RecordApproval, call: OpenCall, run: Unfolding) -> None:

@@ -71,7 +71,7 @@ def permit(
     if run.paused is not None:
         return Drop(why="the run is paused")
     said = forbidden(run, tenant) or _judged(call, run, rules, now)
-    was_out_before = redelivered or order.remade
+    was_out_before = (redelivered or order.remade) and not is_untouched(call)
     may_have_happened = call.phase == "started" or (was_out_before and call.request.effect is not Effect.READ)
     if isinstance(said, Forbid) and may_have_happened:
         return Lost(reason=said.reason)  # to say that it was denied could be untrue
@@ -93,6 +93,11 @@ def permit_undo(order: UndoOrder, run: RunState, tenant: TenantState, rules: Run
     if _major(tool.version) != _major(request.tool_version):
         return Forbid(by="policy", rule_id="tool.changed", reason=f"the tool changed with version {tool.version}")
     return forbidden(run.last, tenant) or head
+
+
+def is_untouched(call: OpenCall) -> bool:
+    """Whether nobody can have begun this attempt: it was held before anybody could, and is marked when it begins."""
+    return call.held is not None and call.held.untouched and call.phase == "dispatched"
 
 
 def forbidden(run: Active, tenant: TenantState) -> Forbid | None:

@@ -57,6 +57,7 @@ class OpenCall(Struct, frozen=True, kw_only=True):
     unclear: bool = False
     missing: e.ToolCallConnectionAwaited | None = None
     reconnects: int = 0
+    held: e.ToolCallHeld | None = None
 
 
 class NotStarted(Struct, frozen=True):
@@ -238,8 +239,14 @@ def _judged(s: Active, event: e.ToolCallJudged) -> Active:
 
 
 def _dispatched(s: Active, event: e.ToolCallDispatched) -> Active:
-    call = replace(s.calls[event.call_id], phase="dispatched", attempt=event.attempt, retry_at=None, missing=None)
+    call = replace(
+        s.calls[event.call_id], phase="dispatched", attempt=event.attempt, retry_at=None, missing=None, held=None
+    )
     return _with_call(s, call)
+
+
+def _held(s: Active, event: e.ToolCallHeld) -> Active:
+    return _with_call(s, replace(s.calls[event.call_id], held=event))
 
 
 def _started(s: Active, event: e.ToolCallStarted) -> Active:
@@ -458,6 +465,7 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.ToolCallRequested: _requested,
     e.ToolCallJudged: _judged,
     e.ToolCallDispatched: _dispatched,
+    e.ToolCallHeld: _held,
     e.ToolCallStarted: _started,
     e.ToolCallCompleted: _completed,
     e.ToolCallVerified: _verified,

@@ -40,6 +40,10 @@ ExpressionText = Annotated[
 Criteria = Annotated[tuple[Sentence, ...], Meta(min_length=1, max_length=50)]
 JsonSchema = Annotated[dict[str, Any], Meta(description="A JSON Schema, 2020-12, without references to elsewhere.")]
 Seconds = Annotated[int, Meta(ge=1, le=7_776_000, description="At most 90 days.")]
+OnOutage = Annotated[
+    Literal["wait", "fail", "cached", "read_only"],
+    Meta(description="While its counterpart is known not to answer: wait, fail, the last result, or wait for reads."),
+]
 OnMismatch = Annotated[
     Literal["ask", "compensate", "continue"],
     Meta(description="What follows when a write that is read back is not as the tool said."),
@@ -71,6 +75,7 @@ class CallStep(StepBase, frozen=True, kw_only=True, tag="call"):
     timeout_s: CallSeconds | None = None
     on_mismatch: OnMismatch | None = None
     compensate: Annotated[bool, Meta(description="Whether it is undone when the run does not complete.")] | None = None
+    on_outage: OnOutage | None = None
     on_failure: "Steps | None" = None
     go_on: bool = field(name="continue", default=False)
 
@@ -200,6 +205,9 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compensate: Annotated[
         bool, Meta(description="Whether what a run did is undone, newest first, when it does not complete.")
     ] = True
+    on_outage: Annotated[
+        OnOutage | None, Meta(description="Of steps that say nothing; without it, as the tool says.")
+    ] = None
     planner: Literal["steps"] = "steps"
     steps: Annotated[Steps, Meta(min_length=1)]
     result: Annotated[dict[str, Any], Meta(description="The run's output; without it, the last step's.")] | None = None

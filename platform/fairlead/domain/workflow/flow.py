@@ -8,6 +8,7 @@ it, and everything within an earlier `if` or `parallel`. A branch cannot read it
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
+from fairlead_sdk.contract import Effect
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -211,6 +212,8 @@ def _promises(step: dict[str, Any], tool: ToolFacts, place: Place) -> Iterator[P
     """What a step says that its tool cannot do."""
     if "on_mismatch" in step and not tool.has_verify:
         yield _problem((*place, "on_mismatch"), "no_read_back", f"{tool.name} cannot be read back")
+    if step.get("on_outage") == "cached" and tool.effect is not Effect.READ:
+        yield _problem((*place, "on_outage"), "no_cached_write", f"{tool.name} does not only read")
     if step.get("compensate") is True and not tool.has_compensate:
         yield _problem((*place, "compensate"), "cannot_be_undone", f"{tool.name} cannot be undone")
 
