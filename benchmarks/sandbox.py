@@ -13,14 +13,14 @@ from fairlead.adapters.sandbox.choosing import tested
 from fairlead.adapters.sandbox.connector import SandboxedConnector
 from fairlead.adapters.sandbox.containment import CONTAINMENTS, Containment
 from fairlead.adapters.sandbox.limits import Limits
-from fairlead.adapters.sandbox.packages import Package
+from fairlead.adapters.sandbox.packages import Unpacked
 from fairlead.adapters.sandbox.pool import Pool
 
 WARM_CALLS = 2_000
 COLD_CALLS = 30
 TOOL = "basics.echo"
 CONNECTORS = Path(__file__).resolve().parents[1] / "connectors"
-BASICS = Package(name="basics", version="1.0.0", module="fairlead_basics", folders=(CONNECTORS,))
+BASICS = Unpacked(name="basics", version="1.0.0", module="fairlead_basics", folders=(CONNECTORS,))
 ARGUMENTS = {"text": "x" * 300}
 CALL = Call(call_id="tcl_1", attempt=1, idempotency_key="tcl_1", settings={})
 

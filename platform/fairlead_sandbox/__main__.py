@@ -1,7 +1,8 @@
 """Start here: nothing can be imported yet but the standard library, and the packages that are named on the way in.
 
-`python -I -S __main__.py '{"msgspec": "/app/msgspec", …}' FD`. There is no site-packages: a connector finds its own
-folder and these few packages, whatever else the platform has installed. `FD` is the socket that is the way out.
+`python -I -S __main__.py '[{"msgspec": "/app/msgspec", …}, {…}]' FD`. There is no site-packages: a connector finds its
+own folder and these few packages, whatever else the platform has installed. The second are only for the connector: what
+we import would try to have them, and start later. `FD` is the socket that is the way out.
 """
 
 import json
@@ -34,7 +35,9 @@ class Provided(MetaPathFinder):
 
 
 if __name__ == "__main__":
-    sys.meta_path.append(Provided(json.loads(sys.argv[1])))
+    needed, offered = json.loads(sys.argv[1])
+    sys.meta_path.append(Provided(needed))
     from fairlead_sandbox.serving import main
 
+    sys.meta_path.append(Provided(offered))
     main(int(sys.argv[2]))

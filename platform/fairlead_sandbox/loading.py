@@ -1,15 +1,13 @@
-"""Finds the connector in its folder, and says in plain data what its manifest declares."""
+"""Finds the connector in its folder, and loads it."""
 
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from fairlead_sdk.contract import Manifest, Tool, input_schema, output_schema
-
-from fairlead_sandbox.wire import ManifestSaid, Part, ToolSaid
+from fairlead_sdk.contract import Manifest
 
 
 class Unloadable(Exception):
@@ -43,44 +41,3 @@ def _reason(error: BaseException) -> Unloadable:
     return Unloadable(
         f"loading it raised {type(error).__name__} in line {last.lineno} of {PurePath(last.filename).name}"
     )
-
-
-def said(manifest: Manifest) -> ManifestSaid:
-    return ManifestSaid(
-        name=manifest.name,
-        title=manifest.title,
-        version=manifest.version,
-        tools=tuple(map(_said, manifest.tools)),
-        settings=tuple(manifest.settings),
-        auth=manifest.auth,
-        scopes=tuple(manifest.scopes),
-        egress=tuple(manifest.egress),
-        config=tuple(manifest.config),
-        calls_per_minute=manifest.calls_per_minute,
-        max_concurrent=manifest.max_concurrent,
-    )
-
-
-def _said(tool: Tool[Any, Any]) -> ToolSaid:
-    return ToolSaid(
-        name=tool.name,
-        title=tool.title,
-        description=tool.description,
-        input=input_schema(tool),
-        output=output_schema(tool),
-        parts=tuple(_parts(tool)),
-        effect=tool.effect,
-        idempotency=tool.idempotency,
-        timeout_s=tool.timeout_s,
-        scopes=tuple(tool.scopes),
-        writes=tuple(tool.writes),
-        calls_per_minute=tool.calls_per_minute,
-        max_concurrent=tool.max_concurrent,
-        cache_s=tool.cache_s,
-        cost_usd_micros=tool.cost_usd_micros,
-    )
-
-
-def _parts(tool: Tool[Any, Any]) -> Iterator[Part]:
-    parts: tuple[Part, ...] = ("run", "verify", "preview", "compensate")
-    return (part for part in parts if getattr(tool, part) is not None)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from fairlead_sdk import errors
 from fairlead_sdk.contract import Call, JsonSchema, Manifest
+from fairlead_sdk.description import described
 from fairlead_sdk.outbound import Connection
 
 from fairlead_sandbox import loading, walls
@@ -157,7 +158,7 @@ def _empty(folder: Path) -> None:
 
 def _described(ticket: str, manifest: Manifest) -> w.Described | w.Broken:
     try:
-        return w.Described(ticket=ticket, manifest=loading.said(manifest))
+        return w.Described(ticket=ticket, manifest=described(manifest))
     except Exception as error:  # noqa: BLE001  # whatever it put where types belong
         return w.Broken(reason=f"its manifest cannot be described: {type(error).__name__}"[: w.MAX_MESSAGE])
 

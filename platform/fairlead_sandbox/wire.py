@@ -5,17 +5,15 @@ another ticket than that of the call under way ends the process.
 """
 
 import asyncio
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from fairlead_sdk.auth import Auth, Scope
-from fairlead_sdk.contract import ConfigField, Effect, Idempotency
+from fairlead_sdk.description import ManifestDescription
 from msgspec import Meta, Raw, Struct
 
 HEAD_BYTES = 4
 MAX_MESSAGE = 2_000
 MAX_CODE = 64
-MAX_TOOLS = 2_000
 
 Message = TypeVar("Message")
 Ticket = Annotated[str, Meta(max_length=32)]
@@ -108,43 +106,9 @@ class Tried(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     possible: list[Annotated[str, Meta(max_length=MAX_CODE)]]
 
 
-class ToolSaid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`fairlead_sdk.Tool` with schemas in place of types and, in place of its functions, which of them there are."""
-
-    name: str
-    title: str
-    description: str
-    input: dict[str, Any]
-    output: dict[str, Any]
-    parts: tuple[Part, ...]
-    effect: Effect
-    idempotency: Idempotency
-    timeout_s: float
-    scopes: tuple[str, ...]
-    writes: tuple[str, ...]
-    calls_per_minute: int | None
-    max_concurrent: int | None
-    cache_s: int
-    cost_usd_micros: int
-
-
-class ManifestSaid(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: str
-    title: str
-    version: str
-    tools: Annotated[tuple[ToolSaid, ...], Meta(max_length=MAX_TOOLS)]
-    settings: tuple[str, ...]
-    auth: Auth
-    scopes: tuple[Scope, ...]
-    egress: tuple[str, ...]
-    config: tuple[ConfigField, ...]
-    calls_per_minute: int | None
-    max_concurrent: int | None
-
-
 class Described(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="described"):
     ticket: Ticket
-    manifest: ManifestSaid
+    manifest: ManifestDescription
 
 
 class Returned(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="returned"):

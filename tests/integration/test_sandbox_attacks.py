@@ -28,7 +28,7 @@ from fairlead.domain.runs.states import OpenCall
 from fairlead.workers.calling import Caller, Place, Result
 from tests.support.database import DatabaseUrls
 from tests.support.histories import a_run, requested
-from tests.support.sandboxes import HOSTILE, NAMES, SMALL, Wire, holding
+from tests.support.sandboxes import HOSTILE, NAMES, SMALL, Wire, holding, sandboxed, still_there
 
 SECRET = "ghp_" + "x9Y8" * 9
 TENANT = "tnt_1"
@@ -207,7 +207,7 @@ async def test_a_process_that_dies_or_lies_costs_its_call_and_no_other(called: C
     assert await called("print_much") == HONEST
 
 
-@pytest.mark.parametrize("name", ["crash", "say_nonsense", "answer_twice", "spin"])
+@pytest.mark.parametrize("name", ["crash", "say_nonsense", "answer_twice"])
 async def test_what_became_of_a_write_is_then_unknown(called: Called, name: str) -> None:
     result = await called(name, tool="hostile.try_write")
     assert isinstance(result, CallErred), result
@@ -313,12 +313,6 @@ async def test_it_dies_with_its_maker(containment: Containment) -> None:
     assert await still_there(left) == []
 
 
-async def still_there(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """After five seconds at most."""
-    _, alive = await asyncio.to_thread(psutil.wait_procs, processes, timeout=5)
-    return alive
-
-
 def until_frozen(processes: list[psutil.Process]) -> None:
     late_at = time.monotonic() + 5
     while any(map(_runs, processes)):
@@ -329,15 +323,3 @@ def _runs(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(process.status() == psutil.STATUS_RUNNING)
     return False
-
-
-def sandboxed() -> list[psutil.Process]:
-    """Our sandboxes that run, or are frozen."""
-    return [process for process in psutil.Process().children(recursive=True) if _is_sandbox(process)]
-
-
-def _is_sandbox(process: psutil.Process) -> bool:
-    try:
-        return any(part.endswith("fairlead_sandbox/__main__.py") for part in process.cmdline())
-    except psutil.NoSuchProcess:
-        return False

@@ -1,7 +1,11 @@
 """Sandboxes for tests: each containment that holds on this machine, and a connector that wants out of it."""
 
 import asyncio
+import contextlib
+import os
+import select
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +20,14 @@ from fairlead.adapters.sandbox.choosing import Tested, tested
 from fairlead.adapters.sandbox.connector import SandboxedConnector
 from fairlead.adapters.sandbox.containment import CONTAINMENTS, Containment
 from fairlead.adapters.sandbox.limits import MIB, Limits
-from fairlead.adapters.sandbox.packages import Package
+from fairlead.adapters.sandbox.packages import Unpacked
 from fairlead.adapters.sandbox.pool import Pool
 from fairlead.logs import configure
 
-HOSTILE = Package(
+HOSTILE = Unpacked(
     name="hostile", version="6.6.6", module="fairlead_hostile", folders=(Path(__file__).parent / "hostile",)
 )
+GUEST = Unpacked(name="guest", version="1.2.3", module="fairlead_guest", folders=(Path(__file__).parent / "guest",))
 SMALL = Limits(cpu_s=1.0, wall_s=20.0, memory_bytes=256 * MIB, scratch_bytes=8 * MIB, file_bytes=8 * MIB, stop_s=0.2)
 NAMES = tuple(containment.name for containment in CONTAINMENTS)
 
@@ -65,6 +70,40 @@ class Wire:
         if self._error is not None:
             raise self._error
         return HttpAnswer(status=200, headers={"content-type": "text/plain"}, body=b"hello")
+
+
+async def still_there(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """After five seconds at most. Looks on only: it is somebody else's to ask how they ended."""
+    return await asyncio.to_thread(_outlived, processes)
+
+
+def _outlived(processes: list[psutil.Process]) -> list[psutil.Process]:
+    alive: dict[int, psutil.Process] = {}
+    watched = select.poll()
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(process.pid)
+            alive[handle] = process
+            watched.register(handle, select.POLLIN)
+    late_at = time.monotonic() + 5
+    while alive and time.monotonic() < late_at:
+        for handle, _ in watched.poll(1_000):
+            watched.unregister(handle)
+            os.close(handle)
+            del alive[handle]
+    return list(alive.values())
+
+
+def sandboxed() -> list[psutil.Process]:
+    """Our sandboxes that run, or are frozen."""
+    return [process for process in psutil.Process().children(recursive=True) if _is_sandbox(process)]
+
+
+def _is_sandbox(process: psutil.Process) -> bool:
+    try:
+        return any(part.endswith("fairlead_sandbox/__main__.py") for part in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def _hold(name: str) -> None:

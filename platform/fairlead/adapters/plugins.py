@@ -19,7 +19,7 @@ from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.adapters.sandbox.connector import SandboxedConnector
-from fairlead.adapters.sandbox.packages import NotFound, Package, package_of
+from fairlead.adapters.sandbox.packages import NotFound, Unpacked, unpacked_of
 from fairlead.domain.tools import ToolCatalogue, ToolFacts, facts_of
 
 _MAX_REASON = 1_000
@@ -99,16 +99,16 @@ def load_connectors(
 
 def third_party(
     allowed: Sequence[str], installed: Iterable[EntryPoint] | None = None, *, trusted: Sequence[str] = ()
-) -> tuple[list[Package], dict[str, str]]:
+) -> tuple[list[Unpacked], dict[str, str]]:
     """What of the allowed the sandbox is to run, and why some of it cannot even be found."""
     found = _installed(installed)
-    packages: list[Package] = []
+    packages: list[Unpacked] = []
     lost: dict[str, str] = {}
     for name in dict.fromkeys(allowed):
         try:
             entry = _one(_of_name(name, found))
             if not _runs_here(entry, trusted):
-                packages.append(package_of(entry))
+                packages.append(unpacked_of(entry))
         except Unusable:
             continue  # `load_connectors` says so
         except NotFound as why:

@@ -13,6 +13,7 @@ import psutil
 import structlog
 from fairlead_sandbox import wire as w
 from fairlead_sandbox.faults import error_of
+from fairlead_sdk.description import ManifestDescription
 from fairlead_sdk.outbound import Http
 from msgspec.structs import replace
 
@@ -32,7 +33,7 @@ from fairlead.adapters.sandbox.faults import (
 )
 from fairlead.adapters.sandbox.launcher import Launched, launch
 from fairlead.adapters.sandbox.limits import Limits
-from fairlead.adapters.sandbox.packages import Package
+from fairlead.adapters.sandbox.packages import Unpacked
 from fairlead.domain.redaction import redact_text
 
 _ANSWER: msgspec.json.Decoder[w.FromChild] = msgspec.json.Decoder(w.FromChild)
@@ -59,18 +60,18 @@ class Child:
         self._watches = [asyncio.create_task(self._watch(part)) for part in parts]
 
     @classmethod
-    async def start(cls, containment: Containment, package: Package | None, limits: Limits) -> "Child":
+    async def start(cls, containment: Containment, code: Unpacked | None, limits: Limits) -> "Child":
         """With the connector loaded, or without any. Raises CannotStart."""
-        folders = package.folders if package else ()
+        folders = code.folders if code else ()
         try:
             filter_ = seccomp.program()
         except seccomp.NoFilter as missing:
             raise CannotStart(str(missing)) from missing
         launched = await launch(containment, folders, limits)
         exit_ = await way_out(launched.way_out, limits)
-        child = cls(launched, exit_, limits, package.name if package else "nobody", containment.scratch)
+        child = cls(launched, exit_, limits, code.name if code else "nobody", containment.scratch)
         begin = w.Begin(
-            module=package.module if package else None,
+            module=code.module if code else None,
             folders=containment.inside(folders),
             scratch=containment.scratch,
             limits=limits.of_process,
@@ -93,7 +94,7 @@ class Child:
         if not isinstance(answer, w.Ready):
             raise CannotStart(answer.reason if isinstance(answer, w.Broken) else "it began with something else")
 
-    async def describe(self) -> w.ManifestSaid:
+    async def describe(self) -> ManifestDescription:
         """Raises CannotStart: it has no manifest that could be used."""
         ticket = secrets.token_hex(16)
         try:

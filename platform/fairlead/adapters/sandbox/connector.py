@@ -1,14 +1,15 @@
 """A connector whose code runs elsewhere: its manifest was read there, and each of its functions asks there."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from fairlead_sandbox import wire as w
 from fairlead_sdk.contract import Call, JsonSchema, Manifest, Tool
+from fairlead_sdk.description import ManifestDescription, ToolDescription
 from fairlead_sdk.outbound import Connection
 
-from fairlead.adapters.sandbox.packages import Package
+from fairlead.adapters.sandbox.packages import Unpacked
 from fairlead.adapters.sandbox.pool import Pool
 
 NOBODY = ""  # whose processes serve no tenant: a check by the connector's author
@@ -19,8 +20,8 @@ _encode = msgspec.json.encode
 class SandboxedConnector:
     """`tool` gives a tool whose calls run in processes of that tenant alone; those of `manifest` are nobody's."""
 
-    def __init__(self, package: Package, said: w.ManifestSaid, pool: Pool) -> None:
-        self._package = package
+    def __init__(self, code: Unpacked, said: ManifestDescription, pool: Pool) -> None:
+        self._code = code
         self._pool = pool
         self._said = {tool.name: tool for tool in said.tools}
         self.manifest = Manifest(
@@ -41,16 +42,16 @@ class SandboxedConnector:
         said = self._said.get(name)
         return self._tool(said, tenant_id) if said else None
 
-    def _tool(self, said: w.ToolSaid, tenant_id: str) -> Tool[Any, Any]:
-        def asks(part: w.Part) -> Callable[[Any, Call], Awaitable[Any]] | None:
+    def _tool(self, said: ToolDescription, tenant_id: str) -> Tool[Any, Any]:
+        def asks(part: Literal["verify", "preview"]) -> Callable[[Any, Call], Awaitable[Any]] | None:
             return self._asking(said.name, part, tenant_id) if part in said.parts else None
 
         return Tool(
             name=said.name,
             title=said.title,
             description=said.description,
-            input=JsonSchema(said.input),
-            output=JsonSchema(said.output),
+            input=JsonSchema(said.input_schema),
+            output=JsonSchema(said.output_schema),
             run=self._asking(said.name, "run", tenant_id),
             verify=asks("verify"),
             preview=asks("preview"),
@@ -91,7 +92,7 @@ class SandboxedConnector:
             settings=dict(call.settings),
             connection=_account(call.connection),
         )
-        returned = await self._pool.call(self._package, tenant_id, ask, call.http)
+        returned = await self._pool.call(self._code, tenant_id, ask, call.http)
         return msgspec.json.decode(returned)
 
 

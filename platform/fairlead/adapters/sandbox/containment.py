@@ -121,7 +121,10 @@ class Landlock:
 
 def _program(provided: dict[str, str], handed: Handed) -> list[str]:
     start = f"{provided['fairlead_sandbox']}/__main__.py"
-    return [str(packages.interpreter()), "-I", "-S", "-B", start, json.dumps(provided), str(handed.way_out)]
+    offered = {name: provided[name] for name in packages.offered()}
+    needed = {name: place for name, place in provided.items() if name not in offered}
+    said = json.dumps([needed, offered])
+    return [str(packages.interpreter()), "-I", "-S", "-B", start, said, str(handed.way_out)]
 
 
 CONTAINMENTS: tuple[Containment, ...] = (Bubblewrap(), Landlock())  # the stronger first

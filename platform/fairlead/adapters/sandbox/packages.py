@@ -11,10 +11,11 @@ from pathlib import Path
 from msgspec import Struct
 
 _NEEDED = ("fairlead_sandbox", "fairlead_sdk", "msgspec", "pluggy")
+_OFFERED = ("typing_extensions",)
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 
 
-class Package(Struct, frozen=True, kw_only=True):
+class Unpacked(Struct, frozen=True, kw_only=True):
     """A connector that is not ours: the module with its hook, and the folders that it may read and import from."""
 
     name: str
@@ -27,7 +28,7 @@ class NotFound(Exception):
     """The package's files cannot be found without running any of its code."""
 
 
-def package_of(entry: EntryPoint) -> Package:
+def unpacked_of(entry: EntryPoint) -> Unpacked:
     """Of a distribution that is installed beside us. Raises NotFound."""
     spec = PathFinder.find_spec(entry.module.partition(".")[0])
     if spec is None or spec.origin is None:
@@ -35,13 +36,19 @@ def package_of(entry: EntryPoint) -> Package:
     origin = Path(spec.origin)
     folder = origin.parent.parent if spec.submodule_search_locations else origin.parent
     version = entry.dist.version if entry.dist else ""
-    return Package(name=entry.name, version=version, module=entry.module, folders=(folder.resolve(),))
+    return Unpacked(name=entry.name, version=version, module=entry.module, folders=(folder.resolve(),))
 
 
 @cache
 def provided() -> dict[str, Path]:
-    """Our own packages that are handed in, by name: a folder each, or a file."""
-    return {name: place_of(name) for name in _NEEDED}
+    """What is handed in, by name: a folder each, or a file."""
+    return {name: place_of(name) for name in (*_NEEDED, *offered())}
+
+
+@cache
+def offered() -> tuple[str, ...]:
+    """What a connector may import and nothing of ours needs, as far as it is there."""
+    return tuple(name for name in _OFFERED if find_spec(name) is not None)
 
 
 @cache

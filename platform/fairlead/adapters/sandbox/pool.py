@@ -8,20 +8,21 @@ from typing import Any
 
 import msgspec
 from fairlead_sandbox import wire as w
+from fairlead_sdk.description import ManifestDescription
 from fairlead_sdk.outbound import Http
 
 from fairlead.adapters.sandbox.child import Child
 from fairlead.adapters.sandbox.containment import Containment
 from fairlead.adapters.sandbox.limits import Limits
-from fairlead.adapters.sandbox.packages import Package
+from fairlead.adapters.sandbox.packages import Unpacked
 
 
 class Kept:
     """`timer` runs while it is idle."""
 
-    def __init__(self, child: Child, package: Package, tenant: str) -> None:
+    def __init__(self, child: Child, code: Unpacked, tenant: str) -> None:
         self.child = child
-        self.package = package
+        self.code = code
         self.tenant = tenant
         self.timer: asyncio.TimerHandle | None = None
 
@@ -35,9 +36,9 @@ class Pool:
         self._freed = asyncio.Event()
         self._errands: set[asyncio.Task[Any]] = set()
 
-    async def call(self, package: Package, tenant: str, ask: w.Ask, http: Http) -> msgspec.Raw:
+    async def call(self, code: Unpacked, tenant: str, ask: w.Ask, http: Http) -> msgspec.Raw:
         """Waits for room when all are taken. Raises ToolError."""
-        kept = await self._lease(package, tenant)
+        kept = await self._lease(code, tenant)
         try:
             output = await kept.child.ask(ask, http)
         except asyncio.CancelledError:
@@ -49,9 +50,9 @@ class Pool:
         self._give_back(kept)
         return output
 
-    async def describe(self, package: Package) -> w.ManifestSaid:
+    async def describe(self, code: Unpacked) -> ManifestDescription:
         """What a connector says of itself, asked in a process that serves nobody. Raises CannotStart."""
-        child = await Child.start(self._containment, package, self._limits)
+        child = await Child.start(self._containment, code, self._limits)
         try:
             return await child.describe()
         finally:
@@ -66,24 +67,24 @@ class Pool:
             while self._idle:
                 self._discard(self._idle.pop())
 
-    async def _lease(self, package: Package, tenant: str) -> Kept:
+    async def _lease(self, code: Unpacked, tenant: str) -> Kept:
         while True:
-            if warm := self._warm(package, tenant):
+            if warm := self._warm(code, tenant):
                 return warm
             if self._made_room(tenant):
                 break
             self._freed.clear()
             await self._freed.wait()
         self._alive[tenant] += 1
-        starting = self._errand(self._start(package, tenant))
+        starting = self._errand(self._start(code, tenant))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             starting.add_done_callback(self._unclaimed)
             raise
 
-    def _warm(self, package: Package, tenant: str) -> Kept | None:
-        mine = [kept for kept in self._idle if kept.package == package and kept.tenant == tenant]
+    def _warm(self, code: Unpacked, tenant: str) -> Kept | None:
+        mine = [kept for kept in self._idle if kept.code == code and kept.tenant == tenant]
         for kept in reversed(mine):  # the most recent one is the warmest
             self._take(kept)
             if kept.child.fault is None:
@@ -104,9 +105,9 @@ class Pool:
             return True
         return False
 
-    async def _start(self, package: Package, tenant: str) -> Kept:
+    async def _start(self, code: Unpacked, tenant: str) -> Kept:
         try:
-            return Kept(await Child.start(self._containment, package, self._limits), package, tenant)
+            return Kept(await Child.start(self._containment, code, self._limits), code, tenant)
         except BaseException:
             self._forget(tenant)
             raise

@@ -2,6 +2,7 @@
 end."""
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -11,7 +12,7 @@ from fairlead.adapters.sandbox.choosing import Wanted, choose
 from fairlead.adapters.sandbox.connector import SandboxedConnector
 from fairlead.adapters.sandbox.faults import CannotStart
 from fairlead.adapters.sandbox.limits import Limits
-from fairlead.adapters.sandbox.packages import Package
+from fairlead.adapters.sandbox.packages import Unpacked
 from fairlead.adapters.sandbox.pool import Pool
 
 _log = structlog.get_logger()
@@ -28,21 +29,21 @@ class Sandbox:
         self._pool: Pool | None = None
         self._choosing = asyncio.Lock()
 
-    async def connector(self, package: Package) -> SandboxedConnector:
+    async def connector(self, code: Unpacked) -> SandboxedConnector:
         """Its manifest is read where its calls will be made. Raises Uncontained, CannotStart."""
         pool = await self._contained()
-        return SandboxedConnector(package, await pool.describe(package), pool)
+        return SandboxedConnector(code, await pool.describe(code), pool)
 
-    async def connectors(self, packages: list[Package]) -> dict[str, SandboxedConnector | str]:
+    async def connectors(self, codes: Sequence[Unpacked]) -> dict[str, SandboxedConnector | str]:
         """By name; where there is none, the reason."""
         found: dict[str, SandboxedConnector | str] = {}
-        for package in packages:
+        for code in codes:
             try:
-                found[package.name] = await self.connector(package)
+                found[code.name] = await self.connector(code)
             except Uncontained as none:
-                found[package.name] = str(none)
+                found[code.name] = str(none)
             except CannotStart as why:
-                found[package.name] = why.why
+                found[code.name] = why.why
         return found
 
     async def aclose(self) -> None:

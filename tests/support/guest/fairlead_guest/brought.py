@@ -1,0 +1,3 @@
+"""A module of its own."""
+
+GREETING = "hello"
