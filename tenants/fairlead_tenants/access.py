@@ -33,6 +33,7 @@ class Permission(StrEnum):
     APPROVAL_DECIDE = "approval:decide"
     CONNECTION_READ = "connection:read"  # accounts at counterparts, never their secrets
     CONNECTION_MANAGE = "connection:manage"  # make, give, revoke, delete; registrations at providers
+    CONNECTOR_MANAGE = "connector:manage"  # which connectors the tenant uses, and in which version
     EXPORT_READ = "export:read"
     AUDIT_READ = "audit:read"
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
@@ -86,7 +87,7 @@ ROLES_FOR: Mapping[PrincipalKind, frozenset[Role]] = {
 }
 
 # These reach every environment, so a key of a test environment never carries them.
-LIVE_ONLY = frozenset({_P.WORKSPACE_MANAGE, _P.PRINCIPAL_MANAGE, _P.KEY_MANAGE, _P.TENANT_MANAGE})
+LIVE_ONLY = frozenset({_P.WORKSPACE_MANAGE, _P.PRINCIPAL_MANAGE, _P.KEY_MANAGE, _P.TENANT_MANAGE, _P.CONNECTOR_MANAGE})
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True):

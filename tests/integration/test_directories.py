@@ -42,6 +42,19 @@ async def _rows(database: Database, tenant: TenantId, statement: Any) -> list[di
         return await tx.rows(statement, None, columns)
 
 
+async def test_the_directory_passes_over_what_is_said_of_connectors(engine_database: Database) -> None:
+    stream = StreamRef(TENANT, "tenant", TENANT)
+    said = [
+        t.TenantCreated(tenant_id=TENANT, name="Harbour"),
+        t.ConnectorEnabled(connector="desk", major=1),
+        t.ConnectorPinned(connector="desk", version="1.0.0"),
+        t.ConnectorDisabled(connector="desk", reason="a hole"),
+        t.ToolCapChanged(cap=9),
+    ]
+    await _projected(engine_database, access_directory, "tenant", stream, *said)
+    assert [row["tool_cap"] for row in await _rows(engine_database, TENANT, "SELECT tool_cap FROM tenants")] == [9]
+
+
 async def test_the_directory_knows_principals_roles_and_keys(engine_database: Database) -> None:
     stream = StreamRef(TENANT, "tenant", TENANT)
     bob, key, later = PrincipalId("prn_bob"), ApiKeyId("key_1"), ApiKeyId("key_2")

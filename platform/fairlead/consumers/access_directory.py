@@ -91,8 +91,9 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
         commit = recorded.commit
         for version, event in enumerate(commit.events, start=commit.first_version):
             place = {"tenant": commit.tenant_id, "at": commit.at, "version": version}
-            statement, said = _SAID[type(event)](event, place)
-            await tx.run(statement, place | said)
+            if not isinstance(event, _OF_CONNECTORS):
+                statement, said = _SAID[type(event)](event, place)
+                await tx.run(statement, place | said)
 
 
 def _person(event: t.PersonAdded, _: Any) -> _Said:
@@ -147,6 +148,7 @@ def _fields(event: Any) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__struct_fields__}
 
 
+_OF_CONNECTORS = (t.ConnectorEnabled, t.ConnectorPinned, t.ConnectorDisabled)  # read from the tenant itself
 _NOBODY: dict[str, Any] = {"email": None, "issuer": None, "subject": None, "workflow_id": None}
 _SAID: Mapping[type, Callable[[Any, Mapping[str, Any]], _Said]] = {
     t.TenantCreated: lambda event, _: (_TENANT, _fields(event)),

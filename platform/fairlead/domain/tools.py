@@ -46,6 +46,11 @@ class ToolFacts(Struct, frozen=True, kw_only=True):
     cost_usd_micros: int = 0
 
 
+def connector_of(tool: str) -> str:
+    """A tool's name begins with that of its connector."""
+    return tool.partition(".")[0]
+
+
 def facts_of(manifest: Manifest, tool: Tool[Any, Any]) -> ToolFacts:
     takes, gives = input_schema(tool), output_schema(tool)
     return ToolFacts(

@@ -20,7 +20,13 @@ from fairlead.domain.runs.outcomes import MAX_MESSAGE
 from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Permit, Reconsider, permit
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Ended, fold, initial, requesters
-from fairlead.domain.tenants.commands import CreateAgent, DisablePrincipal, SuspendTenant
+from fairlead.domain.tenants.commands import (
+    CreateAgent,
+    DisableConnector,
+    DisablePrincipal,
+    SuspendTenant,
+    UseConnector,
+)
 from fairlead.domain.tools import ToolCatalogue
 from fairlead.domain.workflow.reading import read
 from fairlead.domain.workflows import workflow_id
@@ -336,6 +342,17 @@ def test_an_agent_that_may_not_act_any_more_is_stopped(taken: Any, rule: str) ->
     answer = said(a_run(call("a")), FRESH.after(taken))
     assert isinstance(answer, Forbid)
     assert (answer.by, answer.rule_id) == ("permission", rule)
+
+
+def test_a_connector_that_the_tenant_has_disabled_is_not_called_until_it_is_enabled_again() -> None:
+    run = a_run(STAGING, policy=OPEN_POLICY)
+    off = FRESH.after(DisableConnector(connector="test", reason="a hole", by=BY_OWNER, now=T0))
+    answer = said(run, off)
+    assert isinstance(answer, Forbid)
+    assert (answer.by, answer.rule_id) == ("permission", "connector.disabled")
+    assert isinstance(said(run, off.after(UseConnector(connector="test", major=1, by=BY_OWNER, now=T0))), Go)
+    other = FRESH.after(DisableConnector(connector="tes", reason="a hole", by=BY_OWNER, now=T0))
+    assert isinstance(said(run, other), Go)
 
 
 def test_an_agent_of_another_workspace_is_stopped() -> None:

@@ -18,8 +18,8 @@ from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.sagas import RETRY, undone_since
 from fairlead.domain.runs.states import fold, initial
 from fairlead.domain.runs.undoing import Undo
-from fairlead.domain.tenants.commands import CreateAgent, DisablePrincipal
-from fairlead.domain.tools import ToolCatalogue
+from fairlead.domain.tenants.commands import CreateAgent, DisableConnector, DisablePrincipal
+from fairlead.domain.tools import ToolCatalogue, connector_of
 from fairlead.domain.workflows import workflow_id
 from tests.support.clock import T0
 from tests.support.documents import EXPRESSIONS, Plain, call, parallel
@@ -404,6 +404,12 @@ def test_an_agent_that_may_not_act_any_more_undoes_nothing() -> None:
     run = failed_after_two()
     gone = FRESH.after(DisablePrincipal(principal_id=PrincipalId("prn_agent"), reason="left", by=BY_OWNER, now=T0))
     assert isinstance(permit_undo(order_of(run), run.state, gone.state, run.rules), Forbid)
+
+
+def test_a_connector_that_the_tenant_has_disabled_undoes_nothing() -> None:
+    run = failed_after_two()
+    off = FRESH.after(DisableConnector(connector=connector_of(RESERVE), reason="a hole", by=BY_OWNER, now=T0))
+    assert isinstance(permit_undo(order_of(run), run.state, off.state, run.rules), Forbid)
 
 
 def test_secrets_in_what_is_said_of_undoing_do_not_reach_a_fact() -> None:

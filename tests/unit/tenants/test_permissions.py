@@ -39,6 +39,7 @@ approval:read     x x x x x x .
 approval:decide   x x . . x . .
 connection:read   x x x x . x .
 connection:manage x x . x . . .
+connector:manage  x x . . . . .
 export:read       x x . x . x .
 audit:read        x x . . . x .
 workspace:read    x x x x x x .

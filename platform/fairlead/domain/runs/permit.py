@@ -16,7 +16,8 @@ from fairlead.domain.runs.obligations import CallOrder, UndoOrder
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 from fairlead.domain.runs.undoing import Undo
 from fairlead.domain.tenants.identity import principal_of
-from fairlead.domain.tenants.states import TenantState
+from fairlead.domain.tenants.states import Tenant, TenantState
+from fairlead.domain.tools import connector_of
 
 
 class Go(Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ def permit(
         return Expire()
     if run.paused is not None:
         return Drop(why="the run is paused")
-    said = forbidden(run, tenant) or _judged(call, run, rules, now)
+    said = forbidden(run, tenant) or _switched_off(call.request.tool, tenant) or _judged(call, run, rules, now)
     was_out_before = (redelivered or order.remade) and not is_untouched(call)
     may_have_happened = call.phase == "started" or (was_out_before and call.request.effect is not Effect.READ)
     if isinstance(said, Forbid) and may_have_happened:
@@ -92,7 +93,7 @@ def permit_undo(order: UndoOrder, run: RunState, tenant: TenantState, rules: Run
         return Forbid(by="policy", rule_id="tool.missing", reason="no tool is installed any more that could undo it")
     if _major(tool.version) != _major(request.tool_version):
         return Forbid(by="policy", rule_id="tool.changed", reason=f"the tool changed with version {tool.version}")
-    return forbidden(run.last, tenant) or head
+    return forbidden(run.last, tenant) or _switched_off(request.tool, tenant) or head
 
 
 def is_untouched(call: OpenCall) -> bool:
@@ -109,6 +110,14 @@ def forbidden(run: Active, tenant: TenantState) -> Forbid | None:
     if may(agent, Permission.TOOL_CALL, run.start.workspace_id, run.start.environment_id):
         return None
     return Forbid(by="permission", rule_id="agent.tool_call", reason="the workflow's agent may not call tools")
+
+
+def _switched_off(tool: str, tenant: TenantState) -> Forbid | None:
+    """Whether the tenant has disabled the connector; the rules may be a moment older than that."""
+    choice = tenant.connectors.get(connector_of(tool)) if isinstance(tenant, Tenant) else None
+    if choice is None or choice.enabled:
+        return None
+    return Forbid(by="permission", rule_id="connector.disabled", reason="the tenant has disabled the connector")
 
 
 def _judged(call: OpenCall, run: Active, rules: RunRules, now: Instant) -> Permit:

@@ -47,6 +47,19 @@ class ChangeToolCap(ManagedCommand, frozen=True, kw_only=True):
     cap: int
 
 
+class UseConnector(ManagedCommand, frozen=True, kw_only=True):
+    """In `version` alone, or else in the newest of `major` that is installed."""
+
+    connector: str
+    major: int
+    version: str | None = None
+
+
+class DisableConnector(ManagedCommand, frozen=True, kw_only=True):
+    connector: str
+    reason: str
+
+
 class CreateWorkspace(ManagedCommand, frozen=True, kw_only=True):
     workspace_id: WorkspaceId
     name: str
@@ -132,6 +145,8 @@ TenantCommand = (
     | SuspendTenant
     | ReactivateTenant
     | ChangeToolCap
+    | UseConnector
+    | DisableConnector
     | CreateWorkspace
     | CreateEnvironment
     | AddPerson

@@ -6,7 +6,7 @@ from typing import assert_never
 from fairlead_tenants.access import Permission, Principal, may
 
 from fairlead.domain.errors import Denied
-from fairlead.domain.tenants import keys, limits, principals
+from fairlead.domain.tenants import choices, keys, limits, principals
 from fairlead.domain.tenants.commands import (
     AddPerson,
     ChangeToolCap,
@@ -15,6 +15,7 @@ from fairlead.domain.tenants.commands import (
     CreateServiceAccount,
     CreateTenant,
     CreateWorkspace,
+    DisableConnector,
     DisablePrincipal,
     EnablePrincipal,
     GrantRole,
@@ -25,6 +26,7 @@ from fairlead.domain.tenants.commands import (
     RotateKey,
     SuspendTenant,
     TenantCommand,
+    UseConnector,
     WithdrawRole,
 )
 from fairlead.domain.tenants.errors import AlreadyExists, LimitReached, TenantUnknown
@@ -44,6 +46,8 @@ from fairlead.domain.tenants.states import OWNER_OF_ALL, Absent, Tenant, TenantS
 
 NEEDED: Mapping[type[ManagedCommand], Permission] = {
     ChangeToolCap: Permission.TENANT_MANAGE,
+    UseConnector: Permission.CONNECTOR_MANAGE,
+    DisableConnector: Permission.CONNECTOR_MANAGE,
     CreateWorkspace: Permission.WORKSPACE_MANAGE,
     CreateEnvironment: Permission.WORKSPACE_MANAGE,
     AddPerson: Permission.PRINCIPAL_MANAGE,
@@ -73,6 +77,9 @@ def decide(command: TenantCommand, state: TenantState) -> list[TenantEvent]:
             return [TenantReactivated()] if state.suspended else []
         case IssueKey() | RotateKey() | RevokeKey():
             return keys.decide(command, _authorised(command, state), state)
+        case UseConnector() | DisableConnector():
+            _authorised(command, state)
+            return choices.decide(command, state.connectors)
         case ChangeToolCap() | CreateWorkspace() | CreateEnvironment():
             _authorised(command, state)
             return _shape(command, state)

@@ -39,6 +39,27 @@ class ToolCapChanged(Event, frozen=True, kw_only=True, tag="tenant.tool_cap_chan
     cap: int
 
 
+class ConnectorEnabled(Event, frozen=True, kw_only=True, tag="tenant.connector_enabled.v1"):
+    """Its tools can be called, in the newest version of this major one that is installed."""
+
+    connector: str
+    major: int
+
+
+class ConnectorPinned(Event, frozen=True, kw_only=True, tag="tenant.connector_pinned.v1"):
+    """Its tools can be called, in this version alone."""
+
+    connector: str
+    version: str
+
+
+class ConnectorDisabled(Event, frozen=True, kw_only=True, tag="tenant.connector_disabled.v1"):
+    """None of its tools is called, also where runs are under way."""
+
+    connector: str
+    reason: str
+
+
 class WorkspaceCreated(Event, frozen=True, kw_only=True, tag="tenant.workspace_created.v1"):
     """`name` is unique in the tenant."""
 
@@ -147,6 +168,9 @@ TenantEvent = (
     | TenantSuspended
     | TenantReactivated
     | ToolCapChanged
+    | ConnectorEnabled
+    | ConnectorPinned
+    | ConnectorDisabled
     | WorkspaceCreated
     | EnvironmentCreated
     | PersonAdded

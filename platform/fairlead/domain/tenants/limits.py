@@ -15,12 +15,14 @@ MAX_KEYS_IN_OVERLAP = 50  # per principal, those that a rotation lets run out
 MAX_KEY_LIFE = timedelta(days=365)
 MAX_OVERLAP = timedelta(days=7)
 MAX_TOOL_CAP = 100
+MAX_CHOICES = 500  # connectors that a tenant has said something of
 MAX_NAME = 200
 MAX_EMAIL = 254
 MAX_SUBJECT = 255
 MAX_REASON = 500
 
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_CONNECTOR = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]+")
 
 
@@ -36,6 +38,10 @@ def slug(path: str, value: str) -> Problem | None:
         return None
     message = "must start with a lower-case letter and have lower-case letters, digits and hyphens, 63 at most"
     return Problem(path=path, message=message)
+
+
+def connector(path: str, value: str) -> Problem | None:
+    return None if _CONNECTOR.fullmatch(value) else Problem(path=path, message="must be the name of a connector")
 
 
 def text(path: str, value: str, maximum: int = MAX_NAME) -> Problem | None:

@@ -14,6 +14,9 @@ from fairlead.domain.ids import WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.tenants.events import (
     AgentCreated,
+    ConnectorDisabled,
+    ConnectorEnabled,
+    ConnectorPinned,
     EnvironmentCreated,
     KeyIssued,
     KeyRevoked,
@@ -81,6 +84,14 @@ class Member(Struct, frozen=True, kw_only=True):
         return self.kind == "person" and not self.disabled and OWNER_OF_ALL in self.grants
 
 
+class Choice(Struct, frozen=True, kw_only=True):
+    """What a tenant says of one connector: off, or this version alone, or the newest that is installed of `major`."""
+
+    enabled: bool
+    major: int = 0
+    version: str | None = None
+
+
 class Absent(Struct, frozen=True):
     """No such tenant yet."""
 
@@ -93,6 +104,7 @@ class Tenant(Struct, frozen=True, kw_only=True, dict=True):
     workspaces: Mapping[WorkspaceId, str] = {}
     environments: Mapping[EnvironmentId, Environment] = {}
     members: Mapping[PrincipalId, Member] = {}
+    connectors: Mapping[str, Choice] = {}  # by name; of those that nothing was said of, what is usual holds
 
     @cached_property
     def holders_by_hash(self) -> Mapping[str, tuple[Member, Key]]:
@@ -136,10 +148,22 @@ def evolve(state: TenantState, event: TenantEvent) -> TenantState:
         case EnvironmentCreated():
             made = Environment(name=event.name, kind=event.kind)
             return replace(state, environments={**state.environments, event.environment_id: made})
+        case ConnectorEnabled() | ConnectorPinned() | ConnectorDisabled():
+            return replace(state, connectors={**state.connectors, event.connector: choice_of(event)})
         case PersonAdded() | ServiceAccountCreated() | AgentCreated():
             return _with(state, _newcomer(event))
         case _:
             return _with(state, _changed(state.members[event.principal_id], event))
+
+
+def choice_of(event: ConnectorEnabled | ConnectorPinned | ConnectorDisabled) -> Choice:
+    match event:
+        case ConnectorEnabled(major=major):
+            return Choice(enabled=True, major=major)
+        case ConnectorPinned(version=version):
+            return Choice(enabled=True, version=version)
+        case ConnectorDisabled():
+            return Choice(enabled=False)
 
 
 def _with(state: Tenant, member: Member) -> Tenant:
