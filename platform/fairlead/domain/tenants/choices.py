@@ -55,11 +55,9 @@ def decide(command: UseConnector | DisableConnector, choices: Mapping[str, Choic
 
 
 def _event(command: UseConnector | DisableConnector) -> ChoiceEvent:
-    match command:
-        case UseConnector(version=None):
-            return ConnectorEnabled(connector=command.connector, major=command.major)
-        case UseConnector(version=version):
-            return ConnectorPinned(connector=command.connector, version=version)
-        case DisableConnector():
-            limits.check(limits.text("/reason", command.reason, limits.MAX_REASON))
-            return ConnectorDisabled(connector=command.connector, reason=command.reason)
+    if isinstance(command, DisableConnector):
+        limits.check(limits.text("/reason", command.reason, limits.MAX_REASON))
+        return ConnectorDisabled(connector=command.connector, reason=command.reason)
+    if command.version is not None:
+        return ConnectorPinned(connector=command.connector, version=command.version)
+    return ConnectorEnabled(connector=command.connector, major=command.major)
