@@ -551,3 +551,15 @@ def test_backoff_spreads_by_call_and_never_passes_its_ceiling() -> None:
 def test_an_unknown_call_is_left_alone() -> None:
     run = Run(TWO)
     assert run.do(failed(CallId("tcl_9-9"))) == []
+
+
+def test_a_call_says_which_account_it_is_to_use_and_an_approval_is_bound_to_it() -> None:
+    sign = {"rules": [{"id": "sign", "verdict": "require_approval", "reason": "test"}]}
+    digests = set()
+    for connections, name in (({}, ""), ({"test": "main"}, "main"), ({"test": "main", "test.stage": "own"}, "own")):
+        run = Run(rules_of({"id": "a", "call": WRITE}, policy=sign, connections=connections))
+        call = run.call("a")
+        assert call.request.connection == name
+        assert call.approval is not None
+        digests.add(call.approval.digest)
+    assert len(digests) == 3

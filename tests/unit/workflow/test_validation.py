@@ -135,6 +135,15 @@ class TestTools:
     def test_a_step_calls_only_what_is_listed(self) -> None:
         assert of(call("a"), tools=["test.greet"]) == {("/steps/0/call", "tool_not_allowed")}
 
+    def test_a_connection_is_named_for_a_tool_or_a_connector_that_the_workflow_uses(self) -> None:
+        named = valid(connections={"test": "main", "test.stage": "second"})
+        assert named.connections == {"test": "main", "test.stage": "second"}
+        assert of(connections={"test.pay": "main", "other": "main"}) == {
+            ("/connections/test.pay", "connection_unused"),
+            ("/connections/other", "connection_unused"),
+        }
+        assert of(connections={"test": "Not a name"}) == {("/connections/test", "wrong_form")}
+
     def test_a_tool_cannot_be_allowed_and_forbidden(self) -> None:
         assert of(forbidden=["sending money", "test.stage"]) == {("/forbidden/1", "forbidden_and_allowed")}
 

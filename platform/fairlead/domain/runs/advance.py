@@ -7,6 +7,7 @@ from typing import Any, Protocol, assert_never
 from fairlead_sdk.contract import Effect, Idempotency
 
 from fairlead.domain.canonical import canonical_sha256
+from fairlead.domain.connections.resolution import name_for
 from fairlead.domain.errors import Problem
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, child_id
 from fairlead.domain.instant import Instant
@@ -232,6 +233,7 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
         on_mismatch=decision.on_mismatch,
         compensate=decision.compensate and tool.has_compensate and tool.effect is not Effect.READ,
         on_outage=decision.on_outage or tool.on_outage,
+        connection=name_for(decision.tool, rules.workflow.connections) or "",
     )
     run.add(requested)
     problems = rules.argument_problems(decision.tool, decision.arguments)
@@ -302,4 +304,4 @@ def call_digest(requested: e.ToolCallRequested, schema_hash: str, policy_version
         "policy_version": policy_version,
         "call_id": requested.call_id,
     }
-    return canonical_sha256(bound)
+    return canonical_sha256(bound | ({"connection": requested.connection} if requested.connection else {}))

@@ -109,7 +109,8 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
 
     `verify`: once it is done, the counterpart is read back before the run goes on; `on_mismatch` is what then follows.
     `compensate`: it is undone when the run ends without having completed.
-    `on_outage`: what becomes of the call while its counterpart is known not to answer.
+    `on_outage`: what becomes of the call while its counterpart is known not to answer. `connection` is the name of the
+    account that it uses; empty: the only one of its connector, or none.
     """
 
     call_id: CallId
@@ -126,6 +127,7 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
     on_mismatch: OnMismatch = "ask"
     compensate: bool = False
     on_outage: OnOutage = "wait"
+    connection: str = ""
 
 
 class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1", omit_defaults=True):

@@ -24,6 +24,8 @@ DEFAULT_TOOL_CAP = 15
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 WORD = r"^[a-z][a-z0-9_]{0,62}$"
 RECORD_KIND = r"^[a-z][a-z0-9_.-]{0,62}$"
+CONNECTOR_OR_TOOL = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)?$"
+CONNECTION = r"^[a-z][a-z0-9-]{0,62}$"
 DOLLAR = r"^\$\{[\s\S]*\}$"
 
 Name = Annotated[str, Meta(pattern=NAME, max_length=63, description="Lower-case letters, digits and hyphens.")]
@@ -31,6 +33,8 @@ StepId = Annotated[
     str, Meta(pattern=WORD, max_length=63, description="Unique in the document; expressions say steps.<id>.")
 ]
 Variable = Annotated[str, Meta(pattern=WORD, max_length=63)]
+ConnectorOrTool = Annotated[str, Meta(pattern=CONNECTOR_OR_TOOL, max_length=128)]
+ConnectionName = Annotated[str, Meta(pattern=CONNECTION, max_length=63)]
 RecordKind = Annotated[str, Meta(pattern=RECORD_KIND, max_length=63)]
 Sentence = Annotated[str, Meta(min_length=1, max_length=500)]
 Text = Annotated[str, Meta(min_length=1, max_length=4_000)]
@@ -193,6 +197,14 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tools: Annotated[
         tuple[ToolName, ...], Meta(max_length=200, description="The only tools it may call; capped per tenant.")
     ]
+    connections: Annotated[
+        dict[ConnectorOrTool, ConnectionName],
+        Meta(
+            max_length=200,
+            description="Which account a connector, or one tool of it, uses: a connection's name, the same in every"
+            " environment. Without it the only one there is.",
+        ),
+    ] = {}
     forbidden: Annotated[
         tuple[Sentence, ...], Meta(max_length=100, description="Tools and actions that are never allowed, by name.")
     ] = ()

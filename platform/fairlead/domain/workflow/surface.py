@@ -19,6 +19,7 @@ def surface_problems(
 ) -> Iterator[Problem]:
     """Anything of the wrong type is left to the shape check."""
     yield from _tool_problems(document, tools, tool_cap)
+    yield from _connection_problems(document)
     yield from _forbidden_problems(document)
     yield from _policy_problems(document, expressions)
     for key in ("input", "output"):
@@ -37,6 +38,16 @@ def _tool_problems(document: Document, tools: Mapping[str, ToolFacts], tool_cap:
             continue
         for kind in sorted(set(tools[name].writes) - writes):
             yield _problem("write_not_declared", f"{name} writes {kind}, which is not in writes", "tools", index)
+
+
+def _connection_problems(document: Document) -> Iterator[Problem]:
+    allowed = {name for _, name in texts(document.get("tools"))}
+    known = allowed | {name.partition(".")[0] for name in allowed}
+    named = document.get("connections")
+    for name in named if isinstance(named, dict) else ():
+        if name not in known:
+            message = f"{name} is neither a tool in tools nor the connector of one"
+            yield _problem("connection_unused", message, "connections", name)
 
 
 def _forbidden_problems(document: Document) -> Iterator[Problem]:
