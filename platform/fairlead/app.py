@@ -34,6 +34,7 @@ from fairlead.consumers import (
     reconnecting,
     run_board,
     run_commits,
+    toolset_versions,
     workflow_versions,
 )
 from fairlead.consumers.idempotency_sweep import IdempotencySweep
@@ -42,6 +43,7 @@ from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.domain import approvals as approval
 from fairlead.domain import breakers as breaker
+from fairlead.domain import toolsets as toolset
 from fairlead.domain import workflows as workflow
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
@@ -55,6 +57,7 @@ from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
+from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import Clock, Ids, Jobs, Log, Throttle, Timers, Unfinished
 from fairlead.registry import TENANTS, connected
 from fairlead.settings import Settings
@@ -81,6 +84,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     open_work,
     connections,
     connection_uses,
+    toolset_versions,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting)
 
@@ -95,6 +99,7 @@ class Core(Struct, frozen=True, kw_only=True):
     jobs: Jobs
     timers: Timers
     connectors: Connectors
+    tools: TenantTools
     expressions: Expressions
     rulebook: Rulebook
     dispatch: Dispatch
@@ -129,7 +134,8 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
     log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
     jobs, timers = NatsJobs(connection, replicas=settings.nats_replicas), NatsTimers(connection)
     expressions = CelExpressions()
-    rulebook = Rulebook(log, connectors.catalogue, expressions)
+    tools = TenantTools(log, connectors)
+    rulebook = Rulebook(log, tools, expressions)
     dispatch = Dispatch(jobs, timers)
     handler = Handler(log, clock, deciders(rulebook), {"run": dispatch.run_appended})
     return Core(
@@ -140,6 +146,7 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
         jobs=jobs,
         timers=timers,
         connectors=connectors,
+        tools=tools,
         expressions=expressions,
         rulebook=rulebook,
         dispatch=dispatch,
@@ -158,7 +165,7 @@ def accounts_of(core: Core, database: "Database") -> accounts.Accounts:
         handler=core.handler,
         clock=core.clock,
         ids=core.ids,
-        manifests=core.connectors,
+        manifests=core.tools,
         outbound=core.outbound,
         database=database,
     )
@@ -176,6 +183,12 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             finished=lambda state: isinstance(state, approval.Settled),
         ),
         "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
+        "toolset": Decider(
+            initial=toolset.initial,
+            evolve=toolset.evolve,
+            decide=toolset.decide,
+            finished=lambda state: isinstance(state, toolset.Defined),
+        ),
         "run": Decider(
             initial=run_states.initial,
             evolve=run_states.evolve,
@@ -248,6 +261,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions") -> "ApiP
         clock=core.clock,
         ids=core.ids,
         connectors=core.connectors,
+        tools=core.tools,
         expressions=core.expressions,
         database=database,
         positions=positions,
@@ -309,7 +323,7 @@ def gates(core: Core, worker_id: str) -> Gates:
         handler=core.handler,
         clock=core.clock,
         ids=core.ids,
-        limits_of=CallLimits(core.connectors, tenant, host_limits(settings)),
+        limits_of=CallLimits(core.tools, tenant, host_limits(settings)),
     )
 
 
@@ -332,7 +346,7 @@ def tool_worker(core: Core, lane: str) -> ToolWorker:
         handler=core.handler,
         dispatch=core.dispatch,
         rulebook=core.rulebook,
-        caller=Caller(core.connectors),
+        caller=Caller(core.tools),
         gates=gates(core, worker_id),
         clock=core.clock,
         max_in_flight=core.settings.worker_concurrency,

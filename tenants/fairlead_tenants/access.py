@@ -27,6 +27,7 @@ class Permission(StrEnum):
     RUN_REPAIR = "run:repair"  # retry, skip, supply a result, end
     TOOL_READ = "tool:read"
     TOOL_CALL = "tool:call"
+    TOOL_IMPORT = "tool:import"  # sets of tools, for the whole tenant
     WORKFLOW_READ = "workflow:read"
     WORKFLOW_PUBLISH = "workflow:publish"
     APPROVAL_READ = "approval:read"
@@ -64,7 +65,7 @@ _DRIVES_RUNS = frozenset({_P.RUN_START, _P.RUN_CONTROL, _P.RUN_SIGNAL, _P.RUN_AN
 PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     Role.OWNER: ALL,
     Role.ADMIN: ALL - {_P.TENANT_MANAGE},
-    Role.DEVELOPER: _SEES_RUNS | _DRIVES_RUNS | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL, _P.CONNECTION_READ},
+    Role.DEVELOPER: _SEES_RUNS | _DRIVES_RUNS | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL, _P.TOOL_IMPORT, _P.CONNECTION_READ},
     Role.OPERATOR: _SEES_RUNS
     | _DRIVES_RUNS
     | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE},
@@ -87,7 +88,16 @@ ROLES_FOR: Mapping[PrincipalKind, frozenset[Role]] = {
 }
 
 # These reach every environment, so a key of a test environment never carries them.
-LIVE_ONLY = frozenset({_P.WORKSPACE_MANAGE, _P.PRINCIPAL_MANAGE, _P.KEY_MANAGE, _P.TENANT_MANAGE, _P.CONNECTOR_MANAGE})
+LIVE_ONLY = frozenset(
+    {
+        _P.TOOL_IMPORT,
+        _P.WORKSPACE_MANAGE,
+        _P.PRINCIPAL_MANAGE,
+        _P.KEY_MANAGE,
+        _P.TENANT_MANAGE,
+        _P.CONNECTOR_MANAGE,
+    }
+)
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,18 +3,20 @@
 from datetime import timedelta
 from typing import Any
 
+from fairlead_sdk import Effect
 from fairlead_tenants.access import Grant, Role
 from fairlead_tenants.ids import ApiKeyId, PrincipalId, TenantId, WorkspaceId
 
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.postgres import Database
-from fairlead.consumers import access_directory, approvals, workflow_versions
+from fairlead.consumers import access_directory, approvals, toolset_versions, workflow_versions
 from fairlead.consumers.projection import Projection
 from fairlead.domain import approvals as a
 from fairlead.domain import workflows as w
 from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.ids import CallId, RunId
 from fairlead.domain.tenants import events as t
+from fairlead.domain.toolsets import ToolsetDefined, ToolsetImported
 from tests.support.clock import T0
 from tests.support.database import columns
 from tests.support.given import given
@@ -140,6 +142,38 @@ async def test_every_version_of_a_workflow_is_kept_with_its_author(engine_databa
     [workflow] = await _rows(engine_database, ALICE, "SELECT newest_version, archived_at FROM workflows")
     assert workflow["newest_version"] == 2
     assert workflow["archived_at"] is not None
+
+
+async def test_every_version_of_an_imported_set_is_kept_with_its_author_and_not_its_content(
+    engine_database: Database,
+) -> None:
+    versions = [
+        ToolsetImported(
+            name="crm",
+            version=number,
+            title="CRM",
+            importer="http",
+            importer_version="1.0.0",
+            source_sha256="a" * 64,
+            definition_sha256="b" * 64,
+            hints={"only": ["/v1"]},
+            tools_by_effect={Effect.READ: number},
+            left_out=2,
+            reason="wanted",
+        )
+        for number in (1, 2)
+    ]
+    stream = StreamRef(ALICE, "toolset", "crm")
+    await _projected(engine_database, toolset_versions, "toolset", stream, *versions)
+    content = StreamRef(ALICE, "toolset", "crm-" + "b" * 32)
+    defined = ToolsetDefined(name="crm", sha256="b" * 64, definition={})
+    await _projected(engine_database, toolset_versions, "toolset", content, defined)
+    kept = await _rows(
+        engine_database, ALICE, "SELECT name, version, tools_by_effect, author_id FROM toolset_versions ORDER BY 2"
+    )
+    expected = {"name": "crm", "author_id": ANN.id}
+    assert kept == [{**expected, "version": number, "tools_by_effect": {"read": number}} for number in (1, 2)]
+    assert await _rows(engine_database, TENANT, "SELECT name FROM toolset_versions") == []
 
 
 async def test_an_approval_shows_its_evidence_its_answers_and_its_outcome(engine_database: Database) -> None:

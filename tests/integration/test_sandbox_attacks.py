@@ -26,6 +26,7 @@ from fairlead.adapters.sandbox.pool import Pool
 from fairlead.domain.runs.commands import CallErred, CallSucceeded
 from fairlead.domain.runs.states import OpenCall
 from fairlead.workers.calling import Caller, Place, Result
+from tests.support.connectors import known
 from tests.support.database import DatabaseUrls
 from tests.support.histories import a_run, requested
 from tests.support.sandboxes import HOSTILE, NAMES, SMALL, Wire, holding, sandboxed, still_there
@@ -88,7 +89,7 @@ def called(hostile: SandboxedConnector) -> Called:
 
     async def call(name: str, **rest: Any) -> Result:
         place = Place(TenantId(TENANT), "live")
-        return await Caller(Connectors([hostile])).call(an_open_call(name, **rest), place, lost_answer=False)
+        return await Caller(known(Connectors([hostile]))).call(an_open_call(name, **rest), place, lost_answer=False)
 
     return call
 

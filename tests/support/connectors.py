@@ -12,6 +12,12 @@ from fairlead_sdk import Call, Effect, Idempotency, Manifest, Tool
 from fairlead_sdk.hookspecs import ENTRY_POINT_GROUP, Register
 from msgspec import Struct
 
+from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.plugins import Connectors
+from fairlead.domain.catalogue import EVENTS, UPCASTERS
+from fairlead.domain.codec import Codec
+from fairlead.handling.tenant_tools import TenantTools
+
 
 class Bill(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     number: str
@@ -44,6 +50,11 @@ def manifest(*tools: Tool[Any, Any], **fields: Any) -> Manifest:
 class BillsConnector:
     def __init__(self, said: Manifest) -> None:
         self.manifest = said
+
+
+def known(connectors: Connectors) -> TenantTools:
+    """To tenants that have imported nothing."""
+    return TenantTools(MemoryLog(Codec(EVENTS, UPCASTERS)), connectors)
 
 
 Install = Callable[..., EntryPoint]

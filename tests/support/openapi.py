@@ -58,7 +58,7 @@ def public_style(operations: int) -> Document:
         "schemas": {"Error": _object(code=_TEXT, message=_TEXT, details=_list(_object(field=_TEXT)))},
     }
     for number in range(resources):
-        document["components"]["schemas"] |= _schemas(number)
+        document["components"]["schemas"] |= _schemas(number, resources)
         document["paths"] |= _paths(number)
     return document
 
@@ -88,9 +88,10 @@ def _json(schema: Any) -> Document:
     return {"application/json": {"schema": schema}}
 
 
-def _schemas(number: int) -> Document:
-    """Each thing knows its owner and the next thing, in a circle of twenty."""
-    neighbour = number - number % 20 + (number + 1) % 20
+def _schemas(number: int, resources: int) -> Document:
+    """Each thing knows its owner and the next thing, in a circle of at most twenty."""
+    first = number - number % 20
+    neighbour = first + (number + 1 - first) % min(20, resources - first)
     fields = {f"field_{each}": {**_TEXT, "nullable": each % 3 == 0, "maxLength": 200} for each in range(12)}
     thing = _object(
         id={"type": "string", "readOnly": True},

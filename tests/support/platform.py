@@ -34,6 +34,7 @@ from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Asked, Starter
+from fairlead.handling.tenant_tools import TenantTools
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.call_limits import Bound, CallLimits
@@ -61,12 +62,13 @@ class Process:
         self._platform = platform
         connectors = Connectors([BillsConnector(manifest(*tools, version=version))])
         self.dispatch = Dispatch(platform.jobs, platform.timers)
-        self.rulebook = Rulebook(platform.log, connectors.catalogue, EXPRESSIONS)
+        known = TenantTools(platform.log, connectors)
+        self.rulebook = Rulebook(platform.log, known, EXPRESSIONS)
         self.handler = Handler(
             platform.log, platform.clock, deciders(self.rulebook), {"run": self.dispatch.run_appended}
         )
         self.starter = Starter(platform.log, self.handler, self.rulebook, platform.clock)
-        self.caller = Caller(connectors)
+        self.caller = Caller(known)
         self.limits_of = CallLimits(connectors, Bound(), {})
         self.throttle = LeasingThrottle(platform.ledgers)
 

@@ -15,6 +15,7 @@ import structlog
 from fairlead_sdk import hookspecs
 from fairlead_sdk.checks import faults_of
 from fairlead_sdk.contract import Connector, Manifest, Tool
+from fairlead_sdk.importing import Importer
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
@@ -57,7 +58,12 @@ class Connectors:
         self._tools = {tool.name: tool for manifest in manifests for tool in manifest.tools}
         self._manifests = {manifest.name: manifest for manifest in manifests}
         self._contained = {each.manifest.name: each for each in connectors if isinstance(each, SandboxedConnector)}
+        self._importers = {each.manifest.name: each for each in connectors if isinstance(each, Importer)}
         self._settings = {manifest.name: _own(manifest, settings or {}) for manifest in manifests}
+
+    def importer(self, connector: str) -> Importer | None:
+        """The connector itself, if it makes tools of descriptions."""
+        return self._importers.get(connector)
 
     def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None:
         """For calls of that tenant: in the sandbox no two tenants share a process."""

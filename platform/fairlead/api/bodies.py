@@ -29,7 +29,8 @@ class ApiRequest(Request[Any, Any, Any]):
         try:
             return await super().body()
         except RequestEntityTooLarge:
-            raise BodyTooLarge(f"the body may have {MAX_BODY_BYTES} bytes at most") from None
+            most = self.route_handler.resolve_request_max_body_size()
+            raise BodyTooLarge(f"the body may have {most} bytes at most") from None
         except InternalServerException:
             raise MalformedBody("the body ended too early") from None
 

@@ -12,6 +12,7 @@ from fairlead.api.guards import for_anybody, requires
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
 from fairlead.api.timeline_schema import export_schema
+from fairlead.api.toolset_views import current
 from fairlead.domain.errors import NotFound
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.tools import ToolFacts
@@ -22,7 +23,7 @@ SCHEMA_MEDIA_TYPE = "application/schema+json"
 
 
 class ToolUnknown(NotFound):
-    """No installed connector has a tool of this name."""
+    """No installed connector, and no imported set, has a tool of this name."""
 
     code = "tool_unknown"
 
@@ -42,8 +43,8 @@ class CatalogueController(Controller):
     path = "/v1"
     tags = ("Catalogue",)
 
-    @get("/tools", opt=requires(Permission.TOOL_READ), sync_to_thread=False)
-    def list_tools(
+    @get("/tools", opt=requires(Permission.TOOL_READ, "toolset_versions"))
+    async def list_tools(
         self,
         tenant: NamedDependency[Tenant],
         parts: NamedDependency[ApiParts],
@@ -53,19 +54,20 @@ class CatalogueController(Controller):
     ) -> Page[ToolFacts]:
         """Every tool that can be called, with its schemas, effect, scopes and limits, by name."""
         start = after(cursor, LIST, tenant.tenant_id, str) or ""
-        found = [
-            tool
-            for name, tool in parts.connectors.catalogue.items()
-            if name > start and connector in (None, tool.connector)
-        ]
-        return page(found[: limit + 1], limit, LIST, tenant.tenant_id, lambda each: each.name)
+        names = sorted(name for name in await _names(parts, tenant, connector) if name > start)[: limit + 1]
+        catalogue = await parts.tools.catalogue(tenant.tenant_id, names)
+        found = [catalogue[name] for name in names if name in catalogue]
+        return page(found, limit, LIST, tenant.tenant_id, lambda each: each.name)
 
-    @get("/tools/{name:str}", opt=requires(Permission.TOOL_READ), sync_to_thread=False)
-    def get_tool(self, name: FromPath[str], parts: NamedDependency[ApiParts]) -> ToolFacts:
-        """One tool."""
-        if name not in parts.connectors.catalogue:
+    @get("/tools/{name:str}", opt=requires(Permission.TOOL_READ))
+    async def get_tool(
+        self, name: FromPath[str], tenant: NamedDependency[Tenant], parts: NamedDependency[ApiParts]
+    ) -> ToolFacts:
+        """One tool, of an imported set in its newest version."""
+        catalogue = await parts.tools.catalogue(tenant.tenant_id, [name])
+        if name not in catalogue:
             raise ToolUnknown("no such tool")
-        return parts.connectors.catalogue[name]
+        return catalogue[name]
 
     @get("/connectors", opt=requires(Permission.TOOL_READ), sync_to_thread=False)
     def list_connectors(self, parts: NamedDependency[ApiParts]) -> ConnectorList:
@@ -89,3 +91,12 @@ class CatalogueController(Controller):
     def get_timeline_schema(self) -> dict[str, Any]:
         """JSON Schema of JSON exports."""
         return export_schema()
+
+
+async def _names(parts: ApiParts, tenant: Tenant, connector: str | None) -> set[str]:
+    """Of the tools that are installed, and of those in the newest version of each set."""
+    installed = {name for name, tool in parts.tools.installed.items() if connector in (None, tool.connector)}
+    async with parts.database.read(tenant.tenant_id) as tx:
+        sets = [each for each in await current(tx) if connector in (None, each.name)]
+    found = [await parts.tools.read(tenant.tenant_id, each.name, each.version) for each in sets]
+    return installed.union(*(each.names for each in found if each is not None))

@@ -23,6 +23,17 @@ EXAMPLES: dict[str, Any] = {
     "NewEnvironment": {"name": "staging", "kind": "test"},
     "NewPerson": {"email": "rita@harbour.example", "display_name": "Rita Reviewer"},
     "NewServiceAccount": {"name": "invoice intake"},
+    "NewToolset": {
+        "name": "crm",
+        "description": {
+            "openapi": "3.1.0",
+            "info": {"title": "Customers", "version": "7"},
+            "servers": [{"url": "https://crm.example.com/api"}],
+            "paths": {"/customers": {"get": {"operationId": "listCustomers", "responses": {}}}},
+        },
+        "hints": {"operations": {"listCustomers": {"pagination": {"style": "link"}}}},
+        "reason": "renewals are looked up there",
+    },
     "NewWorkspace": {"name": "claims"},
     "Rotation": {"overlap_s": 3600},
     "TenantChange": {"tool_cap": 20},

@@ -20,6 +20,7 @@ ReadModel = Literal[
     "open_work",
     "connections",
     "connection_uses",
+    "toolset_versions",
 ]
 
 NEEDS = "needs"

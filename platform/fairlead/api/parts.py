@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from fairlead_sdk.importing import Importer
 from fairlead_tenants.access import EnvironmentKind
 from fairlead_tenants.ids import TenantId
 from fairlead_tenants.keys import ParsedKey
@@ -17,6 +18,7 @@ from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
+from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import Clock, Ids, Log, SqlDatabase, Unfinished
 
 
@@ -82,6 +84,8 @@ class Connectors(Protocol):
     @property
     def broken(self) -> Sequence[BrokenConnector]: ...
 
+    def importer(self, connector: str) -> Importer | None: ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class ApiParts:
@@ -97,6 +101,7 @@ class ApiParts:
     clock: Clock
     ids: Ids
     connectors: Connectors
+    tools: TenantTools
     expressions: Expressions
     database: SqlDatabase
     positions: Positions

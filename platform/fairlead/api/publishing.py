@@ -25,7 +25,7 @@ from fairlead.domain.tenants.errors import WorkspaceUnknown
 from fairlead.domain.tenants.limits import MAX_REASON
 from fairlead.domain.tools import ToolCatalogue
 from fairlead.domain.workflow.document import Workflow
-from fairlead.domain.workflow.validation import validate
+from fairlead.domain.workflow.validation import named_tools, validate
 from fairlead.domain.workflows import PublishWorkflow, VersionMismatch, workflow_id
 
 PUBLISHES = requires(Permission.WORKFLOW_PUBLISH) | {DOCUMENT: {"type": "object"}, ALSO: (201,)}
@@ -71,7 +71,8 @@ async def publish_workflow(
         raise WorkspaceUnknown("no such workspace")
     check_place(act.principal, Permission.WORKFLOW_PUBLISH, Permission.WORKFLOW_READ, workspace)
     document = await document_of(request)
-    checked = validate(document, parts.connectors.catalogue, parts.expressions, act.tenant.tool_cap)
+    catalogue = await parts.tools.catalogue(act.tenant_id, named_tools(document))
+    checked = validate(document, catalogue, parts.expressions, act.tenant.tool_cap)
     if checked.name != workflow:
         raise Invalid([Problem(path="/name", message="must be the name in the path", code="name_differs")])
     stream = StreamRef(act.tenant_id, "workflow", workflow_id(act.tenant_id, workspace, workflow))
@@ -81,7 +82,7 @@ async def publish_workflow(
         document=document,
         reason=reason,
         agent_principal_id=await _agent(act, parts, WorkflowId(stream.id), workspace, workflow),
-        tool_versions=_tool_versions(checked, parts.connectors.catalogue),
+        tool_versions=_tool_versions(checked, catalogue),
         expected_version=expected,
     )
     return await _published(act, stream, command)

@@ -19,6 +19,7 @@ from fairlead.api.streams import stream_run, stream_tenant
 from fairlead.api.tenants import EnvironmentController, TenantController
 from fairlead.api.timelines import TimelineController
 from fairlead.api.tool_calls import get_tool_call, list_tool_calls
+from fairlead.api.toolsets import ToolsetController
 from fairlead.api.workflows import WorkflowController
 from fairlead.api.workspaces import WorkspaceController
 
@@ -36,6 +37,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     WorkflowController,
     publish_workflow,
     CatalogueController,
+    ToolsetController,
     RunController,
     RunControlController,
     signal_by_label,

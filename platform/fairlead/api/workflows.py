@@ -27,7 +27,7 @@ from fairlead.domain.errors import Invalid, NotFound, Problem
 from fairlead.domain.ids import WorkflowId
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.workflow.plain import document_hash
-from fairlead.domain.workflow.validation import validate
+from fairlead.domain.workflow.validation import named_tools, validate
 from fairlead.domain.workflows import ArchiveWorkflow, RestoreWorkflow, workflow_id
 from fairlead.handling.rulebook import NoSuchVersion
 
@@ -92,7 +92,8 @@ class WorkflowController(Controller):
         """Whether a document could be published, with everything that is wrong with it. Changes nothing."""
         try:
             document = await document_of(request)
-            validate(document, parts.connectors.catalogue, parts.expressions, tenant.tool_cap)
+            catalogue = await parts.tools.catalogue(tenant.tenant_id, named_tools(document))
+            validate(document, catalogue, parts.expressions, tenant.tool_cap)
         except Invalid as invalid:
             return Verdict(valid=False, problems=list(invalid.problems), document_hash=None)
         return Verdict(valid=True, problems=[], document_hash=document_hash(document))

@@ -12,6 +12,7 @@ from fairlead.domain.connectors.catalogue import ConnectorEvent
 from fairlead.domain.envelope import Kind
 from fairlead.domain.runs.events import RunEvent
 from fairlead.domain.tenants.events import TenantEvent
+from fairlead.domain.toolsets import ToolsetEvent
 from fairlead.domain.workflows import WorkflowEvent
 
 EVENTS: Mapping[Kind, Any] = {
@@ -24,5 +25,6 @@ EVENTS: Mapping[Kind, Any] = {
     "connection_use": ConnectionUsed,
     "oauth_client": OAuthClientEvent,
     "connector": ConnectorEvent,
+    "toolset": ToolsetEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

@@ -18,7 +18,16 @@ MAX_COMMIT_BYTES = 8 * 1024 * 1024
 CLAIM_CHECK_BYTES = 64 * 1024  # larger commits travel as a blob and a reference
 
 Kind = Literal[
-    "tenant", "workflow", "run", "approval", "breaker", "connection", "connection_use", "oauth_client", "connector"
+    "tenant",
+    "workflow",
+    "run",
+    "approval",
+    "breaker",
+    "connection",
+    "connection_use",
+    "oauth_client",
+    "connector",
+    "toolset",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

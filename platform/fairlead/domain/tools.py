@@ -1,6 +1,6 @@
 """What is known of the installed tools, and whether a call's arguments and output fit their contract."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -90,6 +90,16 @@ class ToolCatalogue(Mapping[str, ToolFacts]):
         self._tools = {tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}
         self._takes = {tool.name: compile_schema(tool.input_schema) for tool in self._tools.values()}
         self._gives = {tool.name: compile_schema(tool.output_schema) for tool in self._tools.values()}
+
+    def with_more(self, tools: Sequence[ToolFacts]) -> "ToolCatalogue":
+        """These as well. What is here already stays as it is."""
+        if not tools:
+            return self
+        wider, more = ToolCatalogue(()), ToolCatalogue(tools)
+        wider._tools = {name: {**more._tools, **self._tools}[name] for name in sorted({*more._tools, *self._tools})}
+        wider._takes = {**more._takes, **self._takes}
+        wider._gives = {**more._gives, **self._gives}
+        return wider
 
     def __getitem__(self, name: str) -> ToolFacts:
         return self._tools[name]

@@ -18,6 +18,7 @@ from fairlead.domain.runs.states import Active, Ended, NotStarted, RunState, fol
 from fairlead.domain.tools import ToolCatalogue
 from fairlead.domain.workflow.reading import read
 from fairlead.domain.workflows import Version, versions
+from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import Log
 
 KEPT_VERSIONS = 500
@@ -35,9 +36,9 @@ class Known(Struct, frozen=True):
 
 
 class Rulebook:
-    def __init__(self, log: Log, catalogue: ToolCatalogue, expressions: Expressions) -> None:
+    def __init__(self, log: Log, tools: TenantTools, expressions: Expressions) -> None:
         self._log = log
-        self._catalogue = catalogue
+        self._tools = tools
         self._expressions = expressions
         self._kept: OrderedDict[tuple[StreamRef, int], Known] = OrderedDict()
 
@@ -65,8 +66,10 @@ class Rulebook:
         kept = self._kept.get((workflow, version))
         if kept is None:
             found = await self.version(workflow, version)
+            published = found.published
+            tools = await self._tools.catalogue(workflow.tenant_id, published.tool_versions, published.tool_versions)
             # Many may have asked at once, each for its own run: compiling is the dear part and is done by the first.
-            kept = self._kept.get((workflow, version)) or Known(found, self._compiled(found))
+            kept = self._kept.get((workflow, version)) or Known(found, self._compiled(found, tools))
             self._kept[workflow, version] = kept
             while len(self._kept) > KEPT_VERSIONS:
                 self._kept.popitem(last=False)
@@ -85,6 +88,6 @@ class Rulebook:
         workflow = StreamRef(stream.tenant_id, "workflow", WorkflowId(start.workflow_id))
         return await self.of_version(workflow, start.workflow_version)
 
-    def _compiled(self, version: Version) -> WorkflowRules:
+    def _compiled(self, version: Version, tools: ToolCatalogue) -> WorkflowRules:
         published = version.published
-        return WorkflowRules(read(published.document), published.version, self._catalogue, self._expressions)
+        return WorkflowRules(read(published.document), published.version, tools, self._expressions)

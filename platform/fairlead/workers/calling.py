@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from fairlead.domain.errors import Problem
 from fairlead.domain.runs.commands import CallErred, CallSucceeded, Undone
-from fairlead.domain.runs.events import ErrorClass
+from fairlead.domain.runs.events import ErrorClass, ToolCallRequested
 from fairlead.domain.runs.sagas import undo_key
 from fairlead.domain.runs.states import OpenCall
 from fairlead.domain.runs.undoing import Undo
+from fairlead.handling.tenant_tools import Fitted
 
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 MAX_PREVIEW_BYTES = 1024 * 1024  # more is nothing that a person could look through
@@ -35,18 +36,9 @@ _CLASS_OF: dict[type[ToolError], ErrorClass] = {
 }
 
 
-class OutputCheck(Protocol):
-    def argument_problems(self, tool: str, arguments: object) -> list[Problem]: ...
-    def output_problems(self, tool: str, output: object) -> list[Problem]: ...
-
-
 class Toolbox(Protocol):
-    """The installed tools. `settings_of` are the connector's own, from the installation."""
-
-    @property
-    def catalogue(self) -> OutputCheck: ...
-    def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None: ...
-    def settings_of(self, name: str) -> Mapping[str, str]: ...
+    async def fitted(self, tenant_id: TenantId, name: str, version: str) -> Fitted | None:
+        """The tool as this tenant has it, in the version that was decided on."""
 
 
 class Place(Struct, frozen=True):
@@ -68,25 +60,26 @@ class ConnectorBroke(Exception):
 
 
 class Caller:
-    def __init__(self, toolbox: Toolbox) -> None:
-        self._toolbox = toolbox
+    def __init__(self, tools: Toolbox) -> None:
+        self._tools = tools
 
     async def call(self, open_call: OpenCall, place: Place, lost_answer: bool) -> Result:
         """Make the call, or find out what became of it when an earlier worker left no answer."""
         request = open_call.request
-        tool = self._toolbox.tool(request.tool, place.tenant_id)
-        if tool is None:
+        fitted = await self._fitted(request, place)
+        if fitted is None:
             return CallErred(error_class="permanent", code="tool_missing", message=f"{request.tool} is not installed")
         try:
-            arguments = self._arguments(tool, request.arguments)
+            arguments = _arguments(fitted, request.arguments)
         except BadArguments as misfit:
-            return _classified(misfit, tool)
-        given = self._given(open_call, place)
-        if lost_answer and not repeatable(tool):
-            return await self._read_back(tool, arguments, given, request.timeout_s, "the worker that began it is gone")
-        result = await self._make(tool, arguments, given, request.timeout_s)
+            return _classified(misfit, fitted.tool)
+        given = _given(open_call, place, fitted)
+        if lost_answer and not repeatable(fitted.tool):
+            gone = "the worker that began it is gone"
+            return await self._read_back(fitted, arguments, given, request.timeout_s, gone)
+        result = await self._make(fitted, arguments, given, request.timeout_s)
         if isinstance(result, CallErred) and result.error_class == "unknown_outcome":
-            return await self._read_back(tool, arguments, given, request.timeout_s, result.message)
+            return await self._read_back(fitted, arguments, given, request.timeout_s, result.message)
         return result
 
     async def preview(self, open_call: OpenCall, place: Place) -> dict[str, Any]:
@@ -95,14 +88,14 @@ class Caller:
         Raises ToolError and TimeoutError.
         """
         request = open_call.request
-        tool = self._toolbox.tool(request.tool, place.tenant_id)
-        if tool is None or tool.preview is None:
+        fitted = await self._fitted(request, place)
+        if fitted is None or fitted.tool.preview is None:
             return {}
-        arguments, given = self._arguments(tool, request.arguments), self._given(open_call, place)
+        arguments, given = _arguments(fitted, request.arguments), _given(open_call, place, fitted)
         try:
-            return _showable(await _answer(tool.preview, arguments, given, request.timeout_s))
+            return _showable(await _answer(fitted.tool.preview, arguments, given, request.timeout_s))
         except ConnectorBroke as broke:
-            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
+            _log.error("connector_raised", tool=request.tool, call_id=given.call_id, error=str(broke))
             raise Refused(f"the preview raised {broke}", "preview_broken") from broke
 
     async def found(self, open_call: OpenCall, place: Place) -> CallSucceeded | None:
@@ -111,32 +104,32 @@ class Caller:
         Raises ToolError and TimeoutError: it cannot be told, for one because the tool has no read-back.
         """
         request = open_call.request
-        tool = self._toolbox.tool(request.tool, place.tenant_id)
-        if tool is None or tool.verify is None:
+        fitted = await self._fitted(request, place)
+        if fitted is None or fitted.tool.verify is None:
             raise OutcomeUnknown(f"{request.tool} has no read-back")
-        arguments = self._arguments(tool, request.arguments)
-        return await self._verified(tool, arguments, self._given(open_call, place), request.timeout_s)
+        arguments = _arguments(fitted, request.arguments)
+        return await self._verified(fitted, arguments, _given(open_call, place, fitted), request.timeout_s)
 
     async def undo(self, undo: Undo, place: Place) -> Undone | CallErred:
         """Undo what a call did, under a key of its own. Where nobody knows whether it did, it is looked for first."""
         request = undo.effect.request
-        tool = self._toolbox.tool(request.tool, place.tenant_id)
-        if tool is None or tool.compensate is None:
+        fitted = await self._fitted(request, place)
+        if fitted is None or fitted.tool.compensate is None:
             return CallErred(error_class="permanent", code="tool_missing", message=f"nothing undoes {request.tool}")
+        tool, compensate = fitted.tool, fitted.tool.compensate
         given = Call(
             call_id=request.call_id,
             attempt=max(undo.attempt, 1),
             idempotency_key=request.call_id,
-            settings=place.settings(self._toolbox.settings_of(request.tool)),
+            settings=place.settings(fitted.settings),
         )
         try:
-            arguments = self._arguments(tool, request.arguments)
-            effect = await self._effect(undo, tool, arguments, given)
+            arguments = _arguments(fitted, request.arguments)
+            effect = await self._effect(undo, fitted, arguments, given)
             if effect is None:
                 return Undone(how="nothing_to_undo")
-            output = self._output(tool, effect.output)
+            output = _output(tool, effect.output)
             given = replace(given, idempotency_key=undo_key(request.call_id))
-            compensate = tool.compensate
             await _answer(lambda asked, call: compensate(asked, output, call), arguments, given, request.timeout_s)
         except ToolError as error:
             return _classified(error, tool)
@@ -151,45 +144,19 @@ class Caller:
             )
         return Undone(how="call")
 
-    async def _effect(self, undo: Undo, tool: Tool[Any, Any], arguments: Any, given: Call) -> CallSucceeded | None:
+    async def _effect(self, undo: Undo, fitted: Fitted, arguments: Any, given: Call) -> CallSucceeded | None:
         """What the call gave; None: it has not happened. Raises ToolError, TimeoutError, ConnectorBroke."""
         if not undo.effect.doubtful:
             return CallSucceeded(output=undo.effect.output)
-        if tool.verify is None:
+        if fitted.tool.verify is None:
             raise Refused("nobody knows whether it took effect, and the tool has no read-back", "effect_unknown")
-        return await self._verified(tool, arguments, given, undo.effect.request.timeout_s)
+        return await self._verified(fitted, arguments, given, undo.effect.request.timeout_s)
 
-    def _output(self, tool: Tool[Any, Any], plain: Any) -> Any:
-        """Raises BadArguments."""
-        if isinstance(tool.output, JsonSchema):
-            return plain
-        try:
-            return msgspec.convert(plain, tool.output)
-        except Exception as misfit:  # a connector's type may check itself, and raise anything
-            message = f"what it gave does not fit the tool any more: {type(misfit).__name__}"
-            raise BadArguments(message, "bad_output") from misfit
+    async def _fitted(self, request: ToolCallRequested, place: Place) -> Fitted | None:
+        return await self._tools.fitted(place.tenant_id, request.tool, request.tool_version)
 
-    def _arguments(self, tool: Tool[Any, Any], plain: Any) -> Any:
-        """Raises BadArguments."""
-        if problems := self._toolbox.catalogue.argument_problems(tool.name, plain):
-            raise BadArguments(_listed(problems), "bad_arguments")
-        if isinstance(tool.input, JsonSchema):
-            return plain
-        try:
-            return msgspec.convert(plain, tool.input)
-        except Exception as misfit:  # a connector's type may check itself, and raise anything
-            raise BadArguments(f"the tool's type refuses them: {type(misfit).__name__}", "bad_arguments") from misfit
-
-    def _given(self, open_call: OpenCall, place: Place) -> Call:
-        request = open_call.request
-        return Call(
-            call_id=request.call_id,
-            attempt=open_call.attempt,
-            idempotency_key=request.call_id,
-            settings=place.settings(self._toolbox.settings_of(request.tool)),
-        )
-
-    async def _make(self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float) -> Result:
+    async def _make(self, fitted: Fitted, arguments: Any, given: Call, timeout_s: float) -> Result:
+        tool = fitted.tool
         try:
             output = await _answer(tool.run, arguments, given, timeout_s)
         except ToolError as error:
@@ -199,23 +166,22 @@ class Caller:
         except ConnectorBroke as broke:
             _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
             return _unanswered(tool, "transient", f"the connector raised {broke}")
-        return self._checked(tool, output)
+        return _checked(fitted, output)
 
-    async def _read_back(self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float, why: str) -> Result:
+    async def _read_back(self, fitted: Fitted, arguments: Any, given: Call, timeout_s: float, why: str) -> Result:
         """Ask the counterpart whether the effect happened. Only a clear yes or no settles it."""
-        if tool.verify is None:
+        if fitted.tool.verify is None:
             return CallErred(error_class="unknown_outcome", code="outcome_unknown", message=why)
         try:
-            found = await self._verified(tool, arguments, given, timeout_s)
+            found = await self._verified(fitted, arguments, given, timeout_s)
         except (ToolError, TimeoutError) as error:
-            _log.warning("read_back_failed", tool=tool.name, call_id=given.call_id, error=type(error).__name__)
+            _log.warning("read_back_failed", tool=fitted.tool.name, call_id=given.call_id, error=type(error).__name__)
             return CallErred(error_class="unknown_outcome", code="read_back_failed", message=why)
-        return found or await self._make(tool, arguments, given, timeout_s)
+        return found or await self._make(fitted, arguments, given, timeout_s)
 
-    async def _verified(
-        self, tool: Tool[Any, Any], arguments: Any, given: Call, timeout_s: float
-    ) -> CallSucceeded | None:
+    async def _verified(self, fitted: Fitted, arguments: Any, given: Call, timeout_s: float) -> CallSucceeded | None:
         """None: it has not happened. Raises ToolError and TimeoutError: it cannot be told."""
+        tool = fitted.tool
         assert tool.verify is not None, "the caller has looked"
         try:
             output = await _answer(tool.verify, arguments, given, timeout_s)
@@ -224,23 +190,58 @@ class Caller:
             raise OutcomeUnknown(f"read-back raised {broke}") from broke
         if output is None:
             return None
-        read = self._checked(tool, output)
+        read = _checked(fitted, output)
         if isinstance(read, CallErred):
             raise OutcomeUnknown("what was read back does not fit the tool's output schema")
         return CallSucceeded(output=read.output, settled="read_back")
 
-    def _checked(self, tool: Tool[Any, Any], output: object) -> Result:
-        try:
-            encoded = _encode(output)
-        except Exception as error:  # noqa: BLE001  # whatever it returned: not JSON, or too deep to be read
-            return CallErred(error_class="validation", code="bad_output", message=f"not JSON: {type(error).__name__}")
-        if len(encoded) > MAX_OUTPUT_BYTES:
-            message = f"the output has {len(encoded)} bytes, the limit is {MAX_OUTPUT_BYTES}"
-            return CallErred(error_class="validation", code="output_too_large", message=message)
-        plain = msgspec.json.decode(encoded)
-        if problems := self._toolbox.catalogue.output_problems(tool.name, plain):
-            return CallErred(error_class="validation", code="bad_output", message=_listed(problems))
-        return CallSucceeded(output=plain)
+
+def _given(open_call: OpenCall, place: Place, fitted: Fitted) -> Call:
+    request = open_call.request
+    return Call(
+        call_id=request.call_id,
+        attempt=open_call.attempt,
+        idempotency_key=request.call_id,
+        settings=place.settings(fitted.settings),
+    )
+
+
+def _arguments(fitted: Fitted, plain: Any) -> Any:
+    """Raises BadArguments."""
+    tool = fitted.tool
+    if problems := fitted.checks.argument_problems(tool.name, plain):
+        raise BadArguments(_listed(problems), "bad_arguments")
+    if isinstance(tool.input, JsonSchema):
+        return plain
+    try:
+        return msgspec.convert(plain, tool.input)
+    except Exception as misfit:  # a connector's type may check itself, and raise anything
+        raise BadArguments(f"the tool's type refuses them: {type(misfit).__name__}", "bad_arguments") from misfit
+
+
+def _output(tool: Tool[Any, Any], plain: Any) -> Any:
+    """Raises BadArguments."""
+    if isinstance(tool.output, JsonSchema):
+        return plain
+    try:
+        return msgspec.convert(plain, tool.output)
+    except Exception as misfit:  # a connector's type may check itself, and raise anything
+        message = f"what it gave does not fit the tool any more: {type(misfit).__name__}"
+        raise BadArguments(message, "bad_output") from misfit
+
+
+def _checked(fitted: Fitted, output: object) -> Result:
+    try:
+        encoded = _encode(output)
+    except Exception as error:  # noqa: BLE001  # whatever it returned: not JSON, or too deep to be read
+        return CallErred(error_class="validation", code="bad_output", message=f"not JSON: {type(error).__name__}")
+    if len(encoded) > MAX_OUTPUT_BYTES:
+        message = f"the output has {len(encoded)} bytes, the limit is {MAX_OUTPUT_BYTES}"
+        return CallErred(error_class="validation", code="output_too_large", message=message)
+    plain = msgspec.json.decode(encoded)
+    if problems := fitted.checks.output_problems(fitted.tool.name, plain):
+        return CallErred(error_class="validation", code="bad_output", message=_listed(problems))
+    return CallSucceeded(output=plain)
 
 
 def repeatable(tool: Tool[Any, Any]) -> bool:

@@ -33,6 +33,7 @@ run:fork          x x x x . . .
 run:repair        x x . x . . .
 tool:read         x x x x x x .
 tool:call         x x x . . . x
+tool:import       x x x . . . .
 workflow:read     x x x x x x .
 workflow:publish  x x x . . . .
 approval:read     x x x x x x .

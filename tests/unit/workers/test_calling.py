@@ -18,7 +18,7 @@ from fairlead.domain.runs.outcomes import backoff
 from fairlead.domain.runs.states import OpenCall
 from fairlead.workers import calling
 from fairlead.workers.calling import Caller, Place, Result
-from tests.support.connectors import Bill, BillsConnector, manifest, tool
+from tests.support.connectors import Bill, BillsConnector, known, manifest, tool
 from tests.support.documents import Plain
 from tests.support.histories import a_run, requested
 
@@ -51,7 +51,7 @@ def an_open_call(arguments: Any = None, timeout_s: float = 5.0, tool_name: str =
 
 
 async def made(run: Any, open_call: OpenCall | None = None, lost_answer: bool = False, **fields: Any) -> Result:
-    caller = Caller(Connectors([BillsConnector(manifest(tool(run=run, **fields)))]))
+    caller = Caller(known(Connectors([BillsConnector(manifest(tool(run=run, **fields)))])))
     return await caller.call(open_call or an_open_call(), HERE, lost_answer)
 
 
@@ -221,7 +221,7 @@ async def test_settings_are_told_apart_by_tenant_and_environment() -> None:
 
     said = manifest(tool(run=run), settings=("folder",))
     connectors = Connectors([BillsConnector(said)], settings={"bills": {"folder": "/data/{tenant}/{environment}"}})
-    await Caller(connectors).call(an_open_call(), HERE, lost_answer=False)
+    await Caller(known(connectors)).call(an_open_call(), HERE, lost_answer=False)
     assert seen == [{"folder": "/data/tnt_1/live"}]
 
 

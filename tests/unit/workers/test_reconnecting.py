@@ -17,7 +17,7 @@ from fairlead.handling.reconnecting import AccessGiven
 from fairlead.workers.calling import Caller, Result
 from tests.support.books import Books
 from tests.support.clock import T0
-from tests.support.connectors import BillsConnector, manifest
+from tests.support.connectors import BillsConnector, known, manifest
 from tests.support.platform import Platform, ended, running, the_call
 from tests.support.tenancy import DEFAULT, LIVE, TENANT
 from tests.unit.workers.test_run_watch import Quiet, watch
@@ -42,7 +42,7 @@ class NeedsAccount(Caller):
     """Makes a call where the account is connected; `meanwhile` happens after it has looked."""
 
     def __init__(self, platform: Platform, books: Books) -> None:
-        super().__init__(Connectors([BillsConnector(manifest(books.keyed()))]))
+        super().__init__(known(Connectors([BillsConnector(manifest(books.keyed()))])))
         self._platform = platform
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
 

@@ -11,9 +11,10 @@ from fairlead.domain.workflow.flow import flow_problems
 from fairlead.domain.workflow.plain import plain_problems
 from fairlead.domain.workflow.reading import read
 from fairlead.domain.workflow.shape import shape_problems
-from fairlead.domain.workflow.surface import surface_problems
+from fairlead.domain.workflow.surface import surface_problems, texts
 
 MAX_PROBLEMS = 200
+MAX_NAMED_TOOLS = 200  # that are looked up; more than any workflow may have
 
 
 def validate(
@@ -31,6 +32,12 @@ def validate(
         problems += flow_problems(document, tools, expressions)
     _refuse(problems)
     return read(document)
+
+
+def named_tools(document: Any) -> list[str]:
+    """What a document that nobody has checked yet calls its tools, as far as it can be told."""
+    listed = document.get("tools") if isinstance(document, dict) else None
+    return [name for _, name in texts(listed)[:MAX_NAMED_TOOLS]]
 
 
 def _refuse(problems: list[Problem]) -> None:

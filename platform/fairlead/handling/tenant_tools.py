@@ -1,0 +1,184 @@
+"""The tools that a tenant has: those installed for everybody, and those of the sets that it imported.
+
+A version of a set never changes, so a set that was read is kept for as long as there is room. Its tools are made one by
+one, when somebody asks for them.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from fairlead_sdk.contract import Manifest, Tool
+from fairlead_sdk.importing import ImportedTool, Importer, ToolSet
+from fairlead_tenants.ids import TenantId
+from msgspec import Struct
+
+from fairlead.domain.tools import ToolCatalogue, ToolFacts, facts_of
+from fairlead.domain.toolsets import ToolsetDefined, ToolsetImported, definition_stream, toolset_stream
+from fairlead.ports import Log
+
+KEPT_BYTES = 64 * 1024 * 1024  # of encoded sets
+KEPT_TOOLS = 256  # of one set, ready to be called
+NOTHING_PINNED: Mapping[str, str] = {}
+
+_SET_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+class Installed(Protocol):
+    """What every tenant has."""
+
+    @property
+    def catalogue(self) -> ToolCatalogue: ...
+    def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None: ...
+    def settings_of(self, name: str) -> Mapping[str, str]: ...
+    def importer(self, connector: str) -> Importer | None: ...
+    async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None: ...
+
+
+class Fitted(Struct, frozen=True):
+    """A tool as one call finds it. `checks` knows its schemas; `settings` are its connector's."""
+
+    tool: Tool[Any, Any]
+    checks: ToolCatalogue
+    manifest: Manifest
+    settings: Mapping[str, str]
+
+
+class ReadSet:
+    """One version of a set. `manifest` has no tools: there may be thousands."""
+
+    def __init__(self, imported: ToolsetImported, tool_set: ToolSet, importer: Importer) -> None:
+        self.imported = imported
+        self.tool_set = tool_set
+        self.manifest = Manifest(
+            name=tool_set.name,
+            title=tool_set.title,
+            version=version_text(imported.version),
+            tools=(),
+            auth=tool_set.auth,
+            scopes=tool_set.scopes,
+            egress=tool_set.egress,
+            config=tool_set.config,
+        )
+        self.names = sorted(each.name for each in tool_set.tools)
+        self._importer = importer
+        self._listed: dict[str, ImportedTool] = {each.name: each for each in tool_set.tools}
+        self._fitted: OrderedDict[str, Fitted] = OrderedDict()
+
+    def facts(self, name: str) -> ToolFacts | None:
+        return facts_of(self.manifest, self._tool(name)) if name in self._listed else None
+
+    def fitted(self, name: str) -> Fitted | None:
+        """Its schemas are compiled when it is first called."""
+        if name not in self._listed:
+            return None
+        found = self._fitted.pop(name, None)
+        if found is None:
+            tool = self._tool(name)
+            found = Fitted(tool, ToolCatalogue([facts_of(self.manifest, tool)]), self.manifest, {})
+        self._fitted[name] = found
+        while len(self._fitted) > KEPT_TOOLS:
+            self._fitted.popitem(last=False)
+        return found
+
+    def _tool(self, name: str) -> Tool[Any, Any]:
+        return self._importer.tool(self.tool_set, self._listed[name])
+
+
+class TenantTools:
+    def __init__(self, log: Log, installed: Installed) -> None:
+        self._log = log
+        self._installed = installed
+        self._kept: OrderedDict[tuple[TenantId, str, int], tuple[ReadSet, int]] = OrderedDict()
+        self._kept_bytes = 0
+
+    @property
+    def installed(self) -> ToolCatalogue:
+        return self._installed.catalogue
+
+    async def catalogue(
+        self, tenant_id: TenantId, names: Iterable[str], pinned: Mapping[str, str] = NOTHING_PINNED
+    ) -> ToolCatalogue:
+        """What is installed, and of the sets those that are named: in the version that `pinned` says, else the newest.
+
+        `pinned` is by tool, as a workflow's `tool_versions`. A name that nobody knows is not in it.
+        """
+        wanted = [name for name in dict.fromkeys(names) if name not in self.installed]
+        versions = {name: (name.partition(".")[0], _version(pinned.get(name, ""))) for name in wanted}
+        sets = {each: await self.read(tenant_id, *each) for each in set(versions.values())}
+        found = [(sets[versions[name]], name) for name in wanted]
+        facts = [read_set.facts(name) for read_set, name in found if read_set is not None]
+        return self.installed.with_more([each for each in facts if each is not None])
+
+    async def fitted(self, tenant_id: TenantId, name: str, version: str) -> Fitted | None:
+        """For a call that was decided on with this version of the tool's connector."""
+        tool = self._installed.tool(name, tenant_id)
+        connector = name.partition(".")[0]
+        if tool is not None:
+            manifest = await self._installed.manifest(tenant_id, connector)
+            assert manifest is not None, "an installed tool has an installed connector"
+            return Fitted(tool, self.installed, manifest, self._installed.settings_of(name))
+        found = await self.read(tenant_id, connector, _version(version))
+        return found.fitted(name) if found else None
+
+    async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None:
+        """Of an installed connector, or of the newest version of a set."""
+        installed = await self._installed.manifest(tenant_id, connector)
+        if installed is not None:
+            return installed
+        found = await self.read(tenant_id, connector, None)
+        return found.manifest if found else None
+
+    async def read(self, tenant_id: TenantId, name: str, version: int | None) -> ReadSet | None:
+        """One version of a set, the newest for None."""
+        if not _SET_NAME.fullmatch(name):
+            return None
+        if version is not None and (kept := self._kept.get((tenant_id, name, version))):
+            self._kept.move_to_end((tenant_id, name, version))
+            return kept[0]
+        imported = await self._imported(tenant_id, name, version)
+        importer = self._installed.importer(imported.importer) if imported else None
+        if imported is None or importer is None:
+            return None
+        kept = self._kept.get((tenant_id, name, imported.version))
+        return kept[0] if kept else await self._defined(tenant_id, imported, importer)
+
+    async def _imported(self, tenant_id: TenantId, name: str, version: int | None) -> ToolsetImported | None:
+        history = await self._log.read(toolset_stream(tenant_id, name))
+        found = [
+            event
+            for recorded in history
+            for event in recorded.commit.events
+            if isinstance(event, ToolsetImported) and version in (None, event.version)
+        ]
+        return found[-1] if found else None
+
+    async def _defined(self, tenant_id: TenantId, imported: ToolsetImported, importer: Importer) -> ReadSet:
+        (recorded,) = await self._log.read(definition_stream(tenant_id, imported.name, imported.definition_sha256))
+        (event,) = recorded.commit.events
+        assert isinstance(event, ToolsetDefined), "a definition is alone in its stream"
+        assert event.sha256 == imported.definition_sha256, "the stream's name is the beginning of its hash"
+        found = ReadSet(imported, msgspec.convert(event.definition, ToolSet), importer)
+        self._keep((tenant_id, imported.name, imported.version), found, len(recorded.body))
+        return found
+
+    def _keep(self, key: tuple[TenantId, str, int], found: ReadSet, size_bytes: int) -> None:
+        _, before = self._kept.pop(key, (None, 0))
+        self._kept[key] = (found, size_bytes)
+        self._kept_bytes += size_bytes - before
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped
+
+
+def version_text(version: int) -> str:
+    """As connectors have them: each version may break what was built on the one before."""
+    return f"{version}.0.0"
+
+
+def _version(text: str) -> int | None:
+    """Of `3.0.0` or `3.0.0/<hash of schemas>`."""
+    major = text.partition(".")[0]
+    return int(major) if major.isdecimal() else None
