@@ -2,7 +2,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 READY := .venv/.ready
-PROVIDER := tests/support/oauth_provider/node_modules/.package-lock.json
+# Counterparts of tests that are written for Node.
+COUNTERPARTS := $(addsuffix /node_modules/.package-lock.json,tests/support/oauth_provider tests/support/mcp_servers)
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 # A program of many processes that compiled itself anew at each start would start slowly.
@@ -17,7 +18,7 @@ demo: $(READY) ## Send twelve invoices through a governed workflow, end to end
 dev: $(READY) ## Run everything, with engines of its own, data under .fairlead/
 	$(BIN)/fairlead dev
 
-test: $(READY) $(PROVIDER) ## Run every test on real engines
+test: $(READY) $(COUNTERPARTS) ## Run every test on real engines
 	requirements/sandbox
 	$(BIN)/pytest -n 2 --dist loadfile
 
@@ -45,13 +46,13 @@ lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
 	requirements/lock
 
 clean: ## Remove the environment and the caches; data under .fairlead/ stays
-	rm -rf .venv tests/support/oauth_provider/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv tests/support/*/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(READY): pyproject.toml requirements/dev.txt requirements/install
 	requirements/install
 	@touch $@
 
-$(PROVIDER): tests/support/oauth_provider/package-lock.json | $(READY)
-	$(BIN)/python -m tests.support.node tests/support/oauth_provider
+%/node_modules/.package-lock.json: %/package-lock.json | $(READY)
+	$(BIN)/python -m tests.support.node $*
 
 .PHONY: help demo dev test check bench reference lock clean

@@ -1,0 +1,105 @@
+"""A conversation with a server, for one call. The protocol's own library knows both eras and finds out which it is.
+
+It is imported when the first call comes, since that takes as long as the rest of the program.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+import httpx2
+import msgspec
+from fairlead_sdk import BadArguments, Call, OutcomeUnknown, Refused, TryLater
+from fairlead_sdk.errors import ToolError
+
+from fairlead_mcp.carrying import Carrier
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+T = TypeVar("T")
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+BAD_PARAMS = -32602
+NO_METHOD = -32601
+
+
+async def asked(call: Call, ask: Callable[["Client"], Awaitable[T]]) -> T:
+    """What the server answers. Raises TryLater while nothing was asked yet, OutcomeUnknown once it was, and Refused."""
+    from mcp.shared.exceptions import MCPError
+
+    carrier, began, answer = Carrier(call), False, list[T]()
+    told: ToolError | None = None
+    try:
+        async with AsyncExitStack() as parts:
+            client = await _client(call, carrier, parts)
+            began = True
+            try:  # what is raised in here would come out wrapped by the library's tasks
+                answer.append(await ask(client))
+            except ToolError as fault:
+                told = fault
+            except MCPError as said:
+                told = carrier.fault or _refusal(said.error.code, began)
+    except ToolError:
+        raise
+    except (Exception, BaseExceptionGroup) as fault:  # noqa: BLE001  # the library raises many, also in groups
+        if not answer and told is None:
+            raise carrier.fault or _broken(fault, began) from None
+    if told is not None:
+        raise told
+    return answer[0]
+
+
+async def _client(call: Call, carrier: Carrier, parts: AsyncExitStack) -> "Client":
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    config = call.connection.config if call.connection else {}
+    if url := config.get("url"):
+        http = await parts.enter_async_context(httpx2.AsyncClient(transport=carrier))
+        return await parts.enter_async_context(Client(streamable_http_client(url, http_client=http)))
+    return await parts.enter_async_context(Client(_program(call, config.get("program", ""), parts)))
+
+
+def _program(call: Call, name: str, parts: AsyncExitStack) -> Any:
+    """With nothing of our environment, in a folder that is gone afterwards."""
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
+    command = _listed(call).get(name)
+    if not command:
+        raise Refused("the connection names neither an address nor a program that the operator lists", "no_server")
+    folder = parts.enter_context(TemporaryDirectory(prefix="fairlead-mcp-"))
+    nowhere = parts.enter_context(_nowhere())
+    bare = {"HOME": folder, "PATH": PATH, "SHELL": "/bin/sh", "TERM": "dumb", "USER": "nobody", "LOGNAME": "nobody"}
+    return stdio_client(StdioServerParameters(command=command[0], args=command[1:], env=bare, cwd=folder), nowhere)
+
+
+def _nowhere() -> TextIO:
+    """For what a program says beside the protocol."""
+    return Path(os.devnull).open("w")
+
+
+def _listed(call: Call) -> dict[str, list[str]]:
+    try:
+        return msgspec.json.decode(call.settings.get("stdio_servers", "{}"), type=dict[str, list[str]])
+    except msgspec.DecodeError:
+        raise Refused("the operator's list of programs cannot be read", "bad_settings") from None
+
+
+def _refusal(code: int, began: bool) -> ToolError:
+    """Its message may quote what it was given."""
+    if code == BAD_PARAMS:
+        return BadArguments("the server does not take these arguments", "bad_arguments")
+    if code == NO_METHOD:
+        return Refused("the server does not know how", "unknown_method")
+    return OutcomeUnknown(f"the server answered {code}", "server_error") if began else TryLater(f"it answered {code}")
+
+
+def _broken(fault: BaseException, began: bool) -> ToolError:
+    said = f"the conversation broke: {type(fault).__name__}"
+    if not began and isinstance(fault, FileNotFoundError | PermissionError):
+        return Refused("the program cannot be started", "no_program")
+    return OutcomeUnknown(said, "connection_lost") if began else TryLater(said, "unreachable")
