@@ -7,7 +7,16 @@ import msgspec
 from msgspec import Struct
 
 from fairlead_sdk.auth import Auth, Scope
-from fairlead_sdk.contract import ConfigField, Effect, Idempotency, Manifest, Tool, input_schema, output_schema
+from fairlead_sdk.contract import (
+    ConfigField,
+    Effect,
+    Idempotency,
+    Manifest,
+    OnOutage,
+    Tool,
+    input_schema,
+    output_schema,
+)
 
 Part = Literal["verify", "preview", "compensate", "run_many"]
 PARTS: tuple[Part, ...] = ("verify", "preview", "compensate", "run_many")
@@ -29,6 +38,7 @@ class ToolDescription(Struct, frozen=True, kw_only=True):
     calls_per_minute: int | None = None
     max_concurrent: int | None = None
     cache_s: int = 0
+    on_outage: OnOutage = "wait"
     cost_usd_micros: int = 0
     max_batch: int = 1
     parts: tuple[Part, ...] = ()
@@ -91,6 +101,7 @@ def _tool(tool: Tool[Any, Any]) -> ToolDescription:
         calls_per_minute=tool.calls_per_minute,
         max_concurrent=tool.max_concurrent,
         cache_s=tool.cache_s,
+        on_outage=tool.on_outage,
         cost_usd_micros=tool.cost_usd_micros,
         max_batch=tool.max_batch,
         parts=tuple(part for part in PARTS if getattr(tool, part) is not None),

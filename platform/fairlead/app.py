@@ -22,6 +22,7 @@ from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors, load_connectors, third_party
+from fairlead.adapters.sandbox.limits import MIB, Limits
 from fairlead.adapters.sandbox.sandbox import Sandbox
 from fairlead.adapters.throttle import LeasingThrottle, NatsLedgers
 from fairlead.consumers import (
@@ -112,11 +113,16 @@ class Core(Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def core(settings: Settings, environment: Mapping[str, str], name: str) -> AsyncIterator[Core]:
     """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
-    async with connected(settings, name) as connection, Sandbox(settings.sandbox) as sandbox:
+    async with connected(settings, name) as connection, sandbox_of(settings) as sandbox:
         connectors = await installed_connectors(settings, environment, sandbox)
         made = compose(settings, connection, connectors)
         async with made.outbound:
             yield made
+
+
+def sandbox_of(settings: Settings) -> Sandbox:
+    limits = Limits(processes=settings.sandbox_processes, memory_bytes=settings.sandbox_memory_mb * MIB)
+    return Sandbox(settings.sandbox, limits)
 
 
 async def installed_connectors(settings: Settings, environment: Mapping[str, str], sandbox: Sandbox) -> Connectors:

@@ -104,6 +104,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             " nothing, and then none of them is run."
         ),
     ] = "auto"
+    sandbox_processes: Annotated[
+        int,
+        Meta(
+            ge=1, le=1000, description="Most processes of other people's connectors that a worker has, warm or at work."
+        ),
+    ] = 32
+    sandbox_memory_mb: Annotated[
+        int, Meta(ge=128, le=16_384, description="Most memory that one of them may take, in MiB.")
+    ] = 256
     outbound_private_networks: Annotated[
         Networks,
         Meta(description="Networks that connectors may reach although they are not public, like `10.1.0.0/16`."),

@@ -245,6 +245,13 @@ async def test_a_process_is_replaced_after_its_calls(containment: Containment) -
         assert [await wished(guest, "stay", each) for each in "abc"] == [[""], ["a"], [""]]
 
 
+@pytest.mark.parametrize("limit", [{"kept_bytes": 1}, {"kept_cpu_s": 0.0}])
+async def test_a_process_that_took_much_does_not_stay(containment: Containment, limit: dict[str, Any]) -> None:
+    """Memory that it goes on holding, and processor time: what it has left may not be enough for another call."""
+    async with a_pool(containment, **limit) as guest:
+        assert [await wished(guest, "stay", each) for each in "ab"] == [[""], [""]]
+
+
 async def test_an_idle_process_ends_by_itself(containment: Containment) -> None:
     before = set(sandboxed())
     async with a_pool(containment, idle_s=0.3) as guest:

@@ -51,7 +51,7 @@ class Child:
         self.fault: SandboxFault | None = None
         self._launched, self._way_out, self._limits, self._name = launched, exit_, limits, name
         self._scratch = f"/proc/{launched.pid}/root{scratch}" if scratch else None
-        self._clock = psutil.Process(launched.pid)
+        self._seen = psutil.Process(launched.pid)
         self._ticket = ""
         self._answer: asyncio.Future[w.FromChild] | None = None
         self._heard = bytearray()
@@ -158,6 +158,17 @@ class Child:
         except SandboxFault:
             return
 
+    @property
+    def worn(self) -> bool:
+        """Whether the next call should better have another process."""
+        if self.fault is not None or self.calls >= self._limits.calls:
+            return True
+        try:
+            held_bytes = self._seen.memory_info().rss
+        except psutil.Error:
+            return True
+        return held_bytes > self._limits.kept_bytes or self._spent_s() > self._limits.kept_cpu_s
+
     def freeze(self) -> None:
         """Until it is asked again it does not run at all."""
         self._launched.signal(signal.SIGSTOP)
@@ -250,7 +261,7 @@ class Child:
 
     def _spent_s(self) -> float:
         try:
-            times = self._clock.cpu_times()
+            times = self._seen.cpu_times()
         except psutil.Error:
             return 0.0
         return float(times.user + times.system)

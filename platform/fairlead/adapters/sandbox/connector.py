@@ -64,6 +64,7 @@ class SandboxedConnector:
             calls_per_minute=said.calls_per_minute,
             max_concurrent=said.max_concurrent,
             cache_s=said.cache_s,
+            on_outage=said.on_outage,
             cost_usd_micros=said.cost_usd_micros,
         )
 

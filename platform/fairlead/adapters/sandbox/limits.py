@@ -11,7 +11,10 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     cpu_s: float = 30.0
     wall_s: float = 600.0
-    memory_bytes: int = 512 * MIB  # of address space: the interpreter takes about 40 of it
+    memory_bytes: int = 256 * MIB  # of address space: the interpreter takes about 60 of it
+    lifetime_cpu_s: int = 3_000  # then the kernel ends it
+    kept_bytes: int = 96 * MIB  # a process that holds more memory does not wait for another call
+    kept_cpu_s: float = 1_500.0  # nor does one that has worked for so long
     scratch_bytes: int = 32 * MIB
     scratch_files: int = 10_000  # an empty one takes memory as well
     file_bytes: int = 32 * MIB
@@ -33,7 +36,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     @property
     def of_process(self) -> ProcessLimits:
         return ProcessLimits(
-            cpu_s=max(1, round(self.cpu_s * 100)),  # of a whole life: a call's own share is watched from outside
+            cpu_s=self.lifetime_cpu_s,
             memory_bytes=self.memory_bytes,
             file_bytes=self.file_bytes,
             open_files=self.open_files,

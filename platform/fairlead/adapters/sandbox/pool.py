@@ -122,7 +122,7 @@ class Pool:
         self._give_back(kept)
 
     def _give_back(self, kept: Kept) -> None:
-        if kept.child.fault is not None or kept.child.calls >= self._limits.calls:
+        if kept.child.worn:
             self._discard(kept)
             return
         kept.child.freeze()
