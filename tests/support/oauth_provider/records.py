@@ -33,6 +33,11 @@ class Records:
         async with FlakyServer.at() as server:
             yield cls(issuer, server)
 
+    def forget(self) -> None:
+        """What came so far."""
+        self.served.clear()
+        self.turned_away = 0
+
     async def _answer(self, writer: Wire, asked: Asked) -> None:
         claims = await self._claims(asked.headers.get("authorization", ""))
         if claims is None or _NEEDED[asked.method] not in str(claims.get("scope")).split():
