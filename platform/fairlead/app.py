@@ -30,6 +30,7 @@ from fairlead.consumers import (
     approvals,
     connection_uses,
     connections,
+    dead_letters,
     executor,
     open_work,
     reconnecting,
@@ -86,6 +87,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     connections,
     connection_uses,
     toolset_versions,
+    dead_letters,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting)
 

@@ -69,7 +69,7 @@ _FAILED = e.ToolCallFailed(
     call_id=call_of(RUN, 1),
     attempt=1,
     error_class="transient",
-    code="http_503",
+    code="http\x00_503",
     message="try \x00 later",
     latency_us=5,
     worker="w1",
@@ -209,7 +209,12 @@ async def test_calls_keep_what_was_said_of_them_last(engine_database: Database) 
         for recorded in await log.read(RUN):
             await run_board.project([recorded], tx)
         [call] = await tx.rows(_CALLS, None, columns)
-    assert (call["status"], call["attempt"], call["error_code"], call["output"]) == ("dispatched", 2, "http_503", None)
+    assert (call["status"], call["attempt"], call["error_code"], call["output"]) == (
+        "dispatched",
+        2,
+        "http\N{REPLACEMENT CHARACTER}_503",
+        None,
+    )
 
 
 async def test_the_watch_is_given_runs_under_way_and_never_one_that_ended(engine_database: Database) -> None:

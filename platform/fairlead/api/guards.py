@@ -21,6 +21,7 @@ ReadModel = Literal[
     "connections",
     "connection_uses",
     "toolset_versions",
+    "dead_letters",
 ]
 
 NEEDS = "needs"

@@ -6,6 +6,7 @@ from fairlead.api.approvals import ApprovalController
 from fairlead.api.catalogue import CatalogueController
 from fairlead.api.connection_sign_ins import SignInController
 from fairlead.api.connections import ConnectionController
+from fairlead.api.dead_letters import DeadLetterController
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
 from fairlead.api.oauth_callback import oauth_callback
@@ -49,6 +50,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     SignInController,
     OAuthClientController,
     oauth_callback,
+    DeadLetterController,
     stream_run,
     stream_tenant,
     export_run,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 COMMANDS: Mapping[str, str] = {
     "approval": "fairlead.cli.approvals:approval",
+    "dead-letter": "fairlead.cli.dead_letters:dead_letter",
     "environment": "fairlead.cli.access:environment",
     "export": "fairlead.cli.exports:export",
     "key": "fairlead.cli.keys:key",

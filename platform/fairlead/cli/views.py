@@ -129,6 +129,39 @@ APPROVAL = View(
         Column("EVIDENCE", "evidence"),
     ),
 )
+LETTER = View(
+    identity="letter_id",
+    columns=(
+        Column("LETTER", "letter_id"),
+        Column("KIND", "kind"),
+        Column("STATUS", "status"),
+        Column("TOOL", "tool"),
+        Column("CODE", "code"),
+        Column("FAILED", "failed_at"),
+        Column("MESSAGE", "message"),
+    ),
+    details=(
+        Column("RUN", "run_id"),
+        Column("RUN IS", "run_status"),
+        Column("WORKFLOW", "workflow_name"),
+        Column("STEP", "step"),
+        Column("TRIES", "attempt"),
+        Column("ARGUMENTS", "arguments"),
+        Column("EDITED", "edited"),
+        Column("REPLAYED UNDER", "replay_key"),
+        Column("REPLAYED AS", "as_run_id"),
+        Column("REASON", "reason"),
+    ),
+)
+LETTER_ANSWER = View(
+    identity="letter_id",
+    columns=(
+        Column("LETTER", "letter_id"),
+        Column("STATUS", "status"),
+        Column("RUN", "run_id"),
+        Column("REPLAYED AS", "as_run_id"),
+    ),
+)
 ME = View(
     identity="principal_id",
     columns=(

@@ -92,6 +92,9 @@ class CallRow(Struct, kw_only=True, omit_defaults=True):
     requested_sequence: int | None = None
 
 
+_FOREIGN = ("error_code", "error_message", "scope")  # texts that a connector or a provider chooses
+
+
 async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -> set[str]:
     """Ids of the runs that the batch leaves with a call at work; others may have one too."""
     rows: dict[str, CallRow] = {}
@@ -118,8 +121,8 @@ def _tell(row: CallRow, said: dict[str, Any]) -> None:
 
 def _params(tenant_id: str, row: CallRow) -> dict[str, Any]:
     output = None if row.output is None else as_json(row.output)
-    message = None if row.error_message is None else printable(row.error_message)
-    return asdict(row) | {"tenant": tenant_id, "output": output, "error_message": message}
+    texts = {name: text and printable(text) for name in _FOREIGN if (text := getattr(row, name)) is not None}
+    return asdict(row) | {"tenant": tenant_id, "output": output} | texts
 
 
 def _row(rows: dict[str, CallRow], recorded: AnyRecorded, version: int, call_id: str) -> CallRow:
@@ -215,6 +218,7 @@ _SAYS: dict[type, Callable[[Any], dict[str, Any]]] = {  # what each fact says of
     e.ToolCallConnectionAwaited: _connection_awaited,
     e.ToolCallOutcomeUnknown: _unknown,
     e.ToolCallDenied: _denied,
+    e.ToolCallReplayed: lambda event: {"status": "requested"} if event.as_run is None else {},
     e.ToolCallReleased: lambda event: {"status": "released", "error_message": event.reason},
     e.ToolCallApprovalRequested: lambda event: {"status": "awaiting_approval", "approval_id": event.approval_id},
     e.ToolCallApproved: lambda _: {"status": "judged"},

@@ -1,18 +1,21 @@
 """Beginning a run: from what a caller asks for to a command that a run can decide on."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from fairlead_tenants.access import Permission, Principal, may
 from fairlead_tenants.ids import EnvironmentId
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Denied, Invalid, NotFound, Rejected
-from fairlead.domain.ids import RunId, WorkflowId
+from fairlead.domain.ids import CallId, RunId, WorkflowId
 from fairlead.domain.runs.commands import ForkRun, StartRun
 from fairlead.domain.runs.errors import EffectsUndone, ForkPointInvalid, NoSuchRun
 from fairlead.domain.runs.events import RunEvent, RunLimits, RunStarted
+from fairlead.domain.runs.letters import fork_point, letter_of
 from fairlead.domain.runs.sagas import undone_since
 from fairlead.domain.runs.states import Active, NotStarted, fold
 from fairlead.domain.tenants.states import Tenant
@@ -103,22 +106,39 @@ class Starter:
         Raises NoSuchRun, ForkPointInvalid, and EffectsUndone when what it would begin with is not so any more.
         """
         history = await self._facts(parent)
-        inherited = _first(history, parent_version)
-        begun = fold(NotStarted(), inherited)
+        begun = fold(NotStarted(), _first(history, parent_version))
         if not isinstance(begun, Active):
             raise ForkPointInvalid("the parent had ended by then: choose an earlier version")
         if undone := undone_since(begun, fold(begun, history[parent_version:])):
             raise EffectsUndone(f"the fork would begin with {len(undone)} effects that its parent undoes: {undone[0]}")
-        now = self._clock.now()
-        lifetime = begun.start.deadline_at - begun.start.started_at
+        return self._forked(principal, parent, history[:parent_version], run_id, reason)
+
+    async def fork_to_replay(
+        self, principal: Principal, parent: StreamRef, call_id: CallId, run_id: RunId, reason: str
+    ) -> ForkRun:
+        """A child that makes a call again which failed for good, with the arguments that people have given it since.
+
+        Raises NoSuchRun, and what `fork_point` raises.
+        """
+        history = await self._facts(parent)
+        version = fork_point(history, call_id)
+        letter = letter_of(fold(NotStarted(), history), call_id)
+        edits = {letter.call.request.step: letter.arguments} if letter.edited else {}
+        return replace(self._forked(principal, parent, history[:version], run_id, reason), edits=edits)
+
+    def _forked(
+        self, principal: Principal, parent: StreamRef, inherited: Sequence[RunEvent], run_id: RunId, reason: str
+    ) -> ForkRun:
+        begun, now = fold(NotStarted(), inherited), self._clock.now()
+        assert isinstance(begun, Active), "the caller has looked"
         return ForkRun(
             run_id=run_id,
             parent_run_id=RunId(parent.id),
-            parent_version=parent_version,
-            inherited=inherited,
+            parent_version=len(inherited),
+            inherited=tuple(inherited),
             forked_by=principal.principal_id,
             reason=reason,
-            deadline_at=now + lifetime,
+            deadline_at=now + (begun.start.deadline_at - begun.start.started_at),
             now=now,
         )
 

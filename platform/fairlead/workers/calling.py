@@ -120,7 +120,7 @@ class Caller:
         given = Call(
             call_id=request.call_id,
             attempt=max(undo.attempt, 1),
-            idempotency_key=request.call_id,
+            idempotency_key=undo.effect.key,
             settings=place.settings(fitted.settings),
         )
         try:
@@ -201,7 +201,7 @@ def _given(open_call: OpenCall, place: Place, fitted: Fitted) -> Call:
     return Call(
         call_id=request.call_id,
         attempt=open_call.attempt,
-        idempotency_key=request.call_id,
+        idempotency_key=open_call.key,
         settings=place.settings(fitted.settings),
     )
 

@@ -36,6 +36,7 @@ from fairlead.workers.calling import Caller, Place, Result
 from fairlead.workers.gates import Entered, Gates, Instead, PutBack
 from fairlead.workers.holding import Holding, asked_for
 from fairlead.workers.kept_orders import KeptOrder, kept_of
+from fairlead.workers.undeliverable import undeliverable
 from fairlead.workers.undoing import Undoing
 from fairlead.workers.verifying import Verifying
 
@@ -43,6 +44,7 @@ HEARTBEAT_S = 3.0  # a third of an order's lease
 RETRY_ORDER_S = 1.0
 MAX_DOUBLINGS = 5  # of the pause before an order is tried again
 PARK_S = 1.0  # whoever waits for no longer keeps its order
+MAX_DELIVERIES = 5  # of an order that cannot be carried out for a fault of ours or of what is stored
 ASKS_PER_CALL = 3  # of the counterpart at most: the call, its read-back, the call again
 _log = structlog.get_logger()
 
@@ -174,8 +176,25 @@ class ToolWorker:
             return
         except FairleadError as refused:
             _log.warning("order_refused", order=o.order_id(wanted), code=refused.code, reason=str(refused))
+            await self._not_delivered(wanted, order, refused.code)
         except Exception as error:  # noqa: BLE001  # a fault of ours must cost this order only
             _log.error("order_failed", order=o.order_id(wanted), exc_info=error)
+            await self._not_delivered(wanted, order, type(error).__name__)
+        else:
+            await order.done()
+
+    async def _not_delivered(self, wanted: o.Order, order: Order, fault: str) -> None:
+        """A few times more, by whoever takes it; then the run is told, if it can be."""
+        if order.deliveries < MAX_DELIVERIES:
+            await order.later(_pause_s(order))
+            return
+        run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
+        command = undeliverable(wanted, fault, self._worker_id, self._clock.now())
+        try:
+            if command is not None:
+                await self._handler.handle(run, command, because(wanted, "undeliverable", SYSTEM))
+        except FairleadError as refused:  # as unreadable as it was: the watch makes the order again
+            _log.error("run_not_told", order=o.order_id(wanted), code=refused.code)
         await order.done()
 
     async def _held_back(self, wanted: o.Order, order: Order, newest: Newest | None) -> PutBack | None:

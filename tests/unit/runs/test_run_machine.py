@@ -52,6 +52,7 @@ UNDOING = (
 LATE = (  # all that an ended run still takes down
     *(e.ToolCallCompleted, e.ToolCallFailed, e.IncidentReported),
     *(e.QuestionAsked, e.QuestionAnswered, e.QuestionExpired),
+    *(e.ToolCallEdited, e.ToolCallReplayed, e.ToolCallDiscarded),
     *UNDOING,
 )
 DECIDES = (e.ToolCallRequested, e.SignalAwaited, e.TimeAwaited, e.ChoiceMade)
@@ -72,6 +73,15 @@ UNDONE: list[c.Undone | c.CallErred] = [
     c.CallErred(error_class="permanent", code="no", message=""),
     c.CallErred(error_class="permission", code="reconnect_needed", message="", connection_id="con_1"),
 ]
+
+
+LETTERS: dict[str, Any] = {
+    "edit": lambda call_id, now: c.EditLetter(call_id=call_id, arguments={"name": "Bo"}, reason="mended", now=now),
+    "replay": lambda call_id, now: c.ReplayLetter(call_id=call_id, reason="again", now=now),
+    "renew": lambda call_id, now: c.ReplayLetter(call_id=call_id, reason="again", key="new", now=now),
+    "fork": lambda call_id, now: c.ReplayLetter(call_id=call_id, reason="again", as_run=RunId("run_9"), now=now),
+    "discard": lambda call_id, now: c.DiscardLetter(call_id=call_id, reason="enough", now=now),
+}
 
 
 class World:
@@ -393,6 +403,12 @@ class RunMachine(RuleBasedStateMachine):
         head = self.world.state.undoing.head if isinstance(self.world.state, Ended) else None
         if head is not None:
             undone(self.world, head.call_id, head.attempt, outcome)
+
+    @rule(place=SOME, what=st.sampled_from(["edit", "replay", "replay", "renew", "discard", "fork"]))
+    def look_after_a_dead_letter(self, place: int, what: str) -> None:
+        if requested := self.pick(self.world.of(e.ToolCallRequested), place):
+            call_id, now = requested.call_id, self.world.now
+            self.world.do(LETTERS[what](call_id, now))
 
     @rule(connection_id=st.sampled_from(["con_1", "con_2"]), granted=st.sampled_from([None, (), ("pay",)]))
     def give_access(self, connection_id: str, granted: Any) -> None:

@@ -14,6 +14,7 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import Active
 from fairlead.domain.tenants.commands import DisablePrincipal, WithdrawRole
+from fairlead.workers import tool_worker
 from tests.support.books import Books
 from tests.support.clock import T0
 from tests.support.documents import Plain, parallel
@@ -447,6 +448,25 @@ async def test_orders_for_runs_that_do_not_exist_cost_a_look_and_nothing_else() 
         await platform.jobs.publish("tool", "tnt_other", "invented", order)
         assert (await outcome(platform, await platform.start())).outcome == "completed"
     assert books.total == 1
+
+
+async def test_an_order_that_cannot_be_carried_out_is_tried_again_and_then_the_run_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tool_worker, "RETRY_ORDER_S", 0.0)
+    books = Books()
+    platform = Platform(books.keyed())
+    run = await began(platform)
+
+    async def broken(*_: Any) -> Any:
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr(platform.main.rulebook, "of_run", broken)
+    state = await work_until(platform, run)
+    assert (state.outcome, state.ending.code, books.total) == ("failed", "undeliverable", 0)
+    assert "LookupError" in state.ending.message
+    (letter,) = state.last.letters.values()
+    assert letter.code == "undeliverable"
 
 
 async def test_a_run_whose_next_step_fits_no_commit_fails_and_says_why() -> None:

@@ -218,6 +218,7 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
         run.add(e.RunFailed(code="tool_missing", message=f"tool {decision.tool} is not installed", step=decision.step))
         return
     retry = decision.retry
+    arguments = state.edits.get(decision.step, decision.arguments)
     requested = e.ToolCallRequested(
         call_id=call_id,
         step=decision.step,
@@ -226,7 +227,7 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
         schema_hash=tool.schema_hash,
         effect=tool.effect,
         idempotency=tool.idempotency,
-        arguments=decision.arguments,
+        arguments=arguments,
         timeout_s=decision.timeout_s or tool.timeout_s,
         retry=e.CallRetry(attempts=retry.attempts, initial_ms=retry.initial_ms, max_ms=retry.max_ms, on=retry.on),
         verify=tool.has_verify and tool.effect is not Effect.READ,
@@ -236,7 +237,7 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
         connection=name_for(decision.tool, rules.workflow.connections) or "",
     )
     run.add(requested)
-    problems = rules.argument_problems(decision.tool, decision.arguments)
+    problems = rules.argument_problems(decision.tool, arguments)
     if problems:
         run.add(_refused_arguments(call_id, problems))
         return
@@ -273,7 +274,15 @@ def judge(run: Unfolding, call_id: CallId, rules: RunRules, now: Instant) -> Non
         case "allow":
             run.add(e.ToolCallDispatched(call_id=call_id, attempt=call.attempt + 1))
         case "deny":
-            run.add(e.ToolCallDenied(call_id=call_id, by="policy", rule_id=said.rule_id, reason=said.reason))
+            run.add(
+                e.ToolCallDenied(
+                    call_id=call_id,
+                    by="policy",
+                    rule_id=said.rule_id,
+                    reason=said.reason,
+                    replayed=call.replay is not None,
+                )
+            )
         case "require_approval":
             _ask_people(run, call.request, said, rules, now)
 

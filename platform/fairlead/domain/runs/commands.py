@@ -16,7 +16,7 @@ class StartRun(Struct, frozen=True, kw_only=True):
 
 
 class ForkRun(Struct, frozen=True, kw_only=True):
-    """`inherited` are the parent's first events, up to and including `parent_version`."""
+    """`inherited` are the parent's first events, up to and including `parent_version`. `edits` are by step."""
 
     run_id: RunId
     parent_run_id: RunId
@@ -26,6 +26,7 @@ class ForkRun(Struct, frozen=True, kw_only=True):
     reason: str
     deadline_at: Instant
     now: Instant
+    edits: dict[str, Any] = {}
 
 
 class CallSucceeded(Struct, frozen=True, kw_only=True):
@@ -208,6 +209,31 @@ class RepairStep(Struct, frozen=True, kw_only=True):
     output: Any = None
 
 
+class EditLetter(Struct, frozen=True, kw_only=True):
+    """Other arguments for a call that failed for good."""
+
+    call_id: CallId
+    arguments: Any
+    reason: str
+    now: Instant
+
+
+class ReplayLetter(Struct, frozen=True, kw_only=True):
+    """`key` None: the same, unless the arguments were edited. `as_run` is the fork's id, for a run that has ended."""
+
+    call_id: CallId
+    reason: str
+    now: Instant
+    key: Literal["same", "new"] | None = None
+    as_run: RunId | None = None
+
+
+class DiscardLetter(Struct, frozen=True, kw_only=True):
+    call_id: CallId
+    reason: str
+    now: Instant
+
+
 class CutShort(Struct, frozen=True, kw_only=True):
     """Record what the command says and fail the run there, for what would follow does not fit into one commit."""
 
@@ -235,5 +261,8 @@ RunCommand = (
     | ResumeRun
     | CancelRun
     | RepairStep
+    | EditLetter
+    | ReplayLetter
+    | DiscardLetter
     | CutShort
 )

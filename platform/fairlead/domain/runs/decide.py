@@ -16,6 +16,7 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import RunRules, Unfolding, advance
 from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun, RunAlreadyExists
 from fairlead.domain.runs.interventions import intervene
+from fairlead.domain.runs.letters import handle_letter
 from fairlead.domain.runs.outcomes import move_call, record_outcome, restore_connection
 from fairlead.domain.runs.readback import record_verdict
 from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due, undo_with_access
@@ -65,15 +66,14 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             _fork(command, run)
         case _ if isinstance(state, NotStarted):
             raise NoSuchRun("no such run")
-        case c.ConnectionRestored():
-            restore_connection(command, run)
-            undo_with_access(command, run)
-        case c.RecordOutcome() | c.RecordVerdict() | c.RecordUndo():
+        case c.RecordOutcome() | c.RecordVerdict() | c.RecordUndo() | c.ConnectionRestored():
             _take_report(command, run)
         case c.MarkStarted() | c.HoldCall() | c.DenyCall() | c.RecordApproval() | c.RecordRefusal() | c.VoidApproval():
             move_call(command, run, rules)
         case c.FireAlarm():
             _fire(command, run)
+        case c.EditLetter() | c.ReplayLetter() | c.DiscardLetter():
+            handle_letter(command, run, rules)
         case c.AnswerQuestion() | c.SendSignal() | c.PauseRun() | c.ResumeRun() | c.CancelRun() | c.RepairStep():
             intervene(command, run, rules)
         case c.CutShort():
@@ -82,8 +82,13 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             assert_never(command)
 
 
-def _take_report(command: c.RecordOutcome | c.RecordVerdict | c.RecordUndo, run: Unfolding) -> None:
+def _take_report(
+    command: c.RecordOutcome | c.RecordVerdict | c.RecordUndo | c.ConnectionRestored, run: Unfolding
+) -> None:
     match command:
+        case c.ConnectionRestored():
+            restore_connection(command, run)
+            undo_with_access(command, run)
         case c.RecordOutcome():
             record_outcome(command, run)
         case c.RecordVerdict():
@@ -128,6 +133,7 @@ def _fork(command: c.ForkRun, run: Unfolding) -> None:
             reason=redact_text(command.reason),
             started_at=command.now,
             deadline_at=command.deadline_at,
+            edits=command.edits,
         )
     )
 

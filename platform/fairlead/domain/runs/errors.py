@@ -58,6 +58,36 @@ class CallInFlight(Rejected):
     code = "call_in_flight"
 
 
+class NoSuchLetter(NotFound):
+    """No call of that id has failed for good."""
+
+    code = "dead_letter_not_found"
+
+
+class LetterSettled(Rejected):
+    """The failed call is being made again, was made, or was discarded."""
+
+    code = "dead_letter_settled"
+
+
+class EditDenied(Rejected):
+    """Policy denies the call with these arguments."""
+
+    code = "edit_denied"
+
+
+class ReplayMayRepeat(Rejected):
+    """The call may have taken effect under its key; under a new one it could do so a second time."""
+
+    code = "replay_may_repeat"
+
+
+class EffectsInFlight(Rejected):
+    """Other calls were in flight when this one failed, and a fork from there would make them again."""
+
+    code = "effects_in_flight"
+
+
 class EffectsUndone(Rejected):
     """The parent has undone, or is about to undo, what the fork would take for done: begin before it, or start anew."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from fairlead_sdk.contract import Effect, Idempotency
 from fairlead_tenants.ids import EnvironmentId, PrincipalId, WorkspaceId
-from msgspec import Struct
+from msgspec import Struct, field
 
 from fairlead.domain.envelope import Event
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId, WorkflowId
@@ -81,10 +81,11 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
     labels: dict[str, str]
 
 
-class RunForked(Event, frozen=True, kw_only=True, tag="run.forked.v1"):
+class RunForked(Event, frozen=True, kw_only=True, tag="run.forked.v1", omit_defaults=True):
     """A child begins with what its parent knew at `parent_version`. The parent is not touched.
 
-    `inherited` are the parent's first events, so that a child can be read and exported alone.
+    `inherited` are the parent's first events, so that a child can be read and exported alone. `edits` are arguments
+    that a person has given to steps, by path, instead of what the document gives them.
     """
 
     run_id: RunId
@@ -95,6 +96,7 @@ class RunForked(Event, frozen=True, kw_only=True, tag="run.forked.v1"):
     reason: str
     started_at: Instant
     deadline_at: Instant
+    edits: dict[str, Any] = field(default_factory=dict)
 
 
 class ChoiceMade(Event, frozen=True, kw_only=True, tag="run.choice_made.v1"):
@@ -173,7 +175,8 @@ class ToolCallStarted(Event, frozen=True, kw_only=True, tag="tool_call.started.v
 class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.completed.v1", omit_defaults=True):
     """`output` is redacted; `output_sha256` is over the canonical JSON of what is recorded here.
 
-    `verifying`: the run goes on once it is known what the counterpart shows.
+    `verifying`: the run goes on once it is known what the counterpart shows. `replayed`: the call had failed for good
+    before, so the run has gone on without it.
     """
 
     call_id: CallId
@@ -184,6 +187,7 @@ class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.complet
     worker: str
     settled: SettledHow = "call"
     verifying: bool = False
+    replayed: bool = False
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -258,12 +262,43 @@ class ToolCallOutcomeUnknown(Event, frozen=True, kw_only=True, tag="tool_call.ou
     question_id: QuestionId
 
 
-class ToolCallDenied(Event, frozen=True, kw_only=True, tag="tool_call.denied.v1"):
-    """The call will not be made and the step ends as denied; `by` says who or what refused."""
+class ToolCallDenied(Event, frozen=True, kw_only=True, tag="tool_call.denied.v1", omit_defaults=True):
+    """The call will not be made and the step ends as denied; `by` says who or what refused. `replayed`: it had failed
+    for good before, so its step has ended already."""
 
     call_id: CallId
     by: DeniedBy
     rule_id: str
+    reason: str
+    replayed: bool = False
+
+
+class ToolCallEdited(Event, frozen=True, kw_only=True, tag="tool_call.edited.v1"):
+    """A person has given other arguments to a call that failed for good. They fit the tool's schema, and `verdict` is
+    what policy said of them then; it is asked again when the call is replayed."""
+
+    call_id: CallId
+    arguments: Any
+    verdict: Verdict
+    rule_id: str
+    policy_version: str
+    reason: str
+
+
+class ToolCallReplayed(Event, frozen=True, kw_only=True, tag="tool_call.replayed.v1", omit_defaults=True):
+    """A call that failed for good is made once more: in this run under `key`, or, where the run has ended, in the run
+    that is forked from just before its failure. In this run its step keeps the outcome that the run went on with."""
+
+    call_id: CallId
+    reason: str
+    key: str = ""
+    as_run: RunId | None = None
+
+
+class ToolCallDiscarded(Event, frozen=True, kw_only=True, tag="tool_call.discarded.v1"):
+    """Nobody needs to look at this failed call any more."""
+
+    call_id: CallId
     reason: str
 
 
@@ -518,6 +553,9 @@ RunEvent = (
     | ToolCallConnectionAwaited
     | ToolCallOutcomeUnknown
     | ToolCallDenied
+    | ToolCallEdited
+    | ToolCallReplayed
+    | ToolCallDiscarded
     | ToolCallReleased
     | ToolCallApprovalRequested
     | ToolCallApproved

@@ -136,7 +136,7 @@ def _settle_outcome(
                     worker="",
                     now=command.now,
                 )
-                run.add(completed(seen, answer.get("output"), "person"))
+                run.add(completed(seen, answer.get("output"), "person", replayed=call.replay is not None))
             else:
                 run.add(e.ToolCallDispatched(call_id=call_id, attempt=call.attempt + 1))
             return

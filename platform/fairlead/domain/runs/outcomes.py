@@ -38,7 +38,8 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
     match command.outcome:
         case c.CallSucceeded(output=output, settled=settled):
             verifying = call.request.verify and settled == "call" and isinstance(run.state, Active)
-            run.add(completed(command, output, settled, verifying=verifying))
+            replayed = call.replay is not None
+            run.add(completed(command, output, settled, verifying=verifying, replayed=replayed))
         case c.CallErred(error_class="unknown_outcome") as erred if isinstance(run.state, Active):
             if not was_unknown:
                 _ask_whether_it_happened(command, erred, call, run)
@@ -53,7 +54,12 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
 
 
 def completed(
-    command: c.RecordOutcome, output: object, settled: e.SettledHow, *, verifying: bool = False
+    command: c.RecordOutcome,
+    output: object,
+    settled: e.SettledHow,
+    *,
+    verifying: bool = False,
+    replayed: bool = False,
 ) -> e.ToolCallCompleted:
     safe, _ = redact(output)
     return e.ToolCallCompleted(
@@ -65,13 +71,13 @@ def completed(
         worker=command.worker,
         settled=settled,
         verifying=verifying,
+        replayed=replayed,
     )
 
 
 def _failed(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, state: RunState) -> e.ToolCallFailed:
     retry = call.request.retry
-    tried = call.attempt - call.reconnects
-    again = isinstance(state, Active) and erred.error_class in retry.on and tried < retry.attempts
+    again = isinstance(state, Active) and erred.error_class in retry.on and call.tried < retry.attempts
     return e.ToolCallFailed(
         call_id=command.call_id,
         attempt=command.attempt,
@@ -175,13 +181,12 @@ def move_call(
         case c.HoldCall(attempt=attempt), "dispatched" | "started" if attempt == call.attempt and call.held is None:
             run.add(_held(command))
         case c.DenyCall(by=by, rule_id=rule_id, reason=reason), "dispatched":
-            run.add(e.ToolCallDenied(call_id=command.call_id, by=by, rule_id=rule_id, reason=reason))
+            run.add(_denied(call, by, rule_id, reason))
         case c.RecordApproval(), "awaiting_approval":
             _approve(command, call, run)
         case c.RecordRefusal(approval_id=approval_id, reason=reason), "awaiting_approval":
             if call.approval is not None and call.approval.approval_id == approval_id:
-                denied = e.ToolCallDenied(call_id=command.call_id, by="approval", rule_id=call.rule_id, reason=reason)
-                run.add(denied)
+                run.add(_denied(call, "approval", call.rule_id, reason))
         case c.VoidApproval(), "dispatched" | "started":
             _judge_again(command, call, run, rules)
         case _:
@@ -197,6 +202,11 @@ def _held(command: c.HoldCall) -> e.ToolCallHeld:
         until=command.until,
         untouched=command.untouched,
     )
+
+
+def _denied(call: OpenCall, by: e.DeniedBy, rule_id: str, reason: str) -> e.ToolCallDenied:
+    replayed = call.replay is not None
+    return e.ToolCallDenied(call_id=call.request.call_id, by=by, rule_id=rule_id, reason=reason, replayed=replayed)
 
 
 def _approve(command: c.RecordApproval, call: OpenCall, run: Unfolding) -> None:

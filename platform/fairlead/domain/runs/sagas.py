@@ -23,6 +23,7 @@ RETRY = e.CallRetry(
 )
 ASKS_OF_A_CALL = 4  # of the counterpart at most, each within the call's time: evidence, call, read-back, call again
 GRACE = timedelta(seconds=5)
+UNDO_SUFFIX = "-undo"
 UNDO_ANSWER = {
     "type": "object",
     "properties": {
@@ -38,7 +39,7 @@ UNDO_ANSWER = {
 
 def undo_key(call_id: CallId) -> str:
     """The idempotency key of undoing a call: its own, and the same across attempts."""
-    return f"{call_id}-undo"
+    return f"{call_id}{UNDO_SUFFIX}"
 
 
 def go_on_undoing(run: Unfolding, now: Instant) -> None:

@@ -33,7 +33,15 @@ Phase = Literal[
     "drifted",
     "awaiting_connection",
 ]
+LetterPhase = Literal["open", "replaying", "done", "replayed_as_run", "discarded"]
 Outcome = Literal["completed", "failed", "impossible", "cancelled", "capped", "expired"]
+
+
+class Replay(Struct, frozen=True, kw_only=True):
+    """The call is made once more, `after` so many attempts, and its step does not wait for it."""
+
+    key: str
+    after: int
 
 
 class OpenCall(Struct, frozen=True, kw_only=True):
@@ -58,6 +66,29 @@ class OpenCall(Struct, frozen=True, kw_only=True):
     missing: e.ToolCallConnectionAwaited | None = None
     reconnects: int = 0
     held: e.ToolCallHeld | None = None
+    replay: Replay | None = None
+
+    @property
+    def key(self) -> str:
+        """What the counterpart knows the call by."""
+        return self.replay.key if self.replay is not None else self.request.call_id
+
+    @property
+    def tried(self) -> int:
+        """Attempts that count, this one included."""
+        return self.attempt - self.reconnects - (self.replay.after if self.replay is not None else 0)
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """A call that failed for good. `arguments` are what it would be made with now."""
+
+    call: OpenCall
+    arguments: Any
+    code: str
+    phase: LetterPhase = "open"
+    edited: bool = False
+    replays: int = 0
+    as_run: RunId | None = None
 
 
 class NotStarted(Struct, frozen=True):
@@ -66,7 +97,8 @@ class NotStarted(Struct, frozen=True):
 
 class Active(Struct, frozen=True, kw_only=True):
     """A run under way. `open` maps each step in flight to what it waits for (a call, a question, itself). `effects` are
-    what it would undo if it ended now, oldest first."""
+    what it would undo if it ended now, oldest first; `letters` the calls that failed for good; `edits` the arguments
+    that a person has given to steps that are still to come."""
 
     run_id: RunId
     start: e.RunStarted
@@ -90,6 +122,8 @@ class Active(Struct, frozen=True, kw_only=True):
     resumed: int = 0  # how often
     limit_reached: e.LimitReached | None = None
     effects: tuple[u.Effected, ...] = ()
+    letters: dict[CallId, Letter] = {}
+    edits: dict[str, Any] = {}
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -131,6 +165,8 @@ def evolve(state: RunState, event: e.RunEvent) -> RunState:
 def _afterwards(state: Ended, event: e.RunEvent) -> Ended:
     """The late outcome of a call that was in flight, or a step of the undoing."""
     match event:
+        case e.ToolCallEdited() | e.ToolCallReplayed() | e.ToolCallDiscarded():
+            return replace(state, last=_ACTIVE[type(event)](state.last, event))
         case e.CompensationPlanned():
             return replace(state, undoing=u.planned(state.undoing, event, effects_of(state.last)))
         case e.ToolCallCompleted() | e.ToolCallFailed():
@@ -147,7 +183,7 @@ def effects_of(run: Active) -> dict[CallId, u.Effected]:
     """What the run did and may have done that can be undone, oldest first."""
     known = {effect.request.call_id: effect for effect in run.effects}
     doubtful = {
-        call_id: u.Effected(request=call.request, doubtful=True)
+        call_id: u.Effected(request=call.request, doubtful=True, key=call.key)
         for call_id, call in run.calls.items()
         if call.request.compensate and call_id not in known and _may_have_happened(call)
     }
@@ -203,6 +239,8 @@ def _disown(parent: Active, event: e.RunForked) -> Active:
         paused=None,
         limit_reached=None,
         effects=(),
+        letters={},
+        edits=parent.edits | event.edits,
     )
 
 
@@ -220,6 +258,7 @@ def _requested(s: Active, event: e.ToolCallRequested) -> Active:
         tool_calls_used=s.tool_calls_used + 1,
         steps_used=s.steps_used + 1,
         numbered=s.numbered + 1,
+        edits=_without(s.edits, event.step) if s.edits else s.edits,
     )
 
 
@@ -272,7 +311,7 @@ def _completed(s: Active, event: e.ToolCallCompleted) -> Active:
     call = s.calls[event.call_id]
     if call.request.compensate:
         unknown = event.settled == "person" and event.output is None
-        s = _with_effect(s, u.Effected(request=call.request, output=event.output, doubtful=unknown))
+        s = _with_effect(s, u.Effected(request=call.request, output=event.output, doubtful=unknown, key=call.key))
     if event.verifying:
         return _with_call(s, replace(call, phase="verifying", output=event.output))
     return _settle_call(s, event.call_id, StepOutcome(status="completed", output=event.output))
@@ -291,6 +330,7 @@ def _failed(s: Active, event: e.ToolCallFailed) -> Active:
     if event.retry_at is not None:
         return _with_call(s, replace(call, phase="backing_off", retry_at=event.retry_at))
     error = StepError(error_class=event.error_class, code=event.code, message=event.message)
+    s = _dead(s, call, event.code)
     return _settle_call(_in_doubt(s, call), event.call_id, StepOutcome(status="failed", error=error))
 
 
@@ -305,8 +345,46 @@ def _unknown(s: Active, event: e.ToolCallOutcomeUnknown) -> Active:
 
 def _denied(s: Active, event: e.ToolCallDenied) -> Active:
     error = StepError(error_class="policy", code=f"denied_by_{event.by}", message=event.reason)
-    s = _in_doubt(s, s.calls[event.call_id])
+    call = s.calls[event.call_id]
+    s = _in_doubt(s, call)
+    if call.replay is not None:
+        s = _dead(s, call, error.code)
     return _settle_call(s, event.call_id, StepOutcome(status="denied", error=error))
+
+
+def _dead(s: Active, call: OpenCall, code: str) -> Active:
+    call_id = call.request.call_id
+    known = s.letters.get(call_id)
+    if known is None:
+        letter = Letter(call=call, arguments=call.request.arguments, code=code)
+    else:
+        letter = replace(known, call=call, code=code, phase="open")
+    return replace(s, letters=s.letters | {call_id: letter})
+
+
+def _edited(s: Active, event: e.ToolCallEdited) -> Active:
+    letter = replace(s.letters[event.call_id], arguments=event.arguments, edited=True)
+    return replace(s, letters=s.letters | {event.call_id: letter})
+
+
+def _replayed(s: Active, event: e.ToolCallReplayed) -> Active:
+    letter = s.letters[event.call_id]
+    if event.as_run is not None:
+        letter = replace(letter, phase="replayed_as_run", as_run=event.as_run)
+        return replace(s, letters=s.letters | {event.call_id: letter})
+    call = OpenCall(
+        request=replace(letter.call.request, arguments=letter.arguments),
+        calls_by_tool=letter.call.calls_by_tool,
+        attempt=letter.call.attempt,
+        unclear=letter.call.unclear,
+        replay=Replay(key=event.key, after=letter.call.attempt),
+    )
+    letter = replace(letter, phase="replaying", replays=letter.replays + 1)
+    return replace(_with_call(s, call), letters=s.letters | {event.call_id: letter})
+
+
+def _discarded(s: Active, event: e.ToolCallDiscarded) -> Active:
+    return replace(s, letters=s.letters | {event.call_id: replace(s.letters[event.call_id], phase="discarded")})
 
 
 def _released(s: Active, event: e.ToolCallReleased) -> Active:
@@ -317,7 +395,7 @@ def _in_doubt(s: Active, call: OpenCall) -> Active:
     """A call that ends without an effect to speak of, though an attempt may have had one."""
     if not (call.unclear and call.request.compensate):
         return s
-    return _with_effect(s, u.Effected(request=call.request, doubtful=True))
+    return _with_effect(s, u.Effected(request=call.request, doubtful=True, key=call.key))
 
 
 def _with_effect(s: Active, effect: u.Effected) -> Active:
@@ -325,8 +403,13 @@ def _with_effect(s: Active, effect: u.Effected) -> Active:
 
 
 def _settle_call(s: Active, call_id: CallId, outcome: StepOutcome) -> Active:
-    step = s.calls[call_id].request.step
-    return _settle_step(replace(s, calls=_without(s.calls, call_id)), step, outcome)
+    call = s.calls[call_id]
+    s = replace(s, calls=_without(s.calls, call_id))
+    if call.replay is None:
+        return _settle_step(s, call.request.step, outcome)
+    if outcome.status != "completed":
+        return s
+    return replace(s, letters=s.letters | {call_id: replace(s.letters[call_id], phase="done")})
 
 
 def _settle_step(s: Active, step: str, outcome: StepOutcome) -> Active:
@@ -354,7 +437,7 @@ def _kept(s: Active, step: str, answer: Any) -> Active:
     """What a person says of a call that is not as it was read back; if it is not kept, the end of the run follows."""
     if answer["decision"] != "keep":
         return s
-    call = s.calls[CallId(s.open[step])]
+    call = next(call for call in s.calls.values() if (call.request.step, call.phase) == (step, "drifted"))
     output = answer.get("output", call.output)
     return _settle_call(s, call.request.call_id, StepOutcome(status="completed", output=output))
 
@@ -474,6 +557,9 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.ToolCallOutcomeUnknown: _unknown,
     e.ToolCallDenied: _denied,
     e.ToolCallReleased: _released,
+    e.ToolCallEdited: _edited,
+    e.ToolCallReplayed: _replayed,
+    e.ToolCallDiscarded: _discarded,
     e.ToolCallApprovalRequested: _approval_requested,
     e.ToolCallApproved: _approved,
     e.ToolCallApprovalVoided: _voided,

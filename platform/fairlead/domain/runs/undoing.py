@@ -18,9 +18,11 @@ CompensationStatus = Literal["none", "under_way", "waiting_for_person", "done", 
 
 
 class Effected(Struct, frozen=True, kw_only=True):
-    """A call that can be undone. `doubtful`: nobody knows whether it took effect, so there is no output either."""
+    """A call that can be undone, and the key that its counterpart knows it by. `doubtful`: nobody knows whether it took
+    effect, so there is no output either."""
 
     request: e.ToolCallRequested
+    key: str
     output: Any = None
     doubtful: bool = False
 
