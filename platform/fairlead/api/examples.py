@@ -38,6 +38,9 @@ EXAMPLES: dict[str, Any] = {
     "Rotation": {"overlap_s": 3600},
     "TenantChange": {"tool_cap": 20},
     "AnswerGiven": {"answer": {"approved": True}},
+    "Discard": {"reason": "sent by hand"},
+    "Edit": {"arguments": {"account": "4711"}, "reason": "the account had moved"},
+    "Replay": {"reason": "the account had moved", "key": "new"},
     "NewFork": {"at_version": 4, "reason": "try again with the corrected order"},
     "NewRun": {
         "workflow_id": "wfl_y4gk2ntd5cq7mzv3sxhj6brepa",

@@ -63,7 +63,9 @@ def edit(session: Session, letter_id: str, arguments: str, reason: str) -> None:
 
 @dead_letter.command("replay")
 @click.argument("letter_id")
-@click.option("--key", type=click.Choice(["same", "new"]), help="Idempotency key; the same unless it was edited.")
+@click.option(
+    "--under", "key", type=click.Choice(["same", "new"]), help="Which idempotency key; the same unless it was edited."
+)
 @reason_option
 @client_command
 def replay(session: Session, letter_id: str, key: str | None, reason: str) -> None:

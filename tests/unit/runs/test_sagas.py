@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from fairlead_sdk.contract import Idempotency
 from fairlead_tenants.ids import PrincipalId, TenantId
 from msgspec.structs import replace
 
@@ -301,6 +302,16 @@ def test_a_first_attempt_without_an_answer_is_not_forgotten_when_the_second_is_r
     run.fail("a", "permanent")
     assert queue(run) == ["a"]
     assert run.ended.undoing.queue[0].effect.doubtful
+
+
+def test_a_call_that_was_begun_and_cannot_be_repeated_is_not_called_failed_without_an_answer() -> None:
+    once = replace(CATALOGUE[RESERVE], idempotency=Idempotency.NONE)
+    tools = ToolCatalogue([once if name == RESERVE else CATALOGUE[name] for name in CATALOGUE])
+    rules = rules_of(booking("a"), policy=OPEN_POLICY)
+    run = Run(WorkflowRules(rules.workflow, 1, tools, EXPRESSIONS))
+    call_id = run.call("a").request.call_id
+    run.do(c.MarkStarted(call_id=call_id, attempt=1, worker="w", now=T0))
+    assert kinds(run.fail("a", unclear=True)) == ["ToolCallOutcomeUnknown", "QuestionAsked"]
 
 
 def test_branches_in_flight_are_undone_before_what_was_done() -> None:

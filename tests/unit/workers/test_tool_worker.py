@@ -14,6 +14,7 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import Active
 from fairlead.domain.tenants.commands import DisablePrincipal, WithdrawRole
+from fairlead.handling.rulebook import NoSuchVersion
 from fairlead.workers import tool_worker
 from tests.support.books import Books
 from tests.support.clock import T0
@@ -459,12 +460,12 @@ async def test_an_order_that_cannot_be_carried_out_is_tried_again_and_then_the_r
     run = await began(platform)
 
     async def broken(*_: Any) -> Any:
-        raise LookupError("a fault of ours")
+        raise NoSuchVersion("it was published by a newer program")
 
     monkeypatch.setattr(platform.main.rulebook, "of_run", broken)
     state = await work_until(platform, run)
     assert (state.outcome, state.ending.code, books.total) == ("failed", "undeliverable", 0)
-    assert "LookupError" in state.ending.message
+    assert "workflow_version_not_found" in state.ending.message
     (letter,) = state.last.letters.values()
     assert letter.code == "undeliverable"
 

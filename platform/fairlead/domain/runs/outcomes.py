@@ -3,6 +3,8 @@
 import hashlib
 from datetime import timedelta
 
+from fairlead_sdk.contract import Idempotency
+
 from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.ids import CallId, QuestionId, child_id
 from fairlead.domain.redaction import redact, redact_text
@@ -40,7 +42,7 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
             verifying = call.request.verify and settled == "call" and isinstance(run.state, Active)
             replayed = call.replay is not None
             run.add(completed(command, output, settled, verifying=verifying, replayed=replayed))
-        case c.CallErred(error_class="unknown_outcome") as erred if isinstance(run.state, Active):
+        case c.CallErred() as erred if isinstance(run.state, Active) and _is_unknown(erred, call):
             if not was_unknown:
                 _ask_whether_it_happened(command, erred, call, run)
             return
@@ -51,6 +53,12 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
             run.add(_failed(command, erred, call, run.state))
     if was_unknown:
         _drop_outcome_question(run, call)
+
+
+def _is_unknown(erred: c.CallErred, call: OpenCall) -> bool:
+    """No answer to what was begun and cannot be repeated: whatever the class says, only people can tell."""
+    begun_once = call.phase == "started" and call.request.idempotency is Idempotency.NONE
+    return erred.error_class == "unknown_outcome" or (erred.unclear and begun_once)
 
 
 def completed(
