@@ -82,7 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     connectors: Annotated[
         Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
-    ] = ("invoices", "basics", "http", "mail", "mcp", "sql", "webhooks")
+    ] = ("invoices", "basics", "http", "mail", "mcp", "objects", "sql", "webhooks")
     trusted_connectors: Annotated[
         Names,
         Meta(
