@@ -14,10 +14,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cold, machine, peers, reads, sandbox, steps, waiting
+from benchmarks import cold, machine, openapi, peers, reads, sandbox, steps, waiting
 from fairlead.logs import configure
 
-PARTS = ("cold", "steps", "reads", "waiting", "sandbox")
+PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi")
 LEVELS = (1, 16, 64)
 WIDTH = 160  # of a table that goes into a file
 RESULTS = Path(".fairlead") / "bench"
@@ -77,6 +77,8 @@ async def main(chosen: argparse.Namespace) -> None:
             report.keep("waiting", "fairlead", await _in_folder(partial(waiting.measure, count=chosen.waiting)))
         if "sandbox" in chosen.only:
             await _sandbox(report)
+        if "openapi" in chosen.only:
+            report.keep("openapi", "fairlead", openapi.measure())
     finally:
         report.close()
 

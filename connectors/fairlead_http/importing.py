@@ -150,8 +150,8 @@ class _Reading:
             definitions=_used(self._schemas, tools),
             auth=scheme.auth if scheme else NO_AUTH,
             scopes=scopes_of(scheme, _opened(tools), self._hints.access) if scheme else (),
-            egress=self._servers.egress(),
-            config=self._servers.config(),
+            egress=self._servers.egress(has_accounts=scheme is not None),
+            config=self._servers.config(has_accounts=scheme is not None),
         )
 
     def _leave_out(self, operation: str, fault: CannotImport, place: str = "") -> None:

@@ -23,7 +23,7 @@ class Servers:
     def __init__(self, document: Document, hints: Hints) -> None:
         self.default = hints.base_url or _first(document.get("servers"))
         self._hosts: dict[str, None] = {}
-        self.seen_without = False
+        self._is_asked = False
 
     def of(self, operation: Operation) -> tuple[str, bool]:
         """An address or the beginning of a path, and whether it is the operation's own, which no connection changes."""
@@ -32,14 +32,18 @@ class Servers:
         if _ADDRESS.fullmatch(server):
             self._note(server)
             return server.rstrip("/"), server == own
-        self.seen_without = True
+        self._is_asked = True
         return server.rstrip("/"), False
 
-    def egress(self) -> tuple[str, ...]:
-        return (*self._hosts, f"{{{BASE_URL}}}")
+    def egress(self, *, has_accounts: bool) -> tuple[str, ...]:
+        own = tuple(f"{{{field.name}}}" for field in self.config(has_accounts=has_accounts))
+        return (*self._hosts, *own)
 
-    def config(self) -> tuple[ConfigField, ...]:
-        return (ConfigField(name=BASE_URL, title="Address of the service", required=self.seen_without),)
+    def config(self, *, has_accounts: bool) -> tuple[ConfigField, ...]:
+        """An account may be at another address than the description says. Without accounts only what must be asked."""
+        if not has_accounts and not self._is_asked:
+            return ()
+        return (ConfigField(name=BASE_URL, title="Address of the service", required=self._is_asked),)
 
     def _note(self, server: str) -> None:
         place = place_of(server)

@@ -7,9 +7,10 @@ import httpx2
 import pytest
 from fairlead_tenants.access import Grant, Role
 
+from benchmarks.openapi import public_style
 from tests.support.api import Customer
 from tests.support.documents import document
-from tests.support.openapi import described, public_style
+from tests.support.openapi import described
 
 PATH = "/v1/toolsets"
 READING = {"rules": [{"id": "reads", "effects": ["read"], "verdict": "allow", "reason": "it reads"}]}

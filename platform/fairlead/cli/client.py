@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "fairlead.cli.exports:run",
     "service-account": "fairlead.cli.access:service_account",
     "tool": "fairlead.cli.tools:tool",
+    "toolset": "fairlead.cli.toolsets:toolset",
     "whoami": "fairlead.cli.identity:whoami",
     "workflow": "fairlead.cli.workflows:workflow",
     "workspace": "fairlead.cli.access:workspace",

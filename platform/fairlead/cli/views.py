@@ -274,3 +274,48 @@ CONNECTOR = View(
         Column("REASON", "reason"),
     ),
 )
+
+
+def _tools(toolset: Any) -> int:
+    """A list of sets has numbers by effect, one set its tools."""
+    return len(toolset["tools"]) if "tools" in toolset else sum(toolset["tools_by_effect"].values())
+
+
+def _left_out(report: Any) -> str:
+    return "; ".join(f"{each['operation']}: {each['message']}" for each in report["left_out"])
+
+
+TOOLSET = View(
+    identity="name",
+    columns=(
+        Column("TOOLSET", "name"),
+        Column("VERSION", "version", right=True),
+        Column("TITLE", "title"),
+        Column("TOOLS", _tools, right=True),
+        Column("LEFT OUT", "left_out", right=True),
+        Column("IMPORTED", "imported_at"),
+    ),
+    details=(
+        Column("IMPORTER", "importer"),
+        Column("AUTHOR", "author.id"),
+        Column("REASON", "reason"),
+        Column("SIGN IN", "sign_in.auth"),
+        Column("HOSTS", "sign_in.egress"),
+        Column("NAMES", lambda toolset: [tool["name"] for tool in toolset.get("tools", ())]),
+    ),
+)
+IMPORTED = View(
+    identity="name",
+    columns=(
+        Column("TOOLSET", "name"),
+        Column("VERSION", "version", right=True),
+        Column("TITLE", "title"),
+        Column("TOOLS", _tools, right=True),
+        Column("LEFT OUT", "left_out_count", right=True),
+    ),
+    details=(
+        Column("SIGN IN", "sign_in.auth"),
+        Column("HOSTS", "sign_in.egress"),
+        Column("NOT IMPORTED", _left_out),
+    ),
+)

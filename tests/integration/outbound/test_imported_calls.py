@@ -43,7 +43,7 @@ class Service:
         http = self._outbound.http(
             way(
                 self.server,
-                egress=(*tool_set.egress, *more.get("egress", ())),
+                egress=(*tool_set.egress, "{base_url}"),
                 config=self.config,
                 auth=Auth(kind=AuthKind.OAUTH2),
                 credential=Credential(secret=SECRET),

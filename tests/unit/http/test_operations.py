@@ -198,10 +198,22 @@ def test_an_operation_that_needs_another_way_to_sign_in_is_left_out_with_the_rea
         ([], ("{base_url}",), True),
     ],
 )
-def test_hosts_that_are_reached_are_those_of_the_servers_and_of_the_connection(
+def test_hosts_that_are_reached_are_those_of_the_servers_and_of_the_account(
     servers: list[object], egress: tuple[str, ...], is_needed: bool
 ) -> None:
-    tool_set = imported(one({"operationId": "do"}, servers=servers)).tool_set
+    components = {"securitySchemes": {"s": {"type": "http", "scheme": "bearer"}}}
+    tool_set = imported(
+        one({"operationId": "do", "security": [{"s": []}]}, servers=servers, components=components)
+    ).tool_set
     assert tool_set is not None
     assert tool_set.egress == egress
     assert [(field.name, field.required) for field in tool_set.config] == [("base_url", is_needed)]
+
+
+def test_a_service_that_anybody_may_call_and_that_says_where_it_is_needs_no_connection() -> None:
+    tool_set = imported(one({"operationId": "do"})).tool_set
+    assert tool_set is not None
+    assert (tool_set.egress, tool_set.config) == (("crm.example.com",), ())
+    asked = imported(one({"operationId": "do"}, servers=[])).tool_set
+    assert asked is not None
+    assert (asked.egress, [field.required for field in asked.config]) == (("{base_url}",), [True])

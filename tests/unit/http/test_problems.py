@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.openapi import public_style
 from fairlead_http.importing import read
 from fairlead_http.reading import MAX_JSON_BYTES, MAX_YAML_BYTES
-from tests.support.openapi import described, imported, one, public_style, takes, tools
+from tests.support.openapi import described, imported, one, takes, tools
 
 SMALL = public_style(5)
 

@@ -1,6 +1,5 @@
 """One request to a provider over the guarded way out. What comes of it is an answer, or one of our errors."""
 
-import secrets
 from urllib.parse import urlsplit
 
 from fairlead_sdk.errors import OutcomeUnknown, Refused, ToolError, TryLater
@@ -37,8 +36,8 @@ class Asking:
 
     async def _send(self, method: str, url: str, headers: dict[str, str], body: bytes, max_bytes: int) -> HttpAnswer:
         """Raises OutcomeUnknown, ProviderUnavailable and ProviderMisfit. None of them quotes anything."""
-        # An owner of its own: no connection is used again, so that nothing left in one is read as another's answer.
-        way = WayOut(owner=f"oauth {secrets.token_hex(8)}", egress=(_authority(url),), timeout_s=self._timeout_s)
+        # No connection is used again, so that nothing left in one is read as another's answer.
+        way = WayOut(owner=None, egress=(_authority(url),), timeout_s=self._timeout_s)
         always = _FORM if method == "POST" else _JSON
         try:
             return await self._outbound.http(way).send(
