@@ -160,7 +160,8 @@ def _described(ticket: str, manifest: Manifest) -> w.Described | w.Broken:
     try:
         return w.Described(ticket=ticket, manifest=described(manifest))
     except Exception as error:  # noqa: BLE001  # whatever it put where types belong
-        return w.Broken(reason=f"its manifest cannot be described: {type(error).__name__}"[: w.MAX_MESSAGE])
+        reason = f"its manifest cannot be described: {type(error).__name__}"[: w.MAX_MESSAGE]
+        return w.Broken(ticket=ticket, reason=reason)
 
 
 def _typed(plain: msgspec.Raw, shape: Any) -> Any:

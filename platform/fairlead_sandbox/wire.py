@@ -96,6 +96,7 @@ class Ready(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 class Broken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="broken"):
     """There will be no call: the connector cannot be loaded, or a wall cannot be built."""
 
+    ticket: Ticket = ""
     reason: Annotated[str, Meta(max_length=MAX_MESSAGE)]
 
 

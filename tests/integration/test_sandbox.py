@@ -25,6 +25,7 @@ from fairlead_sdk.errors import (
 from fairlead_sdk.hookspecs import ENTRY_POINT_GROUP
 from msgspec.structs import replace
 
+from fairlead import app
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import load_connectors, third_party
 from fairlead.adapters.sandbox.connector import SandboxedConnector
@@ -35,6 +36,7 @@ from fairlead.adapters.sandbox.packages import Unpacked
 from fairlead.adapters.sandbox.pool import Pool
 from fairlead.adapters.sandbox.sandbox import Sandbox, Uncontained
 from fairlead.ports import WayOut
+from fairlead.settings import Settings
 from tests.support.flaky_http import FlakyServer
 from tests.support.sandboxes import GUEST, HOSTILE, NAMES, Wire, holding, sandboxed, still_there
 
@@ -293,6 +295,7 @@ async def test_a_pool_that_closes_leaves_nothing_behind(containment: Containment
     assert await still_there(began) == []
 
 
+REGISTERS = "def register_connectors(register): register(C())"
 BROKEN = {
     "raises": ("raise RuntimeError('password=hunter2')", "loading it raised RuntimeError in line 1 of broken.py"),
     "leaves": ("import sys; sys.exit(3)", "loading it raised SystemExit in line 1 of broken.py"),
@@ -302,11 +305,16 @@ BROKEN = {
     "registers nothing": ("def register_connectors(register): pass", "it registers 0 connectors, not one"),
     "has no manifest": ("def register_connectors(register): register(object())", "raised AttributeError"),
     "lies about its manifest": (
-        "class C: manifest = {'name': 'broken'}\ndef register_connectors(register): register(C())",
+        "class C: manifest = {'name': 'broken'}\n" + REGISTERS,
         "what it calls its manifest is none",
     ),
     "needs what is not offered": ("import psycopg", "loading it raised ModuleNotFoundError"),
     "needs us": ("import fairlead.app", "loading it raised ModuleNotFoundError"),
+    "promises nothing that can be told": (
+        "from fairlead_sdk import Manifest as M\nclass C: manifest = M(name=7, title='', version='', tools=(7,))\n"
+        + REGISTERS,
+        "its manifest cannot be described: AttributeError",
+    ),
     "forks": ("import os; os.fork()", "loading it raised PermissionError"),
 }
 
@@ -343,6 +351,24 @@ async def test_an_installed_connector_of_somebody_else_is_never_imported_here(mo
         tool = connectors.tool("hostile.try_read", "tnt_1")
         assert tool is not None
         assert await tool.run({"name": "environment", "target": "PATH"}, A_CALL) == {"taken": []}
+    assert "fairlead_hostile" not in sys.modules
+
+
+async def test_every_process_of_ours_finds_it_in_the_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As it is when somebody has installed it with pip, and its name is allowed."""
+    about = tmp_path / "fairlead_hostile-6.6.6.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fairlead-hostile\nVersion: 6.6.6\n")
+    (about / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nhostile = fairlead_hostile\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(HOSTILE.folders[0]))
+    async with Sandbox() as sandbox:
+        found = await app.installed_connectors(Settings(connectors=("basics", "hostile")), {}, sandbox)
+        assert found.broken == ()
+        assert found.versions == {"basics": "1.0.0", "hostile": "6.6.6"}
+    async with Sandbox("off") as sandbox:
+        found = await app.installed_connectors(Settings(connectors=("basics", "hostile")), {}, sandbox)
+        assert [(broken.name, "sandbox" in broken.reason) for broken in found.broken] == [("hostile", True)]
     assert "fairlead_hostile" not in sys.modules
 
 

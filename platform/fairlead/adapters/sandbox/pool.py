@@ -35,6 +35,7 @@ class Pool:
         self._alive: Counter[str] = Counter()  # idle or not, by tenant
         self._freed = asyncio.Event()
         self._errands: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     async def call(self, code: Unpacked, tenant: str, ask: w.Ask, http: Http) -> msgspec.Raw:
         """Waits for room when all are taken. Raises ToolError."""
@@ -59,13 +60,12 @@ class Pool:
             await child.end()
 
     async def aclose(self) -> None:
-        """Ends every idle process, and waits for those whose calls are being given up."""
+        """Ends every idle process, and waits for those whose calls are being given up. None is kept from then on."""
+        self._closed = True
         while self._idle:
             self._discard(self._idle.pop())
         while self._errands:
             await asyncio.gather(*self._errands, return_exceptions=True)
-            while self._idle:
-                self._discard(self._idle.pop())
 
     async def _lease(self, code: Unpacked, tenant: str) -> Kept:
         while True:
@@ -122,7 +122,7 @@ class Pool:
         self._give_back(kept)
 
     def _give_back(self, kept: Kept) -> None:
-        if kept.child.worn:
+        if self._closed or kept.child.worn:
             self._discard(kept)
             return
         kept.child.freeze()

@@ -51,6 +51,21 @@ _SYSTEM_CALLS = {  # x86-64: by number, because a connector is not bound to what
     "sched_setscheduler": (144, 0, 0, 0),
     "setpriority": (141, 0, 0, -20),
     "setsid": (112,),
+    "chmod": (90, 0, 0o777),
+    "fchmod": (91, 0, 0o777),
+    "fchmodat": (268, -100, 0, 0o777),
+    "chown": (92, 0, 0, 0),
+    "fchown": (93, 0, 0, 0),
+    "utimensat": (280, -100, 0, 0, 0),
+    "setxattr": (188, 0, 0, 0, 0, 0),
+    "truncate": (76, 0, 0),
+    "mknod": (133, 0, 0, 0),
+    "execve": (59, 0, 0, 0),
+    "execveat": (322, 0, 0, 0, 0, 0),
+    "splice": (275, 0, 0, 0, 0, 0, 0),
+    "inotify_init": (253,),
+    "mlock": (149, 0, 4096),
+    "prlimit64": (302, "parent", 0, 0, 0),
 }
 _EPERM = 1
 
