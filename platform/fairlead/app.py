@@ -67,6 +67,7 @@ from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.call_limits import Bound, CallLimits
 from fairlead.workers.calling import Caller
+from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
 from fairlead.workers.run_watch import RunWatch
 from fairlead.workers.tool_worker import ToolWorker
@@ -314,10 +315,20 @@ def process_runner(core: Core, database: "Database", manager: ProcessManager) ->
 
 
 async def worker(core: Core) -> None:
-    """Carries out orders of each lane, until cancelled."""
-    async with asyncio.TaskGroup() as tasks:
-        for lane in core.settings.worker_lanes:
-            tasks.create_task(tool_worker(core, lane).run())
+    """Carries out orders of each lane, until cancelled. Calls that use an account need the database, others do not."""
+    from fairlead.adapters.postgres import Database
+
+    settings = core.settings
+    assert settings.database_url is not None, "the caller has seen to the engines"
+    async with (
+        Database(settings.database_url, max_connections=settings.database_connections) as database,
+        asyncio.TaskGroup() as tasks,
+    ):
+        worker_id = f"{socket.gethostname()}-{os.getpid()}"
+        lender = accounts_of(core, database).lender(worker_id)
+        caller = Caller(core.tools, Equipping(lender, core.outbound))
+        for lane in settings.worker_lanes:
+            tasks.create_task(tool_worker(core, lane, worker_id, caller).run())
 
 
 def gates(core: Core, worker_id: str) -> Gates:
@@ -345,8 +356,7 @@ def host_limits(settings: Settings) -> dict[str, Bound]:
     return found
 
 
-def tool_worker(core: Core, lane: str) -> ToolWorker:
-    worker_id = f"{socket.gethostname()}-{os.getpid()}"
+def tool_worker(core: Core, lane: str, worker_id: str, caller: Caller) -> ToolWorker:
     return ToolWorker(
         worker_id=worker_id,
         log=core.log,
@@ -354,7 +364,7 @@ def tool_worker(core: Core, lane: str) -> ToolWorker:
         handler=core.handler,
         dispatch=core.dispatch,
         rulebook=core.rulebook,
-        caller=Caller(core.tools),
+        caller=caller,
         gates=gates(core, worker_id),
         clock=core.clock,
         max_in_flight=core.settings.worker_concurrency,

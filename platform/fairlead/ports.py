@@ -8,7 +8,7 @@ from typing import Any, Literal, LiteralString, Protocol, TypeVar, runtime_check
 
 from fairlead_sdk.auth import NO_AUTH, Auth
 from fairlead_sdk.contract import Manifest
-from fairlead_sdk.outbound import Addresses, Credential, Http
+from fairlead_sdk.outbound import Addresses, Connection, Credential, Http
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
@@ -332,6 +332,9 @@ class Credentials(Protocol):
 
         Raises NeedsReconnect, ScopeMissing, ConnectionNotFound, ConnectionAmbiguous, ConnectionMismatch, Unavailable.
         """
+
+    async def account(self, use: Use) -> Connection:
+        """The account that would be lent, checked in the same way. Nothing is lent, so nothing is recorded."""
 
     async def refused(self, use: Use, lent: Lent) -> bool:
         """The counterpart did not take what was lent. True: there is a newer one to try with. False: a person is

@@ -1,10 +1,8 @@
 """Connections over HTTP, with a real provider: given, used up, ended; and a second tenant that tries all of it."""
 
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -17,6 +15,7 @@ from tests.support.accounts import (
     CALLBACK,
     CLIENTS,
     CONNECTIONS,
+    api_with_records,
     came_back,
     connected,
     made,
@@ -25,12 +24,11 @@ from tests.support.accounts import (
     seen,
     sent,
 )
-from tests.support.api import Customer, Served, in_a_task_of_its_own, served_api
+from tests.support.api import Customer, Served
 from tests.support.database import DatabaseUrls
 from tests.support.engines import cloned_database
 from tests.support.oauth_provider.person import Person
 from tests.support.oauth_provider.provider import Provider
-from tests.support.stack import PLUGINS
 
 READ, WRITE = "records:read", "records:write"
 PLANTED = "planted-secret-7c1f0e2b9a4d"  # of no form that redaction knows
@@ -45,18 +43,8 @@ async def database(database_template: DatabaseUrls) -> AsyncIterator[DatabaseUrl
 
 @pytest.fixture(scope="module")
 async def served(nats_url: str, database: DatabaseUrls, running_oauth_provider: Provider) -> AsyncIterator[Served]:
-    issuers = (running_oauth_provider.issuer, running_oauth_provider.other)
-    settings = {
-        "connectors": ("basics", "webhooks", "records"),
-        "trusted_connectors": ("records",),
-        "public_url": "https://fairlead.test",
-        "outbound_private_networks": ("127.0.0.0/8",),
-        "outbound_plain_http": tuple(urlsplit(issuer.url).netloc for issuer in issuers),
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(PLUGINS), *sys.path])
-        async with in_a_task_of_its_own(served_api(nats_url, database, settings)) as found:
-            yield found
+    async with api_with_records(nats_url, database, running_oauth_provider) as found:
+        yield found
 
 
 async def test_an_account_is_connected_from_end_to_end(

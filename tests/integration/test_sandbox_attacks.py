@@ -15,17 +15,21 @@ import pytest
 from fairlead_sandbox.wire import MAX_CODE, MAX_MESSAGE
 from fairlead_sdk import Call, Connection, Credential
 from fairlead_sdk.errors import OutcomeUnknown, ToolError
-from fairlead_tenants.ids import TenantId
+from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
+from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors
 from fairlead.adapters.sandbox.connector import SandboxedConnector
 from fairlead.adapters.sandbox.containment import Containment
 from fairlead.adapters.sandbox.pool import Pool
+from fairlead.domain.ids import RunId
 from fairlead.domain.runs.commands import CallErred, CallSucceeded
 from fairlead.domain.runs.states import OpenCall
-from fairlead.workers.calling import Caller, Place, Result
+from fairlead.workers.calling import Caller, Result
+from fairlead.workers.equipping import Equipping, Place
+from tests.support.connections import NoAccounts
 from tests.support.connectors import known
 from tests.support.database import DatabaseUrls
 from tests.support.histories import a_run, requested
@@ -88,8 +92,9 @@ def called(hostile: SandboxedConnector) -> Called:
     """The same through the proxy of tools, as a worker does it."""
 
     async def call(name: str, **rest: Any) -> Result:
-        place = Place(TenantId(TENANT), "live")
-        return await Caller(known(Connectors([hostile]))).call(an_open_call(name, **rest), place, lost_answer=False)
+        place = Place(TenantId(TENANT), "live", WorkspaceId("wsp_1"), EnvironmentId("env_1"), RunId("run_1"))
+        caller = Caller(known(Connectors([hostile])), Equipping(NoAccounts(), GuardedOutbound()))
+        return await caller.call(an_open_call(name, **rest), place, lost_answer=False)
 
     return call
 

@@ -1,14 +1,40 @@
 """Accounts at a counterpart, connected over the API with a real provider."""
 
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
+import pytest
 
-from tests.support.api import Customer, Served
+from tests.support.api import Customer, Served, in_a_task_of_its_own, served_api
+from tests.support.database import DatabaseUrls
 from tests.support.oauth_provider.person import Person
 from tests.support.oauth_provider.provider import SECRET, Provider
+from tests.support.stack import PLUGINS
 
 CONNECTIONS, CLIENTS, CALLBACK = "/v1/connections", "/v1/oauth-clients", "/v1/oauth/callback"
+
+
+@asynccontextmanager
+async def api_with_records(
+    nats_url: str, database: DatabaseUrls, provider: Provider, *more_hosts: str
+) -> AsyncIterator[Served]:
+    """The connector `records` is installed, and may reach the provider and what else is named."""
+    hosts = [urlsplit(issuer.url).netloc for issuer in (provider.issuer, provider.other)]
+    settings = {
+        "connectors": ("basics", "webhooks", "records"),
+        "trusted_connectors": ("records",),
+        "public_url": "https://fairlead.test",
+        "outbound_private_networks": ("127.0.0.0/8",),
+        "outbound_plain_http": (*hosts, *more_hosts),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(PLUGINS), *sys.path])
+        async with in_a_task_of_its_own(served_api(nats_url, database, settings)) as found:
+            yield found
 
 
 def records(provider: Provider, **changes: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from fairlead_tenants.ids import PrincipalId
 from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.memory_timers import MemoryTimers
+from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors
 from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers
 from fairlead.app import deciders
@@ -39,10 +40,12 @@ from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.call_limits import Bound, CallLimits
 from fairlead.workers.calling import Caller
+from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
 from fairlead.workers.tool_worker import ToolWorker
 from tests.support.clock import T0, ManualClock, SteadyClock
 from tests.support.commits import readable
+from tests.support.connections import NoAccounts
 from tests.support.connectors import BillsConnector, manifest
 from tests.support.documents import EXPRESSIONS, Plain, document
 from tests.support.ids import SequentialIds
@@ -68,7 +71,7 @@ class Process:
             platform.log, platform.clock, deciders(self.rulebook), {"run": self.dispatch.run_appended}
         )
         self.starter = Starter(platform.log, self.handler, self.rulebook, platform.clock)
-        self.caller = Caller(known)
+        self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound()))
         self.limits_of = CallLimits(connectors, Bound(), {})
         self.throttle = LeasingThrottle(platform.ledgers)
 

@@ -52,7 +52,6 @@ class Connectors:
         self.connectors = tuple(connectors)
         self.broken = tuple(broken)
         manifests = [connector.manifest for connector in connectors]
-        self._manifests = {manifest.name: manifest for manifest in manifests}
         self.versions = {manifest.name: manifest.version for manifest in manifests}
         self.catalogue = ToolCatalogue(fact for manifest in manifests for fact in _facts(manifest))
         self._tools = {tool.name: tool for manifest in manifests for tool in manifest.tools}
@@ -69,6 +68,10 @@ class Connectors:
         """For calls of that tenant: in the sandbox no two tenants share a process."""
         contained = self._contained.get(name.partition(".")[0])
         return contained.tool(name, tenant_id) if contained else self._tools.get(name)
+
+    def runs_here(self, name: str) -> bool:
+        """Whether the tool's connector runs in our own process, and not in the sandbox."""
+        return name.partition(".")[0] not in self._contained
 
     async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None:  # noqa: ARG002  # all the same
         """Every tenant knows the connectors of the installation."""

@@ -76,6 +76,10 @@ class Lender:
         finally:
             await recorded
 
+    async def account(self, use: Use) -> Connection:
+        account = await self._account(use, await self._choose(use))
+        return Connection(connection_id=account.connection_id, config=account.config)
+
     async def refused(self, use: Use, lent: Lent) -> bool:
         account = await self._account(use, lent.connection_id)
         if account.auth is AuthKind.NONE:

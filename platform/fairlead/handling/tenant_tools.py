@@ -33,17 +33,22 @@ class Installed(Protocol):
     def catalogue(self) -> ToolCatalogue: ...
     def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None: ...
     def settings_of(self, name: str) -> Mapping[str, str]: ...
+    def runs_here(self, name: str) -> bool: ...
     def importer(self, connector: str) -> Importer | None: ...
     async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None: ...
 
 
 class Fitted(Struct, frozen=True):
-    """A tool as one call finds it. `checks` knows its schemas; `settings` are its connector's."""
+    """A tool as one call finds it. `checks` knows its schemas; `settings` are its connector's.
+
+    `runs_here`: in our own process, and not in the sandbox.
+    """
 
     tool: Tool[Any, Any]
     checks: ToolCatalogue
     manifest: Manifest
     settings: Mapping[str, str]
+    runs_here: bool
 
 
 class ReadSet:
@@ -77,7 +82,7 @@ class ReadSet:
         found = self._fitted.pop(name, None)
         if found is None:
             tool = self._tool(name)
-            found = Fitted(tool, ToolCatalogue([facts_of(self.manifest, tool)]), self.manifest, {})
+            found = Fitted(tool, ToolCatalogue([facts_of(self.manifest, tool)]), self.manifest, {}, runs_here=True)
         self._fitted[name] = found
         while len(self._fitted) > KEPT_TOOLS:
             self._fitted.popitem(last=False)
@@ -119,7 +124,13 @@ class TenantTools:
         if tool is not None:
             manifest = await self._installed.manifest(tenant_id, connector)
             assert manifest is not None, "an installed tool has an installed connector"
-            return Fitted(tool, self.installed, manifest, self._installed.settings_of(name))
+            return Fitted(
+                tool,
+                self.installed,
+                manifest,
+                self._installed.settings_of(name),
+                runs_here=self._installed.runs_here(name),
+            )
         found = await self.read(tenant_id, connector, _version(version))
         return found.fitted(name) if found else None
 

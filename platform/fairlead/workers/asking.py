@@ -17,7 +17,8 @@ from fairlead.domain.runs.states import Active, OpenCall, RunState, requesters
 from fairlead.handling.dispatch import ApprovalAlarm, Dispatch
 from fairlead.handling.handler import Cause, Handler
 from fairlead.ports import Clock
-from fairlead.workers.calling import Caller, Place
+from fairlead.workers.calling import Caller
+from fairlead.workers.equipping import Place, place_of
 
 
 class Asking:
@@ -41,7 +42,7 @@ class Asking:
         if self._clock.now() >= asked.deadline_at:
             await self._refuse(wanted, run, "nobody could be asked in time")
             return
-        shown = await self.evidence(call, Place(wanted.tenant_id, state.start.environment_kind))
+        shown = await self.evidence(call, place_of(wanted.tenant_id, state))
         await self._set_deadline(wanted, asked)
         command = RequestApproval(requested=_question(state, call, asked, shown))
         agent = Actor(kind="agent", id=state.start.agent_principal_id)

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -10,8 +10,6 @@ import structlog
 from fairlead_sdk.contract import Call, Effect, Idempotency, JsonSchema, Tool
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
 from fairlead_tenants.ids import TenantId
-from msgspec import Struct
-from msgspec.structs import replace
 
 from fairlead.domain.errors import Problem
 from fairlead.domain.runs.commands import CallErred, CallSucceeded, Undone
@@ -20,6 +18,7 @@ from fairlead.domain.runs.sagas import undo_key
 from fairlead.domain.runs.states import OpenCall
 from fairlead.domain.runs.undoing import Undo
 from fairlead.handling.tenant_tools import Fitted
+from fairlead.workers.equipping import Equipped, Equipping, NoAccess, Place
 
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 MAX_PREVIEW_BYTES = 1024 * 1024  # more is nothing that a person could look through
@@ -41,27 +40,14 @@ class Toolbox(Protocol):
         """The tool as this tenant has it, in the version that was decided on."""
 
 
-class Place(Struct, frozen=True):
-    """Whose call it is. A connector is never told; its settings are."""
-
-    tenant_id: TenantId
-    environment: str
-
-    def settings(self, raw: Mapping[str, str]) -> dict[str, str]:
-        """`{tenant}` and `{environment}` in a setting keep tenants apart: a folder each, a database each."""
-        return {
-            key: value.replace("{tenant}", self.tenant_id).replace("{environment}", self.environment)
-            for key, value in raw.items()
-        }
-
-
 class ConnectorBroke(Exception):
     """A connector raised what it may not raise. The text is the name of what it was: its message may hold a secret."""
 
 
 class Caller:
-    def __init__(self, tools: Toolbox) -> None:
+    def __init__(self, tools: Toolbox, equipping: Equipping) -> None:
         self._tools = tools
+        self._equipping = equipping
 
     async def call(self, open_call: OpenCall, place: Place, lost_answer: bool) -> Result:
         """Make the call, or find out what became of it when an earlier worker left no answer."""
@@ -69,17 +55,22 @@ class Caller:
         fitted = await self._fitted(request, place)
         if fitted is None:
             return CallErred(error_class="permanent", code="tool_missing", message=f"{request.tool} is not installed")
+        plain = _plain(fitted, request, open_call.attempt, open_call.key, place)
         try:
             arguments = _arguments(fitted, request.arguments)
-        except BadArguments as misfit:
-            return _classified(misfit, fitted.tool)
-        given = _given(open_call, place, fitted)
+            async with self._equipping.equip(plain, fitted, request, place, "call") as given:
+                return await self._made(fitted, arguments, given, request.timeout_s, lost_answer)
+        except (BadArguments, NoAccess) as refused:
+            return _classified(refused, fitted.tool)
+
+    async def _made(
+        self, fitted: Fitted, arguments: Any, given: Equipped, timeout_s: float, lost_answer: bool
+    ) -> Result:
         if lost_answer and not repeatable(fitted.tool):
-            gone = "the worker that began it is gone"
-            return await self._read_back(fitted, arguments, given, request.timeout_s, gone)
-        result = await self._make(fitted, arguments, given, request.timeout_s)
+            return await self._read_back(fitted, arguments, given, timeout_s, "the worker that began it is gone")
+        result = await self._make(fitted, arguments, given, timeout_s)
         if isinstance(result, CallErred) and result.error_class == "unknown_outcome":
-            return await self._read_back(fitted, arguments, given, request.timeout_s, result.message)
+            return await self._read_back(fitted, arguments, given, timeout_s, result.message)
         return result
 
     async def preview(self, open_call: OpenCall, place: Place) -> dict[str, Any]:
@@ -89,13 +80,22 @@ class Caller:
         """
         request = open_call.request
         fitted = await self._fitted(request, place)
-        if fitted is None or fitted.tool.preview is None:
+        if fitted is None:
             return {}
-        arguments, given = _arguments(fitted, request.arguments), _given(open_call, place, fitted)
+        account = await self._equipping.account(fitted, request, place)
+        shown = await self._shown(fitted, open_call, place) if fitted.tool.preview else {}
+        return shown if account is None else {**shown, "connection": account}
+
+    async def _shown(self, fitted: Fitted, open_call: OpenCall, place: Place) -> dict[str, Any]:
+        request, tool = open_call.request, fitted.tool
+        assert tool.preview is not None, "the caller has looked"
+        arguments = _arguments(fitted, request.arguments)
+        plain = _plain(fitted, request, open_call.attempt, open_call.key, place)
         try:
-            return _showable(await _answer(fitted.tool.preview, arguments, given, request.timeout_s))
+            async with self._equipping.equip(plain, fitted, request, place, "preview") as given:
+                return _showable(await _answer(tool.preview, arguments, given, request.timeout_s))
         except ConnectorBroke as broke:
-            _log.error("connector_raised", tool=request.tool, call_id=given.call_id, error=str(broke))
+            _log.error("connector_raised", tool=tool.name, call_id=plain.call_id, error=str(broke))
             raise Refused(f"the preview raised {broke}", "preview_broken") from broke
 
     async def found(self, open_call: OpenCall, place: Place) -> CallSucceeded | None:
@@ -108,7 +108,9 @@ class Caller:
         if fitted is None or fitted.tool.verify is None:
             raise OutcomeUnknown(f"{request.tool} has no read-back")
         arguments = _arguments(fitted, request.arguments)
-        return await self._verified(fitted, arguments, _given(open_call, place, fitted), request.timeout_s)
+        plain = _plain(fitted, request, open_call.attempt, open_call.key, place)
+        async with self._equipping.equip(plain, fitted, request, place, "verify") as given:
+            return await self._verified(fitted, arguments, given, request.timeout_s)
 
     async def undo(self, undo: Undo, place: Place) -> Undone | CallErred:
         """Undo what a call did, under a key of its own. Where nobody knows whether it did, it is looked for first."""
@@ -116,21 +118,11 @@ class Caller:
         fitted = await self._fitted(request, place)
         if fitted is None or fitted.tool.compensate is None:
             return CallErred(error_class="permanent", code="tool_missing", message=f"nothing undoes {request.tool}")
-        tool, compensate = fitted.tool, fitted.tool.compensate
-        given = Call(
-            call_id=request.call_id,
-            attempt=max(undo.attempt, 1),
-            idempotency_key=undo.effect.key,
-            settings=place.settings(fitted.settings),
-        )
+        tool, plain = fitted.tool, _plain(fitted, request, max(undo.attempt, 1), undo.effect.key, place)
         try:
             arguments = _arguments(fitted, request.arguments)
-            effect = await self._effect(undo, fitted, arguments, given)
-            if effect is None:
-                return Undone(how="nothing_to_undo")
-            output = _output(tool, effect.output)
-            given = replace(given, idempotency_key=undo_key(request.call_id))
-            await _answer(lambda asked, call: compensate(asked, output, call), arguments, given, request.timeout_s)
+            async with self._equipping.equip(plain, fitted, request, place, "compensate") as given:
+                return await self._undone(undo, fitted, arguments, given)
         except ToolError as error:
             return _classified(error, tool)
         except TimeoutError:
@@ -138,13 +130,24 @@ class Caller:
                 error_class="timeout", code="timeout", message=f"no answer within {request.timeout_s:g} s", unclear=True
             )
         except ConnectorBroke as broke:
-            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
+            _log.error("connector_raised", tool=tool.name, call_id=plain.call_id, error=str(broke))
             return CallErred(
                 error_class="transient", code="transient", message=f"the connector raised {broke}", unclear=True
             )
+
+    async def _undone(self, undo: Undo, fitted: Fitted, arguments: Any, given: Equipped) -> Undone:
+        """Raises ToolError, TimeoutError, ConnectorBroke."""
+        request, compensate = undo.effect.request, fitted.tool.compensate
+        assert compensate is not None, "the caller has looked"
+        effect = await self._effect(undo, fitted, arguments, given)
+        if effect is None:
+            return Undone(how="nothing_to_undo")
+        output = _output(fitted.tool, effect.output)
+        again = given.under(undo_key(request.call_id))
+        await _answer(lambda asked, call: compensate(asked, output, call), arguments, again, request.timeout_s)
         return Undone(how="call")
 
-    async def _effect(self, undo: Undo, fitted: Fitted, arguments: Any, given: Call) -> CallSucceeded | None:
+    async def _effect(self, undo: Undo, fitted: Fitted, arguments: Any, given: Equipped) -> CallSucceeded | None:
         """What the call gave; None: it has not happened. Raises ToolError, TimeoutError, ConnectorBroke."""
         if not undo.effect.doubtful:
             return CallSucceeded(output=undo.effect.output)
@@ -155,7 +158,7 @@ class Caller:
     async def _fitted(self, request: ToolCallRequested, place: Place) -> Fitted | None:
         return await self._tools.fitted(place.tenant_id, request.tool, request.tool_version)
 
-    async def _make(self, fitted: Fitted, arguments: Any, given: Call, timeout_s: float) -> Result:
+    async def _make(self, fitted: Fitted, arguments: Any, given: Equipped, timeout_s: float) -> Result:
         tool = fitted.tool
         try:
             output = await _answer(tool.run, arguments, given, timeout_s)
@@ -164,29 +167,33 @@ class Caller:
         except TimeoutError:
             return _unanswered(tool, "timeout", f"no answer within {timeout_s:g} s")
         except ConnectorBroke as broke:
-            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
+            _log.error("connector_raised", tool=tool.name, call_id=given.plain.call_id, error=str(broke))
             return _unanswered(tool, "transient", f"the connector raised {broke}")
         return _checked(fitted, output)
 
-    async def _read_back(self, fitted: Fitted, arguments: Any, given: Call, timeout_s: float, why: str) -> Result:
+    async def _read_back(self, fitted: Fitted, arguments: Any, given: Equipped, timeout_s: float, why: str) -> Result:
         """Ask the counterpart whether the effect happened. Only a clear yes or no settles it."""
         if fitted.tool.verify is None:
             return CallErred(error_class="unknown_outcome", code="outcome_unknown", message=why)
         try:
             found = await self._verified(fitted, arguments, given, timeout_s)
         except (ToolError, TimeoutError) as error:
-            _log.warning("read_back_failed", tool=fitted.tool.name, call_id=given.call_id, error=type(error).__name__)
+            _log.warning(
+                "read_back_failed", tool=fitted.tool.name, call_id=given.plain.call_id, error=type(error).__name__
+            )
             return CallErred(error_class="unknown_outcome", code="read_back_failed", message=why)
         return found or await self._make(fitted, arguments, given, timeout_s)
 
-    async def _verified(self, fitted: Fitted, arguments: Any, given: Call, timeout_s: float) -> CallSucceeded | None:
+    async def _verified(
+        self, fitted: Fitted, arguments: Any, given: Equipped, timeout_s: float
+    ) -> CallSucceeded | None:
         """None: it has not happened. Raises ToolError and TimeoutError: it cannot be told."""
         tool = fitted.tool
         assert tool.verify is not None, "the caller has looked"
         try:
             output = await _answer(tool.verify, arguments, given, timeout_s)
         except ConnectorBroke as broke:
-            _log.error("connector_raised", tool=tool.name, call_id=given.call_id, error=str(broke))
+            _log.error("connector_raised", tool=tool.name, call_id=given.plain.call_id, error=str(broke))
             raise OutcomeUnknown(f"read-back raised {broke}") from broke
         if output is None:
             return None
@@ -196,12 +203,11 @@ class Caller:
         return CallSucceeded(output=read.output, settled="read_back")
 
 
-def _given(open_call: OpenCall, place: Place, fitted: Fitted) -> Call:
-    request = open_call.request
+def _plain(fitted: Fitted, request: ToolCallRequested, attempt: int, key: str, place: Place) -> Call:
     return Call(
         call_id=request.call_id,
-        attempt=open_call.attempt,
-        idempotency_key=open_call.key,
+        attempt=attempt,
+        idempotency_key=key,
         settings=place.settings(fitted.settings),
     )
 
@@ -249,14 +255,19 @@ def repeatable(tool: Tool[Any, Any]) -> bool:
     return tool.effect is Effect.READ or tool.idempotency is not Idempotency.NONE
 
 
-async def _answer(ask: Callable[[Any, Call], Awaitable[Any]], arguments: Any, given: Call, timeout_s: float) -> Any:
+async def _answer(ask: Callable[[Any, Call], Awaitable[Any]], arguments: Any, given: Equipped, timeout_s: float) -> Any:
     """What connector code answers. Raises ToolError, TimeoutError, and ConnectorBroke for whatever else it raises.
 
     Only an interrupt, and our own cancelling, pass through.
+
+    A credential that the counterpart does not take is renewed or given up here. Raises Unavailable when neither can be.
     """
+    call = given.call(timeout_s)
     try:
         async with asyncio.timeout(timeout_s):
-            return await ask(arguments, given)
+            return await ask(arguments, call)
+    except NeedsReconnect as refused:
+        raise await given.refused(refused) from refused
     except (ToolError, TimeoutError):
         raise
     except asyncio.CancelledError as cancelled:
@@ -294,7 +305,15 @@ def _classified(error: ToolError, tool: Tool[Any, Any]) -> CallErred:
     retry_after_s = _pause(getattr(error, "retry_after_s", None))
     error_class: ErrorClass = "rate_limited" if retry_after_s is not None else _class_of(error)
     code = str(getattr(error, "code", type(error).__name__))  # a subclass may have forgotten its base
-    return CallErred(error_class=error_class, code=code, message=str(error), retry_after_s=retry_after_s)
+    missing = error if isinstance(error, NoAccess) else NoAccess("", "")
+    return CallErred(
+        error_class=error_class,
+        code=code,
+        message=str(error),
+        retry_after_s=retry_after_s,
+        connection_id=missing.connection_id,
+        scope=missing.scope,
+    )
 
 
 def _class_of(error: ToolError) -> ErrorClass:

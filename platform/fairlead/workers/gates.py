@@ -39,7 +39,7 @@ _log = structlog.get_logger()
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What the gates need to know of a call. `connection` is its name, empty for a connector without any."""
+    """What the gates need to know of a call. `connection` is the id of the one that its workflow names; else empty."""
 
     tenant_id: TenantId
     environment_id: EnvironmentId

@@ -2,6 +2,7 @@
 
 import structlog
 
+from fairlead.domain.connections.naming import connection_id
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.errors import FairleadError
 from fairlead.domain.ids import RunId
@@ -28,7 +29,13 @@ def asked_for(run: StreamRef, state: Active, call: OpenCall) -> Asked:
         timeout_s=request.timeout_s,
         arguments=request.arguments,
         on_outage=request.on_outage,
+        connection=_connection(run, state, request.connection),
     )
+
+
+def _connection(run: StreamRef, state: Active, name: str) -> str:
+    start = state.start
+    return connection_id(run.tenant_id, start.workspace_id, start.environment_id, name) if name else ""
 
 
 class Holding:

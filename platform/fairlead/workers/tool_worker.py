@@ -32,7 +32,8 @@ from fairlead.handling.reconnecting import AccessCheck
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
-from fairlead.workers.calling import Caller, Place, Result
+from fairlead.workers.calling import Caller, Result
+from fairlead.workers.equipping import Place, place_of
 from fairlead.workers.gates import Entered, Gates, Instead, PutBack
 from fairlead.workers.holding import Holding, asked_for
 from fairlead.workers.kept_orders import KeptOrder, kept_of
@@ -284,7 +285,7 @@ class ToolWorker:
         self, wanted: o.CallOrder, run: StreamRef, state: Active, call: OpenCall, lost_answer: bool, order: Order
     ) -> None:
         agent = Actor(kind="agent", id=state.start.agent_principal_id)
-        place = Place(run.tenant_id, state.start.environment_kind)
+        place = place_of(run.tenant_id, state)
         if call.approval is not None and await self._no_longer_as_shown(call, place, lost_answer):
             await self._void(run, wanted, "what the reviewers saw has changed")
             return

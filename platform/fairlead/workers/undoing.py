@@ -13,7 +13,8 @@ from fairlead.domain.tenants.states import TenantState
 from fairlead.handling.handler import Handler
 from fairlead.ports import Clock
 from fairlead.workers.asking import because
-from fairlead.workers.calling import Caller, Place
+from fairlead.workers.calling import Caller
+from fairlead.workers.equipping import place_of
 
 
 class Undoing:
@@ -35,7 +36,7 @@ class Undoing:
                     error_class="permission" if by == "permission" else "policy", code=rule_id, message=reason
                 )
             case Undo() as undo:
-                outcome = await self._caller.undo(undo, Place(run.tenant_id, state.last.start.environment_kind))
+                outcome = await self._caller.undo(undo, place_of(run.tenant_id, state.last))
         report = c.RecordUndo(
             call_id=wanted.call_id,
             attempt=wanted.attempt,

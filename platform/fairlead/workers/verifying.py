@@ -16,7 +16,8 @@ from fairlead.domain.tenants.states import TenantState
 from fairlead.handling.handler import Handler
 from fairlead.ports import Clock
 from fairlead.workers.asking import because
-from fairlead.workers.calling import Caller, Place
+from fairlead.workers.calling import Caller
+from fairlead.workers.equipping import Place, place_of
 
 PAUSES_S = (0.2, 1.0)  # a counterpart may show a write a moment after it has taken it, or be busy
 
@@ -38,7 +39,7 @@ class Verifying:
         if refused := forbidden(state, tenant):
             seen = c.CannotTell(reason=refused.reason)
         else:
-            seen = await self._look(call, Place(run.tenant_id, state.start.environment_kind))
+            seen = await self._look(call, place_of(run.tenant_id, state))
         verdict = c.RecordVerdict(
             call_id=wanted.call_id,
             seen=seen,

@@ -9,21 +9,26 @@ from typing import Any
 import pytest
 from fairlead_sdk.contract import Call, Effect, Idempotency
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
-from fairlead_tenants.ids import TenantId
+from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
+from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors
+from fairlead.domain.ids import RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs.outcomes import backoff
 from fairlead.domain.runs.states import OpenCall
 from fairlead.workers import calling
-from fairlead.workers.calling import Caller, Place, Result
+from fairlead.workers.calling import Caller, Result
+from fairlead.workers.equipping import Equipping, Place
+from tests.support.connections import NoAccounts
 from tests.support.connectors import Bill, BillsConnector, known, manifest, tool
 from tests.support.documents import Plain
 from tests.support.histories import a_run, requested
 
 SECRET = "ghp_" + "a1B2" * 9
-HERE = Place(TenantId("tnt_1"), "live")
+HERE = Place(TenantId("tnt_1"), "live", WorkspaceId("wsp_1"), EnvironmentId("env_1"), RunId("run_1"))
+WITHOUT_ACCOUNTS = Equipping(NoAccounts(), GuardedOutbound())
 
 
 class Throttled(TryLater):
@@ -51,7 +56,7 @@ def an_open_call(arguments: Any = None, timeout_s: float = 5.0, tool_name: str =
 
 
 async def made(run: Any, open_call: OpenCall | None = None, lost_answer: bool = False, **fields: Any) -> Result:
-    caller = Caller(known(Connectors([BillsConnector(manifest(tool(run=run, **fields)))])))
+    caller = Caller(known(Connectors([BillsConnector(manifest(tool(run=run, **fields)))])), WITHOUT_ACCOUNTS)
     return await caller.call(open_call or an_open_call(), HERE, lost_answer)
 
 
@@ -115,9 +120,13 @@ async def test_a_clear_no_is_clear_also_for_a_tool_that_cannot_be_repeated() -> 
 
 async def test_an_interrupt_is_not_a_connectors_to_keep() -> None:
     """Not awaited in a task: an interrupt ends the loop that runs one."""
-    answer = calling._answer(raising(KeyboardInterrupt()), None, None, 1.0)  # type: ignore[arg-type]  # the tool looks at neither
-    with pytest.raises(KeyboardInterrupt):
-        await answer
+    asked, said = an_open_call(), manifest(tool(run=raising(KeyboardInterrupt())))
+    fitted = await known(Connectors([BillsConnector(said)])).fitted(HERE.tenant_id, "bills.pay", "1.0.0")
+    assert fitted is not None
+    plain = Call(call_id=asked.request.call_id, attempt=1, idempotency_key="k", settings={})
+    async with WITHOUT_ACCOUNTS.equip(plain, fitted, asked.request, HERE, "call") as given:
+        with pytest.raises(KeyboardInterrupt):
+            await calling._answer(fitted.tool.run, None, given, 1.0)
 
 
 async def test_our_own_cancelling_ends_the_call() -> None:
@@ -221,7 +230,7 @@ async def test_settings_are_told_apart_by_tenant_and_environment() -> None:
 
     said = manifest(tool(run=run), settings=("folder",))
     connectors = Connectors([BillsConnector(said)], settings={"bills": {"folder": "/data/{tenant}/{environment}"}})
-    await Caller(known(connectors)).call(an_open_call(), HERE, lost_answer=False)
+    await Caller(known(connectors), WITHOUT_ACCOUNTS).call(an_open_call(), HERE, lost_answer=False)
     assert seen == [{"folder": "/data/tnt_1/live"}]
 
 

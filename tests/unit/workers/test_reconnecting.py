@@ -5,6 +5,7 @@ from typing import Any
 
 from fairlead_sdk.auth import AuthKind
 
+from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors
 from fairlead.consumers.reconnecting import react
 from fairlead.domain.connections.commands import CreateConnection, NeedReconnect, RecordGrant
@@ -15,8 +16,10 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.commands import CallErred
 from fairlead.handling.reconnecting import AccessGiven
 from fairlead.workers.calling import Caller, Result
+from fairlead.workers.equipping import Equipping
 from tests.support.books import Books
 from tests.support.clock import T0
+from tests.support.connections import NoAccounts
 from tests.support.connectors import BillsConnector, known, manifest
 from tests.support.platform import Platform, ended, running, the_call
 from tests.support.tenancy import DEFAULT, LIVE, TENANT
@@ -42,7 +45,9 @@ class NeedsAccount(Caller):
     """Makes a call where the account is connected; `meanwhile` happens after it has looked."""
 
     def __init__(self, platform: Platform, books: Books) -> None:
-        super().__init__(known(Connectors([BillsConnector(manifest(books.keyed()))])))
+        super().__init__(
+            known(Connectors([BillsConnector(manifest(books.keyed()))])), Equipping(NoAccounts(), GuardedOutbound())
+        )
         self._platform = platform
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
 
