@@ -1,6 +1,7 @@
 """An honest connector does not notice that it is contained, and its processes are kept warm within bounds."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -370,6 +371,24 @@ async def test_every_process_of_ours_finds_it_in_the_sandbox(monkeypatch: pytest
         found = await app.installed_connectors(Settings(connectors=("basics", "hostile")), {}, sandbox)
         assert [(broken.name, "sandbox" in broken.reason) for broken in found.broken] == [("hostile", True)]
     assert "fairlead_hostile" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["environment", "files", "processes", "network", "signal_by_file", "limits"])
+async def test_the_attacks_succeed_where_nothing_contains_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a list without spoils says something about the walls."""
+    (tmp_path / "secret").write_text(SECRET)
+    async with FlakyServer.at() as server:
+        targets = {"environment": "PATH", "files": tmp_path / "secret", "network": server.port}
+        attack = "import sys; from fairlead_hostile import escapes; print(*getattr(escapes, sys.argv[1])(sys.argv[2]))"
+        monkeypatch.setenv("PYTHONPATH", str(HOSTILE.folders[0]))
+        target = str(targets.get(name, os.getpid()))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", attack, name, target, stdout=asyncio.subprocess.PIPE
+        )
+        spoils, _ = await process.communicate()
+    assert spoils.strip()
 
 
 async def test_where_nothing_holds_nothing_of_others_is_run() -> None:

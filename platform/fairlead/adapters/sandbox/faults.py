@@ -6,6 +6,8 @@ made again. A process that never began has done nothing.
 
 from fairlead_sdk.errors import OutcomeUnknown, TryLater
 
+_MAX_WHY = 500
+
 
 class SandboxFault(OutcomeUnknown):
     """The process is ended and never asked again."""
@@ -54,5 +56,5 @@ class CannotStart(TryLater):
     """No process came up; nothing happened. `why` says what the connector or the containment said of it."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the connector's process did not start: {why}", "sandbox_start")
-        self.why = why
+        self.why = why[:_MAX_WHY]
+        super().__init__(f"the connector's process did not start: {self.why}", "sandbox_start")
