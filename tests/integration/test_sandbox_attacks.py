@@ -180,6 +180,23 @@ async def test_limits_cannot_be_lifted(attack: Attack) -> None:
     assert await attack("limits") == []
 
 
+async def test_it_holds_no_privilege_and_can_be_given_none(attack: Attack) -> None:
+    """Also where we are root. As the kernel says it, from outside."""
+    assert await attack("print_much") == []
+    for process in sandboxed():
+        if process.name() == "bwrap":
+            continue  # waits for it outside
+        said = status_of(process)
+        held = {said[name] for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")}
+        assert held == {"0" * 16}
+        assert (said["NoNewPrivs"], said["Seccomp"]) == ("1", "2")
+
+
+def status_of(process: psutil.Process) -> dict[str, str]:
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
 async def test_nothing_but_its_own_channels_is_open(attack: Attack) -> None:
     assert await attack("read_channels") == []
 

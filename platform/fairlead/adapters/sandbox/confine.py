@@ -49,9 +49,12 @@ def _restrict(paths: Sequence[str]) -> None:
 
 
 def _drop_capabilities(library: ctypes.CDLL) -> None:
+    """The first two may be refused: a root without privileges cannot give up more. `no_new_privs`, which Landlock has
+    set, then sees to it that becoming another program brings none back.
+    """
     for capability in range(_CAPABILITIES):
-        library.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)  # refused past the last that this kernel has
-    _must(library.prctl(_PR_SET_SECUREBITS, _NO_ROOT_LOCKED, 0, 0, 0))
+        library.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    library.prctl(_PR_SET_SECUREBITS, _NO_ROOT_LOCKED, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     _must(library.capset(header, (ctypes.c_uint32 * 6)()))
 
