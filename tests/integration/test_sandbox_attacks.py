@@ -80,7 +80,7 @@ def attack(hostile: SandboxedConnector) -> Attack:
     return attacked
 
 
-def an_open_call(name: str, tool: str = "hostile.try_read", timeout_s: float = 3.0, target: str = "") -> OpenCall:
+def an_open_call(name: str, tool: str = "hostile.try_read", timeout_s: float = 20.0, target: str = "") -> OpenCall:
     request = requested(a_run(TENANT, 1), 1)
     fields: dict[str, Any] = {field: getattr(request, field) for field in request.__struct_fields__}
     fields |= {"tool": tool, "timeout_s": timeout_s, "arguments": {"name": name, "target": target}}

@@ -28,7 +28,9 @@ HOSTILE = Unpacked(
     name="hostile", version="6.6.6", module="fairlead_hostile", folders=(Path(__file__).parent / "hostile",)
 )
 GUEST = Unpacked(name="guest", version="1.2.3", module="fairlead_guest", folders=(Path(__file__).parent / "guest",))
-SMALL = Limits(cpu_s=1.0, wall_s=20.0, memory_bytes=256 * MIB, scratch_bytes=8 * MIB, file_bytes=8 * MIB, stop_s=0.2)
+SMALL = Limits(
+    cpu_s=1.0, wall_s=20.0, memory_bytes=256 * MIB, scratch_bytes=8 * MIB, file_bytes=8 * MIB, stop_s=0.2, requests=50
+)
 NAMES = tuple(containment.name for containment in CONTAINMENTS)
 
 _found: dict[str, Tested] = {}
