@@ -1,5 +1,6 @@
 """A service behind the provider: whoever asks needs a token that the provider signed for it, and checks it itself."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -11,6 +12,28 @@ from joserfc.jwk import KeySet
 
 from tests.support.flaky_http import Asked, FlakyServer, Wire, reply
 from tests.support.oauth_provider.provider import RESOURCE, Issuer, plain_http
+
+LONG_S = 20.0
+
+
+class Held:
+    """Requests that are kept waiting for their answer."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self._count = 0
+        self._changed = asyncio.Condition()
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(LONG_S), self._changed:
+            await self._changed.wait_for(lambda: self._count >= count)
+
+    async def wait(self) -> None:
+        async with self._changed:
+            self._count += 1
+            self._changed.notify_all()
+        await self.released.wait()
+
 
 _NEEDED = {"GET": "records:read", "POST": "records:write"}
 
@@ -25,6 +48,7 @@ class Records:
         self.served: list[dict[str, Any]] = []
         self.turned_away = 0
         self._records = 0
+        self._held: Held | None = None
         server.answers["/records"] = self._answer
 
     @classmethod
@@ -38,7 +62,19 @@ class Records:
         self.served.clear()
         self.turned_away = 0
 
+    @asynccontextmanager
+    async def holding(self) -> AsyncIterator[Held]:
+        """No request is answered meanwhile."""
+        self._held = held = Held()
+        try:
+            yield held
+        finally:
+            self._held = None
+            held.released.set()
+
     async def _answer(self, writer: Wire, asked: Asked) -> None:
+        if self._held is not None:
+            await self._held.wait()
         claims = await self._claims(asked.headers.get("authorization", ""))
         if claims is None or _NEEDED[asked.method] not in str(claims.get("scope")).split():
             self.turned_away += 1

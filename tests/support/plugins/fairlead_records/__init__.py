@@ -57,6 +57,7 @@ def _account(answer: HttpAnswer) -> Account:
     title="Count records",
     effect=Effect.READ,
     idempotency=Idempotency.NATURAL,
+    timeout_s=20.0,
     scopes=("records:read",),
 )
 async def count_records(arguments: Nothing, call: Call) -> Account:
@@ -69,6 +70,7 @@ async def count_records(arguments: Nothing, call: Call) -> Account:
     title="Add a record",
     effect=Effect.WRITE,
     idempotency=Idempotency.KEY,
+    timeout_s=20.0,
     scopes=("records:write",),
     writes=("record",),
 )
