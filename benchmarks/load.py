@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 from msgspec import Struct
 
+from benchmarks.http import Http
 from benchmarks.stack import Stack
 from fairlead.domain.envelope import Recorded
 from fairlead.domain.envelope import Sequence as LogSequence
@@ -122,7 +123,14 @@ class Runs:
             self._early[run_id] = ending
 
 
-async def publish(on: Stack, workflow: dict[str, Any]) -> str:
+class Calls(Protocol):
+    """Whoever has a way to the API."""
+
+    @property
+    def http(self) -> Http: ...
+
+
+async def publish(on: Calls, workflow: dict[str, Any]) -> str:
     path = f"/v1/workflows/{workflow['name']}?reason=benchmark"
     workflow_id: str = (await on.http.send("PUT", path, workflow))["workflow_id"]
     return workflow_id

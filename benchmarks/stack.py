@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,20 +24,22 @@ STOP_WITHIN_S = 40.0
 class Stack:
     """`groups` names the first process of each part; `ready_s` is how long it took from the command to an answer."""
 
-    def __init__(self, core: app.Core, http: Http, pid: int, ready_s: float) -> None:
+    def __init__(self, core: app.Core, http: Http, url: str, pid: int, ready_s: float) -> None:
         self.core = core
         self.http = http
+        self.url = url
         self.ready_s = ready_s
         self.groups = _groups(pid) | {"client": os.getpid()}
 
 
 @asynccontextmanager
-async def stack(folder: Path, workers: int) -> AsyncIterator[Stack]:
+async def stack(folder: Path, workers: int, more: Mapping[str, str] | None = None) -> AsyncIterator[Stack]:
+    """`more` are further variables of its environment."""
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "fairlead", "dev", "--workers", str(workers)),
-        env=environment(folder),
+        env=environment(folder) | dict(more or {}),
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -48,7 +50,7 @@ async def stack(folder: Path, workers: int) -> AsyncIterator[Stack]:
         http = Http(url, (folder / KEY_FILE).read_text().strip())
         settings = with_engines(Settings(data_dir=folder), instance.engines)
         async with app.core(settings, os.environ, "benchmark") as core:
-            yield Stack(core, http, process.pid, ready_s)
+            yield Stack(core, http, url, process.pid, ready_s)
         http.close()
     finally:
         await _stop(process)

@@ -165,3 +165,62 @@ async def test_what_nobody_has_finished_is_counted_and_dated(jobs: Jobs, lane: s
         await first.done()
         while (await jobs.unfinished(lane)).count != 2:  # noqa: ASYNC110  # the engine settles orders without a word
             await asyncio.sleep(0)
+
+
+async def test_a_flood_of_one_tenant_is_not_in_front_of_the_order_of_another(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 8) as orders:
+        for number in range(300):
+            await jobs.publish(lane, TENANT, f"{lane}-{number}", b"flood")
+        for _ in range(20):
+            await (await next_within(orders, 20)).done()
+        await jobs.publish(lane, "tnt_b", f"{lane}-only", b"quiet")
+        bodies = []
+        while b"quiet" not in bodies:
+            order = await next_within(orders, 20)
+            bodies.append(order.body)
+            await order.done()
+    assert len(bodies) <= 50, "it is served among those that were on their way, not after all"
+
+
+async def test_one_tenant_leaves_a_place_for_another(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 8) as orders:
+        for number in range(20):
+            await jobs.publish(lane, TENANT, f"{lane}-{number}", b"flood")
+        held = [await next_within(orders, 20) for _ in range(7)]
+        await nothing_within(orders, LEASE_S / 2)
+        await jobs.publish(lane, "tnt_b", f"{lane}-only", b"quiet")
+        quiet = await next_within(orders, LEASE_S / 2)
+        assert quiet.body == b"quiet"
+        for order in (quiet, *held):
+            await order.done()
+
+
+async def test_tenants_that_all_want_much_are_served_in_turn(jobs: Jobs, lane: str) -> None:
+    tenants = ["tnt_a", "tnt_b", "tnt_c"]
+    async with jobs.take(lane, 6) as orders:
+        for tenant in tenants:
+            for number in range(60):
+                await jobs.publish(lane, tenant, f"{lane}-{number}", tenant.encode())
+        served = []
+        for _ in range(120):
+            order = await next_within(orders, 20)
+            served.append(order.body.decode())
+            await order.done()
+    later = served[30:]  # all three are known by then
+    assert min(later.count(tenant) for tenant in tenants) >= 15, served
+
+
+async def test_an_order_that_waits_makes_room_for_another_and_still_is_ours(jobs: Jobs, lane: str) -> None:
+    async with jobs.take(lane, 1) as orders:
+        for number in range(2):
+            await jobs.publish(lane, TENANT, f"{lane}-{number}", b"%d" % number)
+        first = await next_within(orders, 20)
+        first.park()
+        second = await next_within(orders, 20)
+        assert {first.body, second.body} == {b"0", b"1"}
+        await second.done()
+        first.unpark()
+        await first.extend()
+        await nothing_within(orders, LEASE_S / 2)
+        await first.done()
+        await nothing_within(orders, 2 * LEASE_S)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fairlead.adapters.memory_orders import MemoryLane, MemoryOrder, MemoryTaking
-from fairlead.domain.subjects import job, jobs_of_lane
+from fairlead.domain.subjects import job, jobs_root
 from fairlead.ports import Order, Unfinished
 
 
@@ -18,12 +18,12 @@ class MemoryJobs:
         subject = job(lane, tenant_id, order_id)
         if subject not in self._there or self._there[subject].settled:
             of_lane = self._lane(lane)
-            self._there[subject] = MemoryOrder(of_lane, body)
+            self._there[subject] = MemoryOrder(of_lane, body, tenant_id)
             of_lane.add(self._there[subject])
 
     @asynccontextmanager
     async def take(self, lane: str, max_in_flight: int) -> AsyncIterator[AsyncIterator[Order]]:
-        jobs_of_lane(lane)
+        jobs_root(lane)
         with MemoryTaking(self._lane(lane), max_in_flight) as taking:
             yield taking
 

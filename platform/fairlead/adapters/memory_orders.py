@@ -1,9 +1,11 @@
 """Orders handed out under a lease, in memory: what jobs and timers of unit tests have in common."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Collection
 from typing import Self
 
+from fairlead.domain.fairness import may_take
 from fairlead.ports import Order, Unfinished
 
 
@@ -11,22 +13,29 @@ class MemoryLane:
     def __init__(self, lease_s: float) -> None:
         self.lease_s = lease_s
         self.takers: set[MemoryTaking] = set()
-        self._waiting: deque[MemoryOrder] = deque()
+        self._waiting: OrderedDict[str, deque[MemoryOrder]] = OrderedDict()  # by tenant, the next in turn is first
 
     def add(self, order: "MemoryOrder") -> None:
-        self._waiting.append(order)
+        self._waiting.setdefault(order.tenant_id, deque()).append(order)
         self.wake()
 
     def remove(self, order: "MemoryOrder") -> None:
-        if order in self._waiting:
-            self._waiting.remove(order)
+        if order in (line := self._waiting.get(order.tenant_id, deque())):
+            line.remove(order)
 
-    def pop(self) -> "MemoryOrder | None":
-        return self._waiting.popleft() if self._waiting else None
+    def pop(self, in_flight: Collection["MemoryOrder"], max_in_flight: int) -> "MemoryOrder | None":
+        """Of the first tenant in turn that may have another place of this taker."""
+        for tenant_id, line in list(self._waiting.items()):
+            has = sum(order.tenant_id == tenant_id for order in in_flight)
+            if line and may_take(has, len(in_flight), max_in_flight):
+                self._waiting.move_to_end(tenant_id)
+                return line.popleft()
+        return None
 
     def unfinished(self) -> Unfinished:
         """Orders in hand included, as the real engine counts."""
-        orders = [*self._waiting, *(order for taker in self.takers for order in taker.in_flight)]
+        waiting = [order for line in self._waiting.values() for order in line]
+        orders = [*waiting, *(order for taker in self.takers for order in taker.in_flight)]
         now = asyncio.get_running_loop().time()
         return Unfinished(len(orders), max((now - order.since for order in orders), default=0.0))
 
@@ -36,8 +45,9 @@ class MemoryLane:
 
 
 class MemoryOrder:
-    def __init__(self, lane: MemoryLane, body: bytes) -> None:
+    def __init__(self, lane: MemoryLane, body: bytes, tenant_id: str = "") -> None:
         self.body = body
+        self.tenant_id = tenant_id
         self.deliveries = 0
         self.since = asyncio.get_running_loop().time()
         self.settled = False
@@ -101,7 +111,7 @@ class MemoryTaking:
     async def __anext__(self) -> Order:
         while True:
             self.news.clear()
-            if len(self.in_flight) < self._max_in_flight and (order := self._lane.pop()) is not None:
+            if (order := self._lane.pop(self.in_flight, self._max_in_flight)) is not None:
                 self.in_flight.add(order)
                 order.handed_to(self)
                 return order

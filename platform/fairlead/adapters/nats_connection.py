@@ -120,6 +120,10 @@ class NatsConnection:
         subject = self._client.new_inbox()
         return Inbox(self._client, subject, await self._client.listen(subject, sink))
 
+    async def listen(self, subject: str, sink: Sink) -> "Inbox":
+        """Whatever is published there while we are connected; None each time the connection breaks."""
+        return Inbox(self._client, subject, await self._client.listen(subject, sink))
+
     def send(self, subject: str, body: bytes, headers: bytes = b"", answer_to: bytes = b"") -> None:
         """Hand a message to the connection without waiting. `headers` end with an empty line. Raises NoAnswer.
 

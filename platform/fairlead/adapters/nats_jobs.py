@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fairlead.adapters.nats_connection import NatsConnection
-from fairlead.adapters.nats_orders import Lane, Taking, unfinished
+from fairlead.adapters.nats_lanes import FairLane, FairTaking, unfinished_of_lane
 from fairlead.adapters.nats_streams import JOBS, ensure_jobs
-from fairlead.domain.subjects import job, jobs_of_lane
+from fairlead.domain.subjects import job, jobs_root
 from fairlead.ports import Order, Unfinished
 
 LEASE_S = 10.0
@@ -27,15 +27,10 @@ class NatsJobs:
 
     @asynccontextmanager
     async def take(self, lane: str, max_in_flight: int) -> AsyncIterator[AsyncIterator[Order]]:
-        taking = Taking(
+        root = jobs_root(lane)
+        taking = FairTaking(
             self._connection,
-            Lane(
-                stream=JOBS,
-                consumer=f"lane-{lane}",
-                subjects=jobs_of_lane(lane),
-                lease_s=self._lease_s,
-                prepare=self._prepare,
-            ),
+            FairLane(stream=JOBS, name=f"lane-{lane}", root=root, lease_s=self._lease_s, prepare=self._prepare),
             max_in_flight,
         )
         try:
@@ -44,7 +39,7 @@ class NatsJobs:
             await taking.close()
 
     async def unfinished(self, lane: str) -> Unfinished:
-        return await unfinished(self._connection, JOBS, f"lane-{lane}", jobs_of_lane(lane))
+        return await unfinished_of_lane(self._connection, JOBS, f"lane-{lane}", jobs_root(lane))
 
     def when_lost(self, call: Callable[[], None]) -> None:
         self._when_lost.append(call)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 import structlog
@@ -65,8 +65,17 @@ async def unfinished(connection: NatsConnection, stream: str, consumer: str, sub
     return Unfinished(count, max(0.0, (info.ts - found.message.time).total_seconds()))
 
 
+class Hands(Protocol):
+    """Whoever has handed an order out."""
+
+    def lease(self, order: "NatsOrder") -> asyncio.TimerHandle: ...
+    def release(self, order: "NatsOrder") -> None: ...
+    def count(self, order: "NatsOrder") -> None: ...
+    def say(self, reply_to: bytes, word: bytes) -> None: ...
+
+
 class NatsOrder:
-    def __init__(self, message: Pulled, taking: "Taking") -> None:
+    def __init__(self, message: Pulled, taking: Hands) -> None:
         self.body = message.body
         self.deliveries = message.deliveries
         self._reply_to = message.reply_to

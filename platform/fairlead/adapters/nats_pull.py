@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -51,7 +51,10 @@ class Pulled(NamedTuple):
 class Puller:
     """`trouble` is set when requests can no longer be answered as asked: `reset` and ask anew, or leave it."""
 
-    def __init__(self, connection: NatsConnection, stream: str, consumer: str) -> None:
+    def __init__(
+        self, connection: NatsConnection, stream: str, consumer: str, told: Callable[[], None] | None = None
+    ) -> None:
+        """`told` is called each time there is something new to look at, for whoever does not `wait`."""
         self.messages: deque[Pulled] = deque()
         self.trouble: int | None = None
         self.asked = 0  # messages that may still come without asking again
@@ -60,6 +63,7 @@ class Puller:
         self._inbox: Inbox | None = None
         self._answered_by = 0.0
         self._news = asyncio.Event()
+        self._told = told
 
     async def open(self) -> None:
         if self._inbox is None:
@@ -101,6 +105,11 @@ class Puller:
             if asyncio.get_running_loop().time() >= self._answered_by:
                 self.asked = 0  # the ends of requests were lost, or counted wrongly: ask again
 
+    def forget_unanswered(self) -> None:
+        """The ends of requests may have been lost: what should be over counts as over."""
+        if self.asked and asyncio.get_running_loop().time() >= self._answered_by:
+            self.asked = 0
+
     def reset(self) -> None:
         """Forget all requests and messages, and the trouble."""
         self.messages.clear()
@@ -110,7 +119,7 @@ class Puller:
     def fail(self, trouble: int) -> None:
         self.asked = 0
         self.trouble = trouble
-        self._news.set()
+        self._tell()
 
     def _take(self, reply: Reply | None) -> None:
         if reply is None:
@@ -118,9 +127,14 @@ class Puller:
         elif not (status := reply.status):
             self.messages.append(Pulled.of(reply))
             self.asked = max(0, self.asked - 1)
-            self._news.set()
+            self._tell()
         elif status in _OVER:
             self.asked = max(0, self.asked - int(reply.header("Nats-Pending-Messages") or 0))
-            self._news.set()
+            self._tell()
         elif status != _HEARTBEAT:
             self.fail(status)
+
+    def _tell(self) -> None:
+        self._news.set()
+        if self._told is not None:
+            self._told()

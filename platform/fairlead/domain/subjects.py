@@ -59,8 +59,9 @@ def job(lane: str, tenant_id: str, order_id: str) -> str:
     return f"fl.job.{token(lane)}.{token(tenant_id)}.{'.'.join(map(token, order_id.split('.')))}"
 
 
-def jobs_of_lane(lane: str) -> str:
-    return f"fl.job.{token(lane)}.>"
+def jobs_root(lane: str) -> str:
+    """Of all orders of a lane; the tenant comes next."""
+    return f"fl.job.{token(lane)}"
 
 
 def timer(tenant_id: str, timer_id: str) -> str:

@@ -20,6 +20,7 @@ from fairlead.domain.approvals import WithdrawApproval
 from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
+from fairlead.domain.fairness import KEENNESS
 from fairlead.domain.ids import RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
@@ -88,6 +89,7 @@ class ToolWorker:
         self._lane = lane
         self._heartbeat_s = heartbeat_s
         self._under_way: dict[str, Order] = {}
+        self._most_kept = max_in_flight - max_in_flight // (KEENNESS + 1)  # tenants that have none find a place
         self._parked = 0
         self._taken = 0  # orders accepted and not finished, from the lane or kept
         self._slots = asyncio.Semaphore(max_in_flight)
@@ -111,7 +113,7 @@ class ToolWorker:
         What waits in the lane goes first, whoever it belongs to.
         """
         owed = o.after(run.tenant_id, facts, state)
-        if self._taken < self._max_in_flight and (kept := kept_of(owed, state)) is not None:
+        if self._taken < self._most_kept and (kept := kept_of(owed, state)) is not None:
             owed.remove(kept)
             self._taken += 1
             self._tasks.create_task(self._serve_kept(kept, tenant_head))
