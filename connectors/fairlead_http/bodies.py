@@ -4,6 +4,7 @@ from typing import Any
 
 from fairlead_sdk.importing import Schema
 
+from fairlead_http.files import with_files
 from fairlead_http.naming import argument_name
 from fairlead_http.parameters import Arguments
 from fairlead_http.pointing import CannotImport, pointer, resolved
@@ -12,6 +13,7 @@ from fairlead_http.recipes import AnswerKind, Body, BodyKind
 from fairlead_http.schemas import Schemas
 
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
 Answer = tuple[AnswerKind, Schema, str]  # what it is, its schema, and what to accept
 
 
@@ -28,20 +30,21 @@ def read_body(
     kind, media_type = _sendable(content, at)
     media, where = resolved(document, content[media_type], f"{at}/content{pointer(media_type)}")
     name = argument_name("body", "content", arguments.properties)
-    schema: Schema = (
-        {"type": "string"} if kind == "text" else schemas.of(media.get("schema", {}), "in", f"{where}/schema")
-    )
-    arguments.properties[name] = schema
+    shape: Any = {"type": "string"} if kind == "text" else media.get("schema", {})
+    files: dict[str, str] = {}
+    if kind == "multipart":
+        shape, files = with_files(document, shape, media.get("encoding"), f"{where}/schema")
+    arguments.properties[name] = schemas.of(shape, "in", f"{where}/schema")
     if request.get("required") is True:
         arguments.required.append(name)
     deep, joined = _encodings(media) if kind == "form" else ((), ())
     sent_as = "application/json" if kind == "json" and "*" in media_type else media_type
-    return Body(argument=name, kind=kind, media_type=sent_as, deep=deep, joined=joined)
+    return Body(argument=name, kind=kind, media_type=sent_as, deep=deep, joined=joined, files=files)
 
 
 def _sendable(content: dict[str, Any], at: str) -> tuple[BodyKind, str]:
-    """The first that we can write; JSON before forms before text."""
-    kinds: tuple[BodyKind, ...] = ("json", "form", "text")
+    """The first that we can write; JSON before forms before files before text."""
+    kinds: tuple[BodyKind, ...] = ("json", "form", "multipart", "text")
     for kind in kinds:
         for media_type in content:
             if _body_kind(media_type) == kind:
@@ -55,6 +58,8 @@ def _body_kind(media_type: str) -> BodyKind | None:
         return "json"
     if bare == FORM:
         return "form"
+    if bare == MULTIPART:
+        return "multipart"
     return "text" if bare.startswith("text/") else None
 
 

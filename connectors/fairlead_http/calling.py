@@ -9,6 +9,7 @@ from fairlead_sdk.answers import json_of, succeeded
 from fairlead_sdk.importing import ImportedTool, ToolSet, standalone
 from fairlead_sdk.redirects import follow
 
+from fairlead_http.files import content_type
 from fairlead_http.paging import Pages
 from fairlead_http.recipes import Recipe, recipe_of
 from fairlead_http.serializing import encoded_body, in_cookie, in_header, in_path, in_query
@@ -33,7 +34,7 @@ class Prepared:
         sends = recipe.body is not None and recipe.body.argument in arguments
         self.body = encoded_body(recipe.body, arguments[recipe.body.argument]) if recipe.body and sends else b""
         if recipe.body and sends:
-            self.headers["Content-Type"] = recipe.body.media_type
+            self.headers["Content-Type"] = content_type(recipe.body, self.body)
 
 
 def tool_of(tool_set: ToolSet, imported: ImportedTool) -> Tool[Any, Any]:
@@ -66,7 +67,8 @@ def _runner(recipe: Recipe, effect: Effect) -> Callable[[Any, Call], Awaitable[A
 
 
 async def _ask(recipe: Recipe, prepared: Prepared, query: list[str], call: Call, url: str | None = None) -> HttpAnswer:
-    address = url or (f"{prepared.url}?{'&'.join(query)}" if query else prepared.url)
+    mark = "&" if "?" in prepared.url else "?"
+    address = url or (f"{prepared.url}{mark}{'&'.join(query)}" if query else prepared.url)
     if recipe.method == "GET" and not prepared.body:
         return await follow(
             call.http,

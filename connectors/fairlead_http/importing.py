@@ -20,6 +20,7 @@ MAX_TOOLS = 2_000
 MAX_LEFT_OUT = 1_000
 
 _SET_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_PATH = re.compile(r"/[A-Za-z0-9._~:@!$&'()*+,;=%{}/?-]*")
 _UNSENT = ("options", "trace")
 
 
@@ -48,6 +49,7 @@ class _Reading:
         self._left_out: list[LeftOut] = []
         self._schemas = Schemas(document)
         self._servers = Servers(document, hints)
+        self._schemes = schemes_of(document)
 
     def result(self) -> Import:
         operations = [each for each in self._operations() if _is_wanted(each, self._hints)]
@@ -70,8 +72,8 @@ class _Reading:
                 continue
             try:
                 item, _ = resolved(self._document, each, pointer("paths", path))
-                if not path.startswith("/"):
-                    raise CannotImport(pointer("paths", path), "bad_path", "a path begins with /")
+                if not _PATH.fullmatch(path):
+                    raise CannotImport(pointer("paths", path), "bad_path", "a path is /, and what an address may hold")
             except CannotImport as fault:
                 self._leave_out(path, fault)
                 continue
@@ -100,7 +102,7 @@ class _Reading:
                 self._problems.append(ImportProblem(path, "unknown_operation", "no imported operation is called so"))
 
     def _scheme(self, operations: list[Operation]) -> Scheme | None:
-        schemes = schemes_of(self._document)
+        schemes = self._schemes
         asked = [requirements_of(self._document, each.given) for each in operations]
         scheme = chosen(schemes, asked, self._hints.security)
         if self._hints.security is not None and scheme is None:
@@ -128,7 +130,7 @@ class _Reading:
 
     def _tool(self, operation: Operation, scheme: Scheme | None, taken: set[str]) -> ImportedTool:
         alternatives = requirements_of(self._document, operation.given)
-        need: Need = need_of(alternatives, scheme, operation.place)
+        need: Need = need_of(alternatives, scheme, self._schemes, operation.place)
         return tool_of(
             operation,
             document=self._document,

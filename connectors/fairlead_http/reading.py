@@ -49,7 +49,7 @@ class _Loader(Composer, CParser, SafeConstructor, Resolver):
 for _tag, _pattern, _starts in (
     ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("tag:yaml.org,2002:int", r"0|[-+]?[1-9][0-9]{0,17}", list("-+0123456789")),
+    ("tag:yaml.org,2002:int", r"0|[-+]?[1-9][0-9]{0,99}", list("-+0123456789")),
     ("tag:yaml.org,2002:float", r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?", list("-+0123456789.")),
 ):
     _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), _starts)

@@ -9,7 +9,7 @@ from fairlead_http.hints import Pagination
 
 In = Literal["path", "query", "header", "cookie"]
 Style = Literal["simple", "label", "matrix", "form", "spaceDelimited", "pipeDelimited", "deepObject", "json"]
-BodyKind = Literal["json", "form", "text"]
+BodyKind = Literal["json", "form", "text", "multipart"]
 AnswerKind = Literal["json", "text", "binary", "none"]
 
 
@@ -25,13 +25,15 @@ class Parameter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`argument` is what of the arguments is sent. `deep` are fields of a form that are sent as `name[key]`."""
+    """`argument` is what of the arguments is sent. `deep` are fields of a form that are sent as `name[key]`, `files`
+    those that are files, with the media type of each."""
 
     argument: str
     kind: BodyKind
     media_type: str
     deep: tuple[str, ...] = ()
     joined: tuple[str, ...] = ()  # lists of a form that are one field
+    files: dict[str, str] = {}
 
 
 class Recipe(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from fairlead_sdk.importing import MAX_NODES, Schema, nodes, references
 
+from fairlead_http.keywords import COUNTS, NUMBERS, plain_keyword
 from fairlead_http.pointing import CannotImport, found_at, pointer
 from fairlead_http.reading import Document
 
@@ -17,60 +18,13 @@ MAX_DEFINITIONS = 5_000
 
 Side = Literal["in", "open", "out"]  # open: goes in, as a part of a whole that is itself closed
 
-_PLAIN = frozenset(
-    {
-        "type",
-        "enum",
-        "const",
-        "required",
-        "title",
-        "description",
-        "minLength",
-        "maxLength",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-        "minItems",
-        "maxItems",
-        "uniqueItems",
-        "minProperties",
-        "maxProperties",
-        "dependentRequired",
-        "pattern",
-        "format",
-    }
-)
-_NOT_OUT = frozenset(
-    {
-        "title",
-        "description",
-        "pattern",
-        "format",
-        "minLength",
-        "maxLength",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-        "minItems",
-        "maxItems",
-        "uniqueItems",
-        "minProperties",
-        "maxProperties",
-    }
-)
+_NOT_OUT = NUMBERS | COUNTS | {"title", "description", "pattern", "format", "uniqueItems"}
 _OF_MANY = frozenset({"properties", "patternProperties"})
 _OF_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _OF_ONE = frozenset({"items", "additionalProperties", "not", "if", "then", "else", "propertyNames", "contains"})
 _REFUSED = frozenset({"$id", "$anchor", "$dynamicRef", "$dynamicAnchor", "$recursiveRef"})
 _COMPOSED = ("allOf", "anyOf", "oneOf", "if")
-_BACKTRACKING = re.compile(r"\(\?<?[=!]|\\[1-9]|\\k<")  # what no matcher in linear time can do
-_TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 _UNCLEAN = re.compile(r"[^A-Za-z0-9_.-]+")
-_MAX_TEXT = 500
 
 
 class Schemas:
@@ -142,10 +96,9 @@ class Schemas:
         inner: Side = "out" if side == "out" else "open" if any(key in schema for key in _COMPOSED) else "in"
         found: Schema = {}
         for key, value in schema.items():
-            if key in _PLAIN:
-                if side != "out" or key not in _NOT_OUT:
-                    self._plain(key, value, found, path)
-            elif key in _OF_MANY and isinstance(value, dict):
+            if side != "out" or key not in _NOT_OUT:
+                found.update(plain_keyword(key, value, path))
+            if key in _OF_MANY and isinstance(value, dict):
                 below: Side = "out" if side == "out" else "in"
                 found[key] = {
                     name: self._convert(each, below, f"{path}{pointer(key, name)}", depth + 1)
@@ -165,28 +118,6 @@ class Schemas:
         if hidden and "required" in found:
             found["required"] = [name for name in found["required"] if name not in hidden]
         return found
-
-    def _plain(self, key: str, value: Any, found: Schema, path: str) -> None:
-        """A keyword without schemas in it. One that a matcher or a reader cannot use is left out or refused."""
-        match key:
-            case "type":
-                types = value if isinstance(value, list) else [value]
-                if not types or not all(isinstance(each, str) and each in _TYPES for each in types):
-                    raise CannotImport(path, "schema_unusable", "type is none of JSON's")
-                found["type"] = value
-            case "required":
-                found["required"] = [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
-            case "pattern":
-                if isinstance(value, str) and not _BACKTRACKING.search(value):
-                    found["pattern"] = value
-            case "title" | "description":
-                if isinstance(value, str) and value.strip():
-                    found[key] = value.strip()[:_MAX_TEXT]
-            case "enum":
-                if isinstance(value, list) and value:
-                    found["enum"] = value
-            case _:
-                found[key] = value
 
     def _with_reference(self, reference: str, beside: Schema, side: Side, path: str) -> Schema:
         if not reference.startswith("#/"):

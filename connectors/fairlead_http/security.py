@@ -66,13 +66,16 @@ def chosen(
     return max(usable.values(), key=lambda scheme: opens[scheme.name], default=None) if opens else None
 
 
-def need_of(alternatives: list[Requirement], scheme: Scheme | None, place: str) -> Need:
-    """Raises CannotImport where the scheme does not open the operation."""
+def need_of(
+    alternatives: list[Requirement], scheme: Scheme | None, schemes: dict[str, Scheme | CannotImport], place: str
+) -> Need:
+    """Raises CannotImport where the scheme does not open the operation. One that signs in alike does."""
     open_to_all = not alternatives or {} in alternatives
     for each in alternatives:
-        if scheme is not None and set(each) == {scheme.name}:
+        asked = schemes.get(next(iter(each))) if len(each) == 1 else None
+        if scheme is not None and isinstance(asked, Scheme) and asked.auth == scheme.auth:
             is_granted = scheme.auth.kind is AuthKind.OAUTH2 and not open_to_all
-            return Need(each[scheme.name] if is_granted else ())
+            return Need(each[asked.name] if is_granted else ())
     if open_to_all:
         return Need(None)
     wanted = " or ".join(" and ".join(each) for each in alternatives)[:200]

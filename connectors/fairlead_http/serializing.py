@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from fairlead_sdk import BadArguments
 
+from fairlead_http.files import parts
 from fairlead_http.recipes import Body, Parameter
 
 _RESERVED = "!$'()*,/:;=?@[]"  # without what ends a value or means a space
@@ -74,10 +75,16 @@ def encoded_body(body: Body, value: Any) -> bytes:
             return msgspec.json.encode(value)
         case "text":
             return text_of(value).encode()
+        case "multipart":
+            return parts(body, _form(value))
         case "form":
-            if not isinstance(value, dict):
-                raise BadArguments("a form is an object", "bad_form")
-            return "&".join(pair for name, each in value.items() for pair in _field(body, name, each)).encode()
+            return "&".join(pair for name, each in _form(value).items() for pair in _field(body, name, each)).encode()
+
+
+def _form(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadArguments("a form is an object", "bad_form")
+    return value
 
 
 def _field(body: Body, name: str, value: Any) -> Iterator[str]:

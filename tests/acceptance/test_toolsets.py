@@ -1,6 +1,8 @@
 """Sets of tools over the API: imported by a tenant, used in its workflows, and nobody else's."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -8,6 +10,7 @@ import pytest
 from fairlead_tenants.access import Grant, Role
 
 from benchmarks.openapi import public_style
+from fairlead.api import gate
 from tests.support.api import Customer
 from tests.support.documents import document
 from tests.support.openapi import described
@@ -147,6 +150,24 @@ async def test_a_role_in_one_workspace_imports_nothing_for_the_whole_tenant(alic
     _, key = await alice.person(Grant(Role.ADMIN, workspace_id=await alice.workspace_id()))  # type: ignore[arg-type]
     body = {"name": "crm", "description": service("look"), "reason": "wanted"}
     assert (await alice.as_key(key).post(PATH, json=body)).status_code in (403, 404)
+
+
+async def test_whoever_sends_slowly_holds_up_nobody_for_long(alice: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "LARGE_WITHIN_S", 0.2)
+
+    async def stalled() -> AsyncIterator[bytes]:
+        yield b'{"name": '
+        await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        slow = [
+            tasks.create_task(alice.owner.post(PATH, content=stalled(), headers={"Content-Type": "application/json"}))
+            for _ in range(gate.LARGE_AT_ONCE)
+        ]
+        assert (await imported(alice, service("look"))).status_code == 201
+    assert [(each.result().status_code, each.result().json()["code"]) for each in slow] == [
+        (400, "malformed_body")
+    ] * gate.LARGE_AT_ONCE
 
 
 async def test_a_large_description_is_imported_whole_and_a_larger_one_is_refused(alice: Customer) -> None:

@@ -1,7 +1,10 @@
 """What a request passes before its handler: who asks, how often, whether they may, and whether they asked before."""
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
@@ -15,8 +18,12 @@ from fairlead.api.edge import ANSWER_HEADERS
 from fairlead.api.idempotency import SECRET, Answer, Asked, Idempotency, Recorder, key_of, replay, request_hash
 from fairlead.api.methods import allowed_methods
 from fairlead.api.parts import ApiParts
+from fairlead.api.problems import MalformedBody
 from fairlead.api.rate_limit import Allowance, RateLimited, RateLimiter
 from fairlead.domain.ids import CommandId
+
+LARGE_AT_ONCE = 2
+LARGE_WITHIN_S = 30.0
 
 
 class Passage:
@@ -27,6 +34,11 @@ class Passage:
         self.authenticators = authenticators
         self.limiter = RateLimiter(parts.rate_limit)
         self.idempotency = Idempotency(parts.database)
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    def room_for(self, opt: Mapping[str, Any]) -> AbstractAsyncContextManager[None]:
+        """Before the body is read, so that those who wait hold none."""
+        return self._large if opt.get(guards.LARGE) else nullcontext()
 
     def gate(self, app: ASGIApp) -> ASGIApp:
         return Gate(app, self).pass_through
@@ -56,7 +68,10 @@ class Gate:
             return
         at_least = positions.position_of(scope["headers"])
         await positions.wait(self._passage.parts.positions, opt.get(guards.READS, ()), at_least)
-        await self._carry_out(request, who, send)
+        async with self._passage.room_for(opt):
+            if opt.get(guards.LARGE):
+                await _whole(request)
+            await self._carry_out(request, who, send)
 
     def _take_turn(self, who: SignedIn, scope: Scope) -> None:
         """Raises RateLimited."""
@@ -98,6 +113,15 @@ class Gate:
             answer.headers["fairlead-position"] = str(position)
         await self._passage.idempotency.settle(asked, command_id, answer)
         await recorder.hand_over(send)
+
+
+async def _whole(request: ApiRequest) -> None:
+    """Whoever sends slowly does not hold the place of others for long. Raises MalformedBody, BodyTooLarge."""
+    try:
+        async with asyncio.timeout(LARGE_WITHIN_S):
+            await request.body()
+    except TimeoutError:
+        raise MalformedBody(f"the body did not come within {LARGE_WITHIN_S:g} s") from None
 
 
 async def _tell_methods(scope: HTTPScope, send: Send) -> None:

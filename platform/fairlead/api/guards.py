@@ -31,6 +31,7 @@ OPEN = "open"
 ALSO = "also"  # statuses of success besides the usual one
 DOCUMENT = "document"  # the body is a workflow document, JSON or YAML: what is described of it
 SIGNED_IN = "signed_in"
+LARGE = "large"  # the body may be large and costs time: a process takes few of them at once
 
 
 def requires(permission: Permission, *reads: ReadModel, or_own: bool = False) -> dict[str, Any]:

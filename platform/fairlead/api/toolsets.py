@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from fairlead.api import toolset_views as views
 from fairlead.api.acting import Act
 from fairlead.api.etags import etag_of
-from fairlead.api.guards import ALSO, check_place, requires
+from fairlead.api.guards import ALSO, LARGE, check_place, requires
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
 from fairlead.api.toolset_views import ImportReport, ToolsetDetail, ToolsetView
@@ -31,6 +31,7 @@ VERSIONS = "toolset_versions"
 MAX_DESCRIPTION_BYTES = 8 * 1024 * 1024
 MAX_LEFT_OUT = 500  # of a report
 MAX_VERSION = 2**31 - 1
+IMPORTS = requires(Permission.TOOL_IMPORT) | {ALSO: (200,), LARGE: True}
 READS = requires(Permission.TOOL_READ, "toolset_versions")
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="Stands before the dot in the tools' names.")]
@@ -66,7 +67,7 @@ class ToolsetController(Controller):
     path = "/v1/toolsets"
     tags = ("Catalogue",)
 
-    @post("/", opt=requires(Permission.TOOL_IMPORT) | {ALSO: (200,)}, request_max_body_size=MAX_DESCRIPTION_BYTES)
+    @post("/", opt=IMPORTS, request_max_body_size=MAX_DESCRIPTION_BYTES)
     async def import_toolset(
         self,
         data: JSONBody[NewToolset],

@@ -137,6 +137,16 @@ def test_the_way_to_sign_in_that_opens_most_is_used_and_scopes_open_what_needs_t
     assert (left.operation, left.code) == ("GET /d", "security")
 
 
+def test_a_scheme_that_signs_in_alike_opens_as_well() -> None:
+    bearer = {"type": "http", "scheme": "bearer"}
+    schemes = {"user": bearer, "admin": bearer, "other": {"type": "http", "scheme": "basic"}}
+    paths = {f"/{each}": {"get": {"operationId": each, "responses": {}, "security": [{each: []}]}} for each in schemes}
+    result = imported(described(paths, components={"securitySchemes": schemes}))
+    assert result.tool_set is not None
+    assert [tool.name for tool in result.tool_set.tools] == ["crm.user", "crm.admin"]
+    assert [left.operation for left in result.left_out] == ["GET /other"]
+
+
 @pytest.mark.parametrize(
     ("scheme", "kind", "where"),
     [

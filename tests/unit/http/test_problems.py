@@ -131,10 +131,16 @@ def test_hints_that_say_nothing_are_refused(hints: dict[str, Any]) -> None:
             "/paths/~1things/get/parameters/0/content",
         ),
         (
-            {"requestBody": {"content": {"multipart/form-data": {}}}},
+            {"requestBody": {"content": {"application/xml": {}, "multipart/mixed": {}}}},
             "post",
             "media_type",
             "/paths/~1things/post/requestBody/content",
+        ),
+        (
+            {"requestBody": {"content": {"multipart/form-data": {}}}},
+            "post",
+            "media_type",
+            "/paths/~1things/post/requestBody/content/multipart~1form-data/schema",
         ),
         (
             {"requestBody": {"content": {"application/json": {"schema": {"$ref": "https://x.example/s.json"}}}}},
@@ -158,6 +164,13 @@ def test_an_operation_that_cannot_be_imported_is_named_with_place_and_reason(
     ((left),) = result.left_out
     assert (left.operation, left.code) == (f"{method.upper()} /things", code)
     assert left.path == path or code == "circular_reference"
+
+
+@pytest.mark.parametrize("path", ["things", "/a b", "/a#b", "/a\\b", "/ä", "/a\nb", "//a\x00"])
+def test_a_path_that_no_address_can_hold_is_left_out(path: str) -> None:
+    document = described({path: {"get": {"responses": {}}}, "/fine": {"get": {"responses": {}}}})
+    result = imported(document)
+    assert [(left.operation, left.code) for left in result.left_out] == [(path, "bad_path")]
 
 
 def test_a_path_with_a_parameter_that_nobody_describes_is_left_out() -> None:

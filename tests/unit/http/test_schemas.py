@@ -4,9 +4,10 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from fairlead_sdk import JsonSchema, Tool
+from fairlead_sdk import JsonSchema, Manifest, Tool
 from fairlead_sdk.importing import MAX_NODES, nodes, standalone
 
+from fairlead.domain.tools import facts_of
 from fairlead.domain.workflow.schemas import compile_schema
 from fairlead_http.calling import tool_of
 from tests.support.openapi import described, gives, imported, one, takes
@@ -135,6 +136,24 @@ def test_what_31_says_is_json_schema_already(schema: Any, good: list[Any], bad: 
 def test_what_goes_in_must_be_understood_and_what_comes_out_need_not(schema: Any) -> None:
     assert [left.code for left in imported(takes(schema)).left_out] in (["schema_unusable"], ["wrong_type"])
     assert lets_out(gives(schema), {"any": 1})
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"maximum": 2**63 - 1, "minimum": -(10**400)},
+        {"maximum": "9", "minLength": -1, "maxLength": 1.5, "minItems": True, "maxItems": 2**60},
+        {"multipleOf": 0, "uniqueItems": "yes", "pattern": 5, "format": [], "title": {}, "description": None},
+        {"required": "a", "dependentRequired": [], "enum": [], "exclusiveMinimum": "0"},
+        {"required": ["a", "a", 5]},
+    ],
+)
+def test_keywords_that_mean_nothing_are_passed_over(keywords: dict[str, Any]) -> None:
+    """And numbers that canonical JSON cannot write become the nearest that it can."""
+    document = takes({"type": "object", "properties": {"a": {}}, **keywords})
+    assert accepts(document, {"a": 1})
+    made = tool(document)
+    assert facts_of(Manifest(name="crm", title="CRM", version="1.0.0", tools=()), made).schema_hash
 
 
 def test_schemas_may_lead_in_circles() -> None:
