@@ -6,7 +6,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,16 @@ from msgspec import Struct
 from fairlead import accounts
 from fairlead.adapters.cel import CelExpressions
 from fairlead.adapters.clock import SystemClock
+from fairlead.adapters.connector_packages import ConnectorPackages
 from fairlead.adapters.ids import UuidIds
+from fairlead.adapters.nats_blobs import NatsBlobs
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors, load_connectors, third_party
+from fairlead.adapters.published_connectors import PublishedConnectors
 from fairlead.adapters.sandbox.limits import MIB, Limits
 from fairlead.adapters.sandbox.sandbox import Sandbox
 from fairlead.adapters.throttle import LeasingThrottle, NatsLedgers
@@ -78,6 +81,8 @@ if TYPE_CHECKING:
     from fairlead.adapters.postgres import Database
     from fairlead.api.parts import ApiParts
 
+CONNECTOR_PREFIX = "FAIRLEAD_CONNECTOR_"
+
 PROJECTIONS: tuple[Projection, ...] = (
     access_directory,
     workflow_versions,
@@ -119,7 +124,14 @@ async def core(settings: Settings, environment: Mapping[str, str], name: str) ->
     async with connected(settings, name) as connection, sandbox_of(settings) as sandbox:
         connectors = await installed_connectors(settings, environment, sandbox)
         made = compose(settings, connection, connectors)
-        async with made.outbound:
+        published = PublishedConnectors(
+            made.log,
+            ConnectorPackages(NatsBlobs(connection), settings.data_dir),
+            sandbox,
+            connectors,
+            settings.trusted_authors,
+        )
+        async with made.outbound, published.kept_up():
             yield made
 
 
@@ -132,7 +144,7 @@ async def installed_connectors(settings: Settings, environment: Mapping[str, str
     packages, lost = third_party(settings.connectors, trusted=settings.trusted_connectors)
     return load_connectors(
         settings.connectors,
-        connector_settings(settings, environment),
+        connector_settings(environment, settings.connectors),
         trusted=settings.trusted_connectors,
         contained={**lost, **await sandbox.connectors(packages)},
     )
@@ -143,7 +155,7 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
     log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
     jobs, timers = NatsJobs(connection, replicas=settings.nats_replicas), NatsTimers(connection)
     expressions = CelExpressions()
-    tools = TenantTools(log, connectors)
+    tools = TenantTools(log, connectors, clock)
     rulebook = Rulebook(log, tools, expressions)
     dispatch = Dispatch(jobs, timers)
     handler = Handler(log, clock, deciders(rulebook), {"run": dispatch.run_appended})
@@ -210,14 +222,19 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
     }
 
 
-def connector_settings(settings: Settings, environment: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """`FAIRLEAD_CONNECTOR_<NAME>_<KEY>`, by connector and key in lower case."""
-    found: dict[str, dict[str, str]] = {}
-    for name in settings.connectors:
-        prefix = f"FAIRLEAD_CONNECTOR_{name.upper()}_"
-        found[name] = {
-            key.removeprefix(prefix).lower(): value for key, value in environment.items() if key.startswith(prefix)
-        }
+def connector_settings(environment: Mapping[str, str], beside: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`FAIRLEAD_CONNECTOR_<NAME>_<KEY>`, by connector and key in lower case.
+
+    Both may have several words. What begins with the name of a connector beside the program is that one's alone;
+    else every reading counts, and a connector sees of its own only what its manifest names.
+    """
+    found: dict[str, dict[str, str]] = {name: {} for name in beside}
+    for variable, value in environment.items():
+        if variable.startswith(CONNECTOR_PREFIX):
+            words = variable.removeprefix(CONNECTOR_PREFIX).lower().split("_")
+            readings = [("_".join(words[:cut]), "_".join(words[cut:])) for cut in range(1, len(words))]
+            for name, key in [reading for reading in readings if reading[0] in beside] or readings:
+                found.setdefault(name, {})[key] = value
     return found
 
 

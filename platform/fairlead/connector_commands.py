@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import rich_click as click
 
+from fairlead.cli import connector_use
 from fairlead.cli.authoring import connector, package_bytes
 from fairlead.cli.output import Column, Format, Printer, View, output_option
 from fairlead.domain.connectors.catalogue import Verdict
 from fairlead.logs import configure
 from fairlead.settings import Settings, from_environment
+
+__all__ = ["connector", "connector_use"]  # the group, and who adds the client's commands to it
 
 _ROW = View(
     identity="name",

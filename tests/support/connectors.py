@@ -17,6 +17,7 @@ from fairlead.adapters.plugins import Connectors
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.handling.tenant_tools import TenantTools
+from tests.support.clock import ManualClock
 
 
 class Bill(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,7 +55,7 @@ class BillsConnector:
 
 def known(connectors: Connectors) -> TenantTools:
     """To tenants that have imported nothing."""
-    return TenantTools(MemoryLog(Codec(EVENTS, UPCASTERS)), connectors)
+    return TenantTools(MemoryLog(Codec(EVENTS, UPCASTERS)), connectors, ManualClock())
 
 
 Install = Callable[..., EntryPoint]

@@ -65,14 +65,14 @@ class Process:
         self._platform = platform
         connectors = Connectors([BillsConnector(manifest(*tools, version=version))])
         self.dispatch = Dispatch(platform.jobs, platform.timers)
-        known = TenantTools(platform.log, connectors)
+        known = TenantTools(platform.log, connectors, platform.clock)
         self.rulebook = Rulebook(platform.log, known, EXPRESSIONS)
         self.handler = Handler(
             platform.log, platform.clock, deciders(self.rulebook), {"run": self.dispatch.run_appended}
         )
         self.starter = Starter(platform.log, self.handler, self.rulebook, platform.clock)
         self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound()))
-        self.limits_of = CallLimits(connectors, Bound(), {})
+        self.limits_of = CallLimits(known, Bound(), {})
         self.throttle = LeasingThrottle(platform.ledgers)
 
     def gates(self, name: str, **options: Any) -> Gates:

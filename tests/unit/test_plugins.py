@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 from fairlead_sdk.hookspecs import ENTRY_POINT_GROUP, Register
 
-from fairlead.adapters.plugins import Connectors, load_connectors, third_party
+from fairlead.adapters.plugins import BrokenConnector, Connectors, load_connectors, third_party
 from tests.support.connectors import BillsConnector, Install, installer, manifest, tool
 
 TRUSTED = ("bills", "mail")
@@ -148,3 +148,40 @@ def test_the_built_in_connectors_are_installed_and_whole() -> None:
     connectors = load_connectors(["basics", "invoices"])
     assert connectors.broken == ()
     assert set(connectors.versions) == {"basics", "invoices"}
+
+
+def desk(version: str) -> BillsConnector:
+    return BillsConnector(manifest(tool("desk.open"), name="desk", version=version, settings=("url",)))
+
+
+def test_versions_of_the_catalogue_stand_side_by_side_and_nobody_uses_them_unasked() -> None:
+    connectors = Connectors([BillsConnector(manifest())], settings={"desk": {"url": "u", "password": "x"}})
+    connectors.take({}, [desk("1.0.0"), desk("2.0.0")], [BrokenConnector("desk", "no", "3.0.0")])
+    assert connectors.versions == {"bills": "1.2.3"}
+    assert list(connectors.catalogue) == ["bills.pay"]
+    assert [(each.name, each.versions, each.by_default) for each in connectors.offers] == [
+        ("bills", ("1.2.3",), True),
+        ("desk", ("1.0.0", "2.0.0"), False),
+    ]
+    for version in ("1.0.0", "2.0.0"):
+        catalogue = connectors.catalogue_of({"desk": version})
+        assert [(name, facts.version) for name, facts in catalogue.items()] == [("desk.open", version)]
+        found = connectors.manifest_at("desk", version)
+        assert found is not None
+        assert found.version == version
+    assert connectors.tool("desk.open", "tnt_1", "1.0.0") is not None
+    assert connectors.tool("desk.open", "tnt_1", "3.0.0") is None
+    assert connectors.tool("desk.open", "tnt_1") is None
+    assert connectors.settings_of("desk.open", "2.0.0") == {"url": "u"}
+    assert connectors.catalogue_of({"desk": "3.0.0", "bills": "1.2.3"}).keys() == {"bills.pay"}
+
+
+def test_what_is_taken_next_takes_the_place_of_what_was_there() -> None:
+    connectors = Connectors([BillsConnector(manifest())])
+    connectors.take({}, [desk("1.0.0")], [])
+    before = connectors.offers
+    connectors.take({}, [], [BrokenConnector("desk", "no", "1.0.0")])
+    assert connectors.offers is not before
+    assert connectors.tool("desk.open", "tnt_1", "1.0.0") is None
+    assert [each.name for each in connectors.broken] == ["desk"]
+    assert connectors.tool("bills.pay", "tnt_1") is not None

@@ -5,6 +5,7 @@ in the sandbox, and none of its code is imported here.
 """
 
 import traceback
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import PurePath
@@ -16,14 +17,16 @@ from fairlead_sdk import hookspecs
 from fairlead_sdk.checks import faults_of
 from fairlead_sdk.contract import Connector, Manifest, Tool
 from fairlead_sdk.importing import Importer
-from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.adapters.sandbox.connector import SandboxedConnector
 from fairlead.adapters.sandbox.packages import NotFound, Unpacked, unpacked_of
-from fairlead.domain.tools import ToolCatalogue, ToolFacts, facts_of
+from fairlead.domain.connectors.catalogue import Listed
+from fairlead.domain.tenants.choices import Offer, Uses, uses
+from fairlead.domain.tools import ToolCatalogue, ToolFacts, connector_of, facts_of
 
 _MAX_REASON = 1_000
+KEPT_CATALOGUES = 200  # of tenants that use different versions
 _OURS = "fairlead"  # the distribution that ships with the platform
 _log = structlog.get_logger()
 
@@ -36,6 +39,7 @@ class BrokenConnector(Struct, frozen=True):
 
     name: str
     reason: str
+    version: str | None = None  # where it is known
 
 
 class Unusable(Exception):
@@ -43,43 +47,95 @@ class Unusable(Exception):
 
 
 class Connectors:
-    """What is installed. Built once per process."""
+    """What is installed: one version of each connector beside the program, and what of the catalogue is installed, in
+    any number of versions, which changes while the program runs. Tenants use the former unless they say otherwise."""
 
     def __init__(
         self, connectors: Sequence[Connector], broken: Sequence[BrokenConnector] = (), settings: Settings | None = None
     ) -> None:
         """`settings` are by connector; each gets only the keys that its manifest names."""
-        self.connectors = tuple(connectors)
-        self.broken = tuple(broken)
-        manifests = [connector.manifest for connector in connectors]
-        self.versions = {manifest.name: manifest.version for manifest in manifests}
-        self.catalogue = ToolCatalogue(fact for manifest in manifests for fact in _facts(manifest))
-        self._tools = {tool.name: tool for manifest in manifests for tool in manifest.tools}
-        self._manifests = {manifest.name: manifest for manifest in manifests}
-        self._contained = {each.manifest.name: each for each in connectors if isinstance(each, SandboxedConnector)}
+        self._beside = tuple(connectors)
+        self._broken_beside = tuple(broken)
+        self._all_settings = settings or {}
         self._importers = {each.manifest.name: each for each in connectors if isinstance(each, Importer)}
-        self._settings = {manifest.name: _own(manifest, settings or {}) for manifest in manifests}
+        self._parts = {_key(each): ToolCatalogue(_facts(each.manifest)) for each in connectors}
+        self.take({}, (), ())
+
+    def take(
+        self,
+        listed: Mapping[str, Listed],
+        published: Sequence[Connector],
+        broken: Sequence[BrokenConnector],
+    ) -> None:
+        """The catalogue as it is now, what is usable of what is installed from it, and what is not."""
+        self.listed = listed
+        self.connectors = (*self._beside, *published)
+        self.broken = (*self._broken_beside, *broken)
+        self._by_version = {_key(each): each for each in self.connectors}
+        self._contained = {each.manifest.name for each in self.connectors if isinstance(each, SandboxedConnector)}
+        known = self._parts
+        self._parts = {
+            key: known.get(key) or ToolCatalogue(_facts(each.manifest)) for key, each in self._by_version.items()
+        }
+        self.offers = _offers(self._beside, published)
+        self.versions = uses(self.offers, {})
+        self._catalogues: OrderedDict[frozenset[tuple[str, str]], ToolCatalogue] = OrderedDict()
+        self.catalogue = self.catalogue_of(self.versions)  # of a tenant that says nothing
+
+    def catalogue_of(self, used: Uses) -> ToolCatalogue:
+        """Of a tenant that uses these versions."""
+        key = frozenset(used.items())
+        found = self._catalogues.pop(key, None)
+        if found is None:
+            found = ToolCatalogue(())
+            for each in used.items():
+                found = found.and_those_of(self._parts[each]) if each in self._parts else found
+        self._catalogues[key] = found
+        while len(self._catalogues) > KEPT_CATALOGUES:
+            self._catalogues.popitem(last=False)
+        return found
 
     def importer(self, connector: str) -> Importer | None:
         """The connector itself, if it makes tools of descriptions."""
         return self._importers.get(connector)
 
-    def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None:
+    def tool(self, name: str, tenant_id: str, version: str | None = None) -> Tool[Any, Any] | None:
         """For calls of that tenant: in the sandbox no two tenants share a process."""
-        contained = self._contained.get(name.partition(".")[0])
-        return contained.tool(name, tenant_id) if contained else self._tools.get(name)
+        connector = self._at(connector_of(name), version)
+        if isinstance(connector, SandboxedConnector):
+            return connector.tool(name, tenant_id)
+        return connector.manifest.by_name.get(name) if connector else None
+
+    def manifest_at(self, connector: str, version: str | None = None) -> Manifest | None:
+        """Of a version, or of the one that is used where nothing is said."""
+        found = self._at(connector, version)
+        return found.manifest if found else None
 
     def runs_here(self, name: str) -> bool:
         """Whether the tool's connector runs in our own process, and not in the sandbox."""
-        return name.partition(".")[0] not in self._contained
+        return connector_of(name) not in self._contained
 
-    async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None:  # noqa: ARG002  # all the same
-        """Every tenant knows the connectors of the installation."""
-        return self._manifests.get(connector)
-
-    def settings_of(self, name: str) -> Mapping[str, str]:
+    def settings_of(self, name: str, version: str | None = None) -> Mapping[str, str]:
         """Of the connector that the tool belongs to."""
-        return self._settings.get(name.partition(".")[0], {})
+        connector = self._at(connector_of(name), version)
+        return _own(connector.manifest, self._all_settings) if connector else {}
+
+    def _at(self, connector: str, version: str | None) -> Connector | None:
+        chosen = self.versions.get(connector) if version is None else version
+        return self._by_version.get((connector, chosen)) if chosen else None
+
+
+def _key(connector: Connector) -> tuple[str, str]:
+    return connector.manifest.name, connector.manifest.version
+
+
+def _offers(beside: Sequence[Connector], published: Sequence[Connector]) -> tuple[Offer, ...]:
+    versions: dict[str, list[str]] = {}
+    for each in published:
+        versions.setdefault(each.manifest.name, []).append(each.manifest.version)
+    mine = [Offer(name=name, versions=(version,), by_default=True) for name, version in map(_key, beside)]
+    theirs = [Offer(name=name, versions=tuple(found), by_default=False) for name, found in versions.items()]
+    return tuple(sorted((*mine, *theirs), key=lambda offer: offer.name))
 
 
 def load_connectors(

@@ -1,12 +1,11 @@
-"""What workflows can be made of: tools, the connectors they come from, and the schemas of documents."""
+"""What workflows can be made of: tools, and the schemas of documents."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from fairlead_tenants.access import Permission
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
-from msgspec import Meta, Struct
 
 from fairlead.api.guards import for_anybody, requires
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
@@ -26,17 +25,6 @@ class ToolUnknown(NotFound):
     """No installed connector, and no imported set, has a tool of this name."""
 
     code = "tool_unknown"
-
-
-class ConnectorView(Struct, frozen=True, kw_only=True):
-    name: str
-    version: str | None
-    usable: bool
-    reason: Annotated[str | None, Meta(description="Why it cannot be used; the others are not touched by it.")]
-
-
-class ConnectorList(Struct, frozen=True):
-    items: list[ConnectorView]
 
 
 class CatalogueController(Controller):
@@ -69,19 +57,6 @@ class CatalogueController(Controller):
             raise ToolUnknown("no such tool")
         return catalogue[name]
 
-    @get("/connectors", opt=requires(Permission.TOOL_READ), sync_to_thread=False)
-    def list_connectors(self, parts: NamedDependency[ApiParts]) -> ConnectorList:
-        """What is installed here, and what was allowed and cannot be used, with the reason."""
-        usable = [
-            ConnectorView(name=name, version=version, usable=True, reason=None)
-            for name, version in parts.connectors.versions.items()
-        ]
-        broken = [
-            ConnectorView(name=each.name, version=None, usable=False, reason=each.reason)
-            for each in parts.connectors.broken
-        ]
-        return ConnectorList(sorted(usable + broken, key=lambda each: each.name))
-
     @get("/schemas/workflow", opt=for_anybody(), media_type=SCHEMA_MEDIA_TYPE, sync_to_thread=False)
     def get_workflow_schema(self) -> dict[str, Any]:
         """JSON Schema of workflow documents, for editors."""
@@ -95,7 +70,8 @@ class CatalogueController(Controller):
 
 async def _names(parts: ApiParts, tenant: Tenant, connector: str | None) -> set[str]:
     """Of the tools that are installed, and of those in the newest version of each set."""
-    installed = {name for name, tool in parts.tools.installed.items() if connector in (None, tool.connector)}
+    usable = await parts.tools.installed(tenant.tenant_id)
+    installed = {name for name, tool in usable.items() if connector in (None, tool.connector)}
     async with parts.database.read(tenant.tenant_id) as tx:
         sets = [each for each in await current(tx) if connector in (None, each.name)]
     found = [await parts.tools.read(tenant.tenant_id, each.name, each.version) for each in sets]

@@ -6,6 +6,7 @@ EXAMPLES: dict[str, Any] = {
     "Because": {"reason": "no longer needed"},
     "Grant": {"role": "reviewer", "workspace_id": "wsp_01jd3c8v5xk2q7t9m4n6p8r0sa"},
     "Asking": {"scopes": ["records:read", "records:write"]},
+    "ConnectorChoice": {"major": 1},
     "Confirmation": {"code": "k7wq2m9xtd"},
     "NewConnection": {
         "connector": "records",

@@ -58,6 +58,7 @@ class Gate:
         request = ApiRequest(scope, receive, send)
         who = await signed_in(self._passage.authenticators, request)
         scope["user"], scope["auth"] = who.principal, who
+        self._passage.parts.tools.saw(who.tenant)
         structlog.contextvars.bind_contextvars(
             tenant_id=who.principal.tenant_id, principal_id=who.principal.principal_id
         )

@@ -11,8 +11,9 @@ from fairlead_tenants.ids import TenantId
 from fairlead_tenants.keys import ParsedKey
 
 from fairlead.api.rate_limit import DEFAULT_RATE, RateLimit
+from fairlead.domain.connectors.catalogue import Listed
 from fairlead.domain.expressions import Expressions
-from fairlead.domain.tools import ToolCatalogue
+from fairlead.domain.tenants.choices import Offer
 from fairlead.handling.connecting import Connecting
 from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
@@ -69,20 +70,23 @@ class BrokenConnector(Protocol):
     def name(self) -> str: ...
 
     @property
+    def version(self) -> str | None: ...
+
+    @property
     def reason(self) -> str: ...
 
 
 class Connectors(Protocol):
-    """What is installed, and what was allowed and cannot be used."""
+    """What is installed, what was allowed and cannot be used, and what the catalogue lists."""
 
     @property
-    def catalogue(self) -> ToolCatalogue: ...
-
-    @property
-    def versions(self) -> Mapping[str, str]: ...
+    def offers(self) -> tuple[Offer, ...]: ...
 
     @property
     def broken(self) -> Sequence[BrokenConnector]: ...
+
+    @property
+    def listed(self) -> Mapping[str, Listed]: ...
 
     def importer(self, connector: str) -> Importer | None: ...
 

@@ -6,6 +6,7 @@ from fairlead.api.approvals import ApprovalController
 from fairlead.api.catalogue import CatalogueController
 from fairlead.api.connection_sign_ins import SignInController
 from fairlead.api.connections import ConnectionController
+from fairlead.api.connectors import ConnectorController
 from fairlead.api.dead_letters import DeadLetterController
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
@@ -38,6 +39,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     WorkflowController,
     publish_workflow,
     CatalogueController,
+    ConnectorController,
     ToolsetController,
     RunController,
     RunControlController,

@@ -145,7 +145,8 @@ class ToolsetController(Controller):
 
 def _check_name(name: str, parts: ApiParts) -> None:
     """Raises ToolsetNameTaken. A connector that is broken today works tomorrow."""
-    if name in parts.connectors.versions or any(each.name == name for each in parts.connectors.broken):
+    known = parts.connectors
+    if name in {*known.listed, *(each.name for each in known.offers), *(each.name for each in known.broken)}:
         raise ToolsetNameTaken(f"{name} is a connector of this installation")
 
 

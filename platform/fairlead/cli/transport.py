@@ -32,7 +32,7 @@ _LATER = frozenset({429, 502, 503, 504})
 _CONFLICT = 409
 _TIMEOUT = httpx2.Timeout(30.0, connect=CONNECT_WITHIN_S)
 
-Method = Literal["GET", "POST", "PUT"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 Params = Mapping[str, str | int | bool | None]
 
 
@@ -92,6 +92,12 @@ class Api:
     ) -> Answer:
         """A document as it is. Only where sending it twice does what sending it once does."""
         return self._ask(method, path, params=params, content=content, media_type=media_type, headers=headers)
+
+    def put(self, path: str, body: Any) -> Answer:
+        return self._ask("PUT", path, content=msgspec.json.encode(body))
+
+    def delete(self, path: str, params: Params | None = None) -> Answer:
+        return self._ask("DELETE", path, params=params)
 
     def pages(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Any]:
         """Items of a list, page by page, up to `limit`; None is all."""

@@ -13,6 +13,10 @@ def about(event: Any) -> str:
     return " · ".join([*named[:2], *([str(said)] if said else [])])
 
 
+def installed(connector: Any) -> str:
+    return ", ".join(each["version"] for each in connector["versions"] if each["installed"])
+
+
 def _reason(run: Any) -> str:
     code = run.get("reason_code")
     if code in (None, run.get("status")):
@@ -269,10 +273,12 @@ CONNECTOR = View(
     identity="name",
     columns=(
         Column("CONNECTOR", "name"),
-        Column("VERSION", "version"),
+        Column("IN USE", "version"),
         Column("USABLE", "usable"),
+        Column("INSTALLED", installed),
         Column("REASON", "reason"),
     ),
+    details=(Column("CHOICE", "choice"), Column("VERSIONS", "versions")),
 )
 
 

@@ -93,12 +93,14 @@ class ToolCatalogue(Mapping[str, ToolFacts]):
 
     def with_more(self, tools: Sequence[ToolFacts]) -> "ToolCatalogue":
         """These as well. What is here already stays as it is."""
-        if not tools:
-            return self
-        wider, more = ToolCatalogue(()), ToolCatalogue(tools)
-        wider._tools = {name: {**more._tools, **self._tools}[name] for name in sorted({*more._tools, *self._tools})}
-        wider._takes = {**more._takes, **self._takes}
-        wider._gives = {**more._gives, **self._gives}
+        return self.and_those_of(ToolCatalogue(tools)) if tools else self
+
+    def and_those_of(self, more: "ToolCatalogue") -> "ToolCatalogue":
+        """Nothing is compiled again. What is here already stays as it is."""
+        wider, tools = ToolCatalogue(()), {**more, **self}
+        wider._tools = {name: tools[name] for name in sorted(tools)}
+        wider._takes = {**more._takes, **self._takes}  # noqa: SLF001  # one of us
+        wider._gives = {**more._gives, **self._gives}  # noqa: SLF001  # one of us
         return wider
 
     def __getitem__(self, name: str) -> ToolFacts:

@@ -1,11 +1,13 @@
 """What decides about a run besides its history: the compiled version of its workflow.
 
-A version never changes, so a compiled one is kept for as long as it is used.
+A version never changes, so a compiled one is kept for as long as its tenant uses the same versions of connectors.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import NotFound
@@ -15,7 +17,9 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs.events import RunStarted
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, Ended, NotStarted, RunState, fold
-from fairlead.domain.tools import ToolCatalogue
+from fairlead.domain.tenants.choices import Uses
+from fairlead.domain.tenants.states import TenantState
+from fairlead.domain.tools import ToolCatalogue, connector_of
 from fairlead.domain.workflow.reading import read
 from fairlead.domain.workflows import Version, versions
 from fairlead.handling.tenant_tools import TenantTools
@@ -31,8 +35,11 @@ class NoSuchVersion(NotFound):
 
 
 class Known(Struct, frozen=True):
+    """`used` are the connectors' versions that the rules go by."""
+
     version: Version
     rules: WorkflowRules
+    used: Uses
 
 
 class Rulebook:
@@ -54,8 +61,14 @@ class Rulebook:
                 return await self._of(stream, start)
         return await self._of(stream, None)
 
-    async def of_run(self, stream: StreamRef, state: Active) -> WorkflowRules:
+    async def of_run(self, stream: StreamRef, state: Active, tenant: TenantState) -> WorkflowRules:
+        """By what the tenant says now, which the caller has just read."""
+        self.saw(tenant)
         return await self._of(stream, state.start)
+
+    def saw(self, tenant: TenantState) -> None:
+        """The tenant was just read: rules go by what it says from now on."""
+        self._tools.saw(tenant)
 
     async def of_version(self, workflow: StreamRef, version: int) -> WorkflowRules:
         """Raises NoSuchVersion."""
@@ -63,17 +76,25 @@ class Rulebook:
 
     async def published(self, workflow: StreamRef, version: int) -> Known:
         """A version and what it says, read once: versions never change. Raises NoSuchVersion."""
+        used = await self._tools.uses(workflow.tenant_id)
         kept = self._kept.get((workflow, version))
-        if kept is None:
-            found = await self.version(workflow, version)
-            published = found.published
-            tools = await self._tools.catalogue(workflow.tenant_id, published.tool_versions, published.tool_versions)
-            # Many may have asked at once, each for its own run: compiling is the dear part and is done by the first.
-            kept = self._kept.get((workflow, version)) or Known(found, self._compiled(found, tools))
+        if kept is None or kept.used is not used:
+            kept = await self._known(workflow, version, used)
             self._kept[workflow, version] = kept
             while len(self._kept) > KEPT_VERSIONS:
                 self._kept.popitem(last=False)
         return kept
+
+    async def _known(self, workflow: StreamRef, version: int, used: Uses) -> Known:
+        kept = self._kept.get((workflow, version))
+        if kept is not None and _same_for(kept.rules.workflow.tools, kept.used, used):
+            return replace(kept, used=used)
+        found = kept.version if kept else await self.version(workflow, version)
+        versions = found.published.tool_versions
+        tools = await self._tools.catalogue(workflow.tenant_id, versions, versions)
+        # Many may have asked at once, each for its own run: compiling is the dear part and is done by the first.
+        kept = self._kept.get((workflow, version))
+        return kept if kept and kept.used is used else Known(found, self._compiled(found, tools), used)
 
     async def version(self, workflow: StreamRef, version: int | None) -> Version:
         """One published version, the newest for None. Raises NoSuchVersion."""
@@ -91,3 +112,8 @@ class Rulebook:
     def _compiled(self, version: Version, tools: ToolCatalogue) -> WorkflowRules:
         published = version.published
         return WorkflowRules(read(published.document), published.version, tools, self._expressions)
+
+
+def _same_for(tools: Iterable[str], before: Uses, now: Uses) -> bool:
+    """Whether nothing has changed for the connectors of these tools."""
+    return all(before.get(each) == now.get(each) for each in map(connector_of, tools))

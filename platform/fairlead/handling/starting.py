@@ -57,8 +57,9 @@ class Starter:
         history = (await self._handler.load(workflow, workflow_head)).state
         if not isinstance(history, Published):
             raise NotFound("no such workflow")
-        known = await self._rulebook.published(workflow, asked.version or history.version)
         tenant = (await self._handler.load(_tenant(principal), tenant_head)).state
+        self._rulebook.saw(tenant)
+        known = await self._rulebook.published(workflow, asked.version or history.version)
         environment_id = _environment(principal, asked, tenant)
         _check_may_start(principal, known.version, environment_id)
         if history.archived:

@@ -1,4 +1,4 @@
-"""The tools that a tenant has: those installed for everybody, and those of the sets that it imported.
+"""The tools that a tenant has: those of the connectors that it uses, and those of the sets that it imported.
 
 A version of a set never changes, so a set that was read is kept for as long as there is room. Its tools are made one by
 one, when somebody asks for them.
@@ -15,9 +15,12 @@ from fairlead_sdk.importing import ImportedTool, Importer, ToolSet
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
-from fairlead.domain.tools import ToolCatalogue, ToolFacts, facts_of
+from fairlead.domain.tenants.choices import Offer, Uses, uses
+from fairlead.domain.tenants.states import TenantState
+from fairlead.domain.tools import ToolCatalogue, ToolFacts, connector_of, facts_of
 from fairlead.domain.toolsets import ToolsetDefined, ToolsetImported, definition_stream, toolset_stream
-from fairlead.ports import Log
+from fairlead.handling.tenant_choices import KEPT_TENANTS, Choices, TenantChoices
+from fairlead.ports import Clock, Log
 
 KEPT_BYTES = 64 * 1024 * 1024  # of encoded sets
 KEPT_TOOLS = 256  # of one set, ready to be called
@@ -27,15 +30,16 @@ _SET_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class Installed(Protocol):
-    """What every tenant has."""
+    """What is there for tenants to use. `offers` is another object when it has changed."""
 
     @property
-    def catalogue(self) -> ToolCatalogue: ...
-    def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None: ...
-    def settings_of(self, name: str) -> Mapping[str, str]: ...
+    def offers(self) -> tuple[Offer, ...]: ...
+    def catalogue_of(self, used: Uses) -> ToolCatalogue: ...
+    def tool(self, name: str, tenant_id: str, version: str) -> Tool[Any, Any] | None: ...
+    def settings_of(self, name: str, version: str) -> Mapping[str, str]: ...
+    def manifest_at(self, connector: str, version: str) -> Manifest | None: ...
     def runs_here(self, name: str) -> bool: ...
     def importer(self, connector: str) -> Importer | None: ...
-    async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None: ...
 
 
 class Fitted(Struct, frozen=True):
@@ -49,6 +53,14 @@ class Fitted(Struct, frozen=True):
     manifest: Manifest
     settings: Mapping[str, str]
     runs_here: bool
+
+
+class _Used(Struct, frozen=True):
+    """What follows from these choices and offers, which are known by being the same objects."""
+
+    choices: Choices
+    offers: tuple[Offer, ...]
+    uses: Uses
 
 
 class ReadSet:
@@ -93,52 +105,69 @@ class ReadSet:
 
 
 class TenantTools:
-    def __init__(self, log: Log, installed: Installed) -> None:
+    def __init__(self, log: Log, installed: Installed, clock: Clock) -> None:
         self._log = log
         self._installed = installed
+        self._choices = TenantChoices(log, clock)
+        self._used: OrderedDict[TenantId, _Used] = OrderedDict()
         self._kept: OrderedDict[tuple[TenantId, str, int], tuple[ReadSet, int]] = OrderedDict()
         self._kept_bytes = 0
 
-    @property
-    def installed(self) -> ToolCatalogue:
-        return self._installed.catalogue
+    def saw(self, tenant: TenantState) -> None:
+        """The tenant was just read: what it says of connectors counts from now on."""
+        self._choices.saw(tenant)
+
+    async def uses(self, tenant_id: TenantId) -> Uses:
+        """The connectors that the tenant uses, and their versions. The same object for as long as nothing changes."""
+        choices, offers = await self._choices.of(tenant_id), self._installed.offers
+        known = self._used.get(tenant_id)
+        if known is None or known.choices is not choices or known.offers is not offers:
+            known = _Used(choices, offers, uses(offers, choices))
+            self._used[tenant_id] = known
+            self._used.move_to_end(tenant_id)
+            while len(self._used) > KEPT_TENANTS:
+                self._used.popitem(last=False)
+        return known.uses
+
+    async def installed(self, tenant_id: TenantId) -> ToolCatalogue:
+        """Those of the connectors that the tenant uses."""
+        return self._installed.catalogue_of(await self.uses(tenant_id))
 
     async def catalogue(
         self, tenant_id: TenantId, names: Iterable[str], pinned: Mapping[str, str] = NOTHING_PINNED
     ) -> ToolCatalogue:
-        """What is installed, and of the sets those that are named: in the version that `pinned` says, else the newest.
+        """What is installed and used, and of the sets those that are named: as `pinned` says, else the newest.
 
         `pinned` is by tool, as a workflow's `tool_versions`. A name that nobody knows is not in it.
         """
-        wanted = [name for name in dict.fromkeys(names) if name not in self.installed]
+        installed = await self.installed(tenant_id)
+        wanted = [name for name in dict.fromkeys(names) if name not in installed]
         versions = {name: (name.partition(".")[0], _version(pinned.get(name, ""))) for name in wanted}
         sets = {each: await self.read(tenant_id, *each) for each in set(versions.values())}
         found = [(sets[versions[name]], name) for name in wanted]
         facts = [read_set.facts(name) for read_set, name in found if read_set is not None]
-        return self.installed.with_more([each for each in facts if each is not None])
+        return installed.with_more([each for each in facts if each is not None])
 
     async def fitted(self, tenant_id: TenantId, name: str, version: str) -> Fitted | None:
         """For a call that was decided on with this version of the tool's connector."""
-        tool = self._installed.tool(name, tenant_id)
-        connector = name.partition(".")[0]
-        if tool is not None:
-            manifest = await self._installed.manifest(tenant_id, connector)
-            assert manifest is not None, "an installed tool has an installed connector"
-            return Fitted(
-                tool,
-                self.installed,
-                manifest,
-                self._installed.settings_of(name),
-                runs_here=self._installed.runs_here(name),
-            )
+        connector = connector_of(name)
+        if (used := (await self.uses(tenant_id)).get(connector)) is not None:
+            return await self._installed_tool(tenant_id, name, connector, used)
         found = await self.read(tenant_id, connector, _version(version))
         return found.fitted(name) if found else None
 
+    async def _installed_tool(self, tenant_id: TenantId, name: str, connector: str, version: str) -> Fitted | None:
+        tool, manifest = self._installed.tool(name, tenant_id, version), self._installed.manifest_at(connector, version)
+        if tool is None or manifest is None:
+            return None
+        checks = await self.installed(tenant_id)
+        settings, here = self._installed.settings_of(name, version), self._installed.runs_here(name)
+        return Fitted(tool, checks, manifest, settings, runs_here=here)
+
     async def manifest(self, tenant_id: TenantId, connector: str) -> Manifest | None:
-        """Of an installed connector, or of the newest version of a set."""
-        installed = await self._installed.manifest(tenant_id, connector)
-        if installed is not None:
-            return installed
+        """Of a connector in the version that the tenant uses, or of the newest version of a set."""
+        if (used := (await self.uses(tenant_id)).get(connector)) is not None:
+            return self._installed.manifest_at(connector, used)
         found = await self.read(tenant_id, connector, None)
         return found.manifest if found else None
 

@@ -242,7 +242,7 @@ class ToolWorker:
         state, tenant = newest or await self._newest(run)
         if not isinstance(state, Active):
             return
-        rules = await self._rulebook.of_run(run, state)
+        rules = await self._rulebook.of_run(run, state, tenant)
         match permit(wanted, state, tenant, rules, self._clock.now(), redelivered=order.deliveries > 1):
             case Go(call=call, lost_answer=True) if _unrepeatable(call) and not waited:
                 await asyncio.sleep(ASKS_PER_CALL * call.request.timeout_s)  # whoever began it may still be at it
@@ -273,7 +273,8 @@ class ToolWorker:
             case o.VerifyOrder(), Active():
                 await self._verifying.verify(wanted, run, state, tenant)
             case o.UndoOrder(), Ended():
-                await self._undoing.undo(wanted, run, state, tenant, await self._rulebook.of_run(run, state.last))
+                rules = await self._rulebook.of_run(run, state.last, tenant)
+                await self._undoing.undo(wanted, run, state, tenant, rules)
 
     async def _newest(self, run: StreamRef) -> Newest:
         """Run and tenant as of now: one question about both heads, and reads only where something is new."""

@@ -22,6 +22,7 @@ from fairlead.domain.toolsets import (
 )
 from fairlead.handling.handler import Cause, Decider, Handler
 from fairlead.handling.tenant_tools import KEPT_TOOLS, TenantTools
+from fairlead.registry import TENANTS
 from fairlead_http import HttpConnector
 from tests.support.clock import ManualClock
 from tests.support.connectors import BillsConnector, manifest
@@ -34,14 +35,15 @@ DECIDER = Decider(initial=toolsets.initial, evolve=toolsets.evolve, decide=tools
 class World:
     def __init__(self) -> None:
         self.log = MemoryLog(Codec(EVENTS, UPCASTERS))
-        self.handler = Handler(self.log, ManualClock(), {"toolset": DECIDER})
+        self.clock = ManualClock()
+        self.handler = Handler(self.log, self.clock, {"toolset": DECIDER, "tenant": TENANTS})
         self.connectors = Connectors([BillsConnector(manifest()), HttpConnector()])
         self._commands = 0
 
     @property
     def tools(self) -> TenantTools:
         """As a process that has just begun."""
-        return TenantTools(self.log, self.connectors)
+        return TenantTools(self.log, self.connectors, self.clock)
 
     async def imports(self, tenant_id: TenantId, document: dict[str, Any], name: str = "crm") -> None:
         tool_set = imported(document, name=name).tool_set

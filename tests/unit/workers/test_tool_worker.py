@@ -13,7 +13,7 @@ from fairlead.domain.envelope import StreamRef
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import Active
-from fairlead.domain.tenants.commands import DisablePrincipal, WithdrawRole
+from fairlead.domain.tenants.commands import DisableConnector, DisablePrincipal, UseConnector, WithdrawRole
 from fairlead.handling.rulebook import NoSuchVersion
 from fairlead.workers import tool_worker
 from tests.support.books import Books
@@ -23,6 +23,7 @@ from tests.support.platform import AGENT, FREELY, PAYING, Platform, Process, ask
 from tests.support.runs import kinds
 from tests.support.tenancy import BY_OWNER, DEFAULT
 
+NO_BILLS = DisableConnector(connector="bills", reason="a hole", by=BY_OWNER, now=T0)
 ASKING: Plain = {"rules": []}  # writes then need one reviewer
 
 
@@ -64,6 +65,7 @@ async def test_a_call_that_policy_denies_never_reaches_a_worker() -> None:
     [
         DisablePrincipal(principal_id=AGENT, reason="left", by=BY_OWNER, now=T0),
         WithdrawRole(principal_id=AGENT, grant=Grant(Role.AGENT, DEFAULT), by=BY_OWNER, now=T0),
+        NO_BILLS,
     ],
 )
 async def test_a_permission_taken_away_after_the_call_was_queued_stops_it(taken: Any) -> None:
@@ -73,6 +75,20 @@ async def test_a_permission_taken_away_after_the_call_was_queued_stops_it(taken:
     await platform.tell_tenant(taken)
     state = await work_until(platform, run)
     assert (state.ending.code, books.total) == ("denied_by_permission", 0)
+
+
+async def test_runs_go_by_what_the_tenant_says_of_connectors_when_they_start() -> None:
+    books = Books()
+    async with Platform(books.keyed()).at_work() as platform:
+        assert (await outcome(platform, await platform.start())).outcome == "completed"
+        await platform.tell_tenant(NO_BILLS)
+        refused = await outcome(platform, await platform.start())
+        assert (refused.outcome, refused.ending.code, books.total) == ("failed", "tool_missing", 1)
+        await platform.tell_tenant(UseConnector(connector="bills", major=1, by=BY_OWNER, now=T0))
+        assert (await outcome(platform, await platform.start())).outcome == "completed"
+        await platform.tell_tenant(UseConnector(connector="bills", major=1, version="9.9.9", by=BY_OWNER, now=T0))
+        assert (await outcome(platform, await platform.start())).outcome == "failed"
+    assert books.total == 2
 
 
 async def test_a_paused_run_makes_no_call_and_makes_it_as_soon_as_it_is_resumed() -> None:
