@@ -213,6 +213,24 @@ async def test_an_operator_replays_what_was_parked(scene: Scene) -> None:
     assert (await scene.newcomer.run("replay")).code == Exit.USAGE
 
 
+async def test_an_account_is_connected_looked_into_and_revoked(scene: Scene) -> None:
+    here = scene.newcomer
+    made = await here.run("connection", "create", "webhooks", "hooks", "--set", "url=https://receiver.example/in")
+    assert made.code == Exit.OK, made.err
+    given = await here.run("connection", "secret", "hooks", "-o", "json", stdin="a planted secret\n")
+    assert (given.code, given.json["standing"]) == (Exit.OK, "connected"), given.err
+    assert "planted" not in made.out + given.out + given.err
+    [listed] = (await here.run("connection", "list", "--connector", "webhooks", "-o", "json")).json
+    found = listed["connection_id"]
+    stranger = await scene.stranger()
+    assert (await stranger.run("connection", "revoke", found, "--reason", "mine")).code == Exit.NOT_FOUND
+    revoked = await here.run("connection", "revoke", "hooks", "--reason", "it leaked", "-o", "json")
+    assert (revoked.json["standing"], revoked.json["secret_erased"]) == ("revoked", True)
+    assert (await here.run("connection", "delete", "hooks")).code == Exit.OK
+    uses = await here.run("connection", "uses", found, "--since", "1h", "-o", "json")
+    assert (uses.code, uses.json) == (Exit.OK, [])
+
+
 async def test_the_keys_of_the_vault_are_changed_while_everything_runs(scene: Scene) -> None:
     keys = scene.newcomer.folder / ".fairlead" / "vault_keys"
     before = keys.read_text()

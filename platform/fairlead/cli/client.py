@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 COMMANDS: Mapping[str, str] = {
     "approval": "fairlead.cli.approvals:approval",
+    "connection": "fairlead.cli.connections:connection",
     "dead-letter": "fairlead.cli.dead_letters:dead_letter",
     "environment": "fairlead.cli.access:environment",
     "export": "fairlead.cli.exports:export",
     "key": "fairlead.cli.keys:key",
     "login": "fairlead.cli.identity:login",
     "logout": "fairlead.cli.identity:logout",
+    "oauth-client": "fairlead.cli.oauth_clients:oauth_client",
     "person": "fairlead.cli.access:person",
     "principal": "fairlead.cli.access:principal",
     "run": "fairlead.cli.exports:run",

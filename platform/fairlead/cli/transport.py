@@ -81,6 +81,9 @@ class Api:
         headers = {"Idempotency-Key": idempotency_key or str(uuid7())}
         return self._ask("POST", path, params=params, content=content, headers=headers)
 
+    def delete(self, path: str, params: Params | None = None) -> Answer:
+        return self._ask("DELETE", path, params=params)
+
     def send(
         self,
         method: Method,
@@ -95,9 +98,6 @@ class Api:
 
     def put(self, path: str, body: Any) -> Answer:
         return self._ask("PUT", path, content=msgspec.json.encode(body))
-
-    def delete(self, path: str, params: Params | None = None) -> Answer:
-        return self._ask("DELETE", path, params=params)
 
     def pages(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Any]:
         """Items of a list, page by page, up to `limit`; None is all."""
