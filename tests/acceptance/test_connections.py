@@ -104,6 +104,13 @@ async def test_a_name_is_free_again_once_its_connection_is_deleted(
     assert (await alice.owner.get(CONNECTIONS, headers=position)).json()["items"] == []
     assert (await alice.owner.get(f"{url}/uses")).json()["items"] == []
     assert (await alice.owner.delete(url)).status_code == 404
+    stream = StreamRef(alice.tenant_id, "connection", connection["connection_id"])
+    events = [event for each in await served.parts.log.read(stream) for event in each.commit.events]
+    assert [type(event).__name__ for event in events][2:] == [
+        "ConnectionRevoked",
+        "ConnectionSecretErased",
+        "ConnectionDeleted",
+    ]
     assert (await made(alice, oauth_provider))["standing"] == "new"
 
 

@@ -9,15 +9,26 @@ from fairlead_tenants.ids import ApiKeyId, PrincipalId, TenantId, WorkspaceId
 
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.postgres import Database
-from fairlead.consumers import access_directory, approvals, toolset_versions, workflow_versions
+from fairlead.consumers import access_directory, approvals, connections, toolset_versions, workflow_versions
 from fairlead.consumers.projection import Projection
 from fairlead.domain import approvals as a
 from fairlead.domain import workflows as w
+from fairlead.domain.connections.clients import OAuthClientRegistered, OAuthClientRemoved
+from fairlead.domain.connections.events import (
+    ConnectionDeleted,
+    ConnectionReconnectNeeded,
+    ConnectionRefreshed,
+    ConnectionRevoked,
+    ConnectionScopesChanged,
+    ConnectionSecretErased,
+)
 from fairlead.domain.envelope import Kind, StreamRef
-from fairlead.domain.ids import CallId, RunId
+from fairlead.domain.ids import CallId, OAuthClientId, RunId
 from fairlead.domain.tenants import events as t
 from fairlead.domain.toolsets import ToolsetDefined, ToolsetImported
 from tests.support.clock import T0
+from tests.support.connections import ADMIN, DESK, MAIN, READ, WRITE, authorized, created
+from tests.support.connections import LIVE as CONNECTED_IN
 from tests.support.database import columns
 from tests.support.given import given
 from tests.support.histories import ANN, CODEC, Writer
@@ -210,3 +221,45 @@ async def test_an_approval_shows_its_evidence_its_answers_and_its_outcome(engine
         ("prn_ann", True),
         ("prn_bob", False),
     ]
+
+
+async def test_a_connection_shows_its_newest_life_and_what_is_granted_in_it(engine_database: Database) -> None:
+    stream = StreamRef(ALICE, "connection", MAIN)
+    changed = ConnectionScopesChanged(granted=(READ, WRITE), added=(WRITE,), withdrawn=())
+    await _projected(
+        engine_database,
+        connections,
+        "connection",
+        stream,
+        created(),
+        authorized(1, READ),
+        [ConnectionRefreshed(secret_version=2, expires_at=SOON), changed],
+        ConnectionReconnectNeeded(secret_version=2, reason="invalid_grant"),
+        ConnectionRevoked(reason="leaked \x00"),
+        ConnectionSecretErased(told_provider=True),
+        ConnectionDeleted(reason="moved"),
+        created(config={"base_url": "https://other.example"}, scopes=(WRITE,)),
+        [authorized(7, WRITE, ADMIN), ConnectionReconnectNeeded(secret_version=7, reason="expired")],
+    )
+    [row] = await _rows(engine_database, ALICE, "SELECT * FROM connections")
+    assert (row["standing"], row["reason"], row["secret_version"]) == ("reconnect_needed", "expired", 7)
+    assert (row["requested"], row["granted"]) == ([WRITE, ADMIN], [WRITE, ADMIN])
+    assert (row["config"], row["expires_at"]) == ({"base_url": "https://other.example"}, None)
+    assert (row["created_by"], row["authorized_by"]) == (ANN.id, ANN.id)
+
+
+async def test_a_registration_is_shown_until_it_is_removed(engine_database: Database) -> None:
+    stream = StreamRef(ALICE, "oauth_client", "oac_1")
+    registered = OAuthClientRegistered(
+        oauth_client_id=OAuthClientId("oac_1"),
+        workspace_id=DESK,
+        environment_id=CONNECTED_IN,
+        connector="ledger",
+        client_id="ours",
+        secret_version=1,
+    )
+    removed = OAuthClientRemoved(reason="moved")
+    await _projected(engine_database, connections, "oauth_client", stream, registered, removed)
+    [row] = await _rows(engine_database, ALICE, "SELECT client_id, has_secret, removed_at FROM oauth_clients")
+    assert (row["client_id"], row["has_secret"]) == ("ours", True)
+    assert row["removed_at"] is not None

@@ -125,9 +125,11 @@ class ConnectionController(Controller):
     ) -> None:
         """End it like a revocation, and free its name. What used it stays on record."""
         stream, account = await managed(parts, act, connection_id)
-        command = DeleteConnection(reason="deleted" if reason is None else reason)
-        handled = await act.handle(stream, command)
-        await parts.connecting.endings.erase(act.tenant_id, account, handled.state.lives, act.cause("erase"))
+        why = "deleted" if reason is None else reason
+        revoked = (await act.handle(stream, RevokeConnection(reason=why), "revoke")).state
+        # Before it is deleted: a request that is cut off here can be sent again, and finds what is left to erase.
+        await parts.connecting.endings.erase(act.tenant_id, account, revoked.lives, act.cause("erase"))
+        await act.handle(stream, DeleteConnection(reason=why))
 
     @post("/{connection_id:str}/revoke", status_code=200, opt=MANAGES)
     async def revoke_connection(

@@ -120,10 +120,13 @@ class Lender:
         return chosen
 
     async def _account(self, use: Use, connection_id: ConnectionId) -> Account:
-        """As of now: what was revoked a moment ago, anywhere, is refused here."""
+        """As of now: what was revoked a moment ago, anywhere, is refused here, and its secret forgotten."""
         stream = StreamRef(use.tenant_id, "connection", connection_id)
         (head,) = await self._log.heads([stream])
-        return usable(use, (await self._handler.load(stream, head)).state)
+        state = (await self._handler.load(stream, head)).state
+        if not isinstance(state, Account) or state.standing != "connected":
+            self._secrets.pop((use.tenant_id, connection_id), None)
+        return usable(use, state)
 
     async def _held(self, tenant_id: TenantId, account: Account) -> Held:
         """At least the version that the history speaks of: an older one, put back into the database, is of no use."""
