@@ -15,7 +15,7 @@ from fairlead.adapters.doctor.finding import clock_finding, now
 from fairlead.adapters.doctor.nats import examine_nats
 from fairlead.adapters.doctor.postgres import examine_postgres
 from fairlead.adapters.doctor.sandbox import examine_sandbox
-from fairlead.adapters.embedded.nats import _program
+from fairlead.adapters.embedded.nats import program
 from fairlead.adapters.engines import Embedded
 from fairlead.adapters.sandbox.choosing import tested as tried
 from fairlead.adapters.sandbox.containment import CONTAINMENTS
@@ -59,7 +59,7 @@ async def careless_server(folder: Path, config: str = "") -> AsyncIterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = await asyncio.create_subprocess_exec(
-        str(_program()),
+        str(program()),
         *(
             "--config",
             str(folder / "nats.conf"),

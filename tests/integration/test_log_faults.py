@@ -11,7 +11,8 @@ from fairlead.adapters.engines import Embedded
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
-from fairlead.adapters.nats_streams import ensure_events, ensure_streams, events_stream
+from fairlead.adapters.nats_messages import Reply
+from fairlead.adapters.nats_streams import BLOBS, ensure_events, ensure_streams, events_stream
 from fairlead.domain.codec import Unreadable, UnreadableCommit
 from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Sequence
 from fairlead.domain.errors import StreamMoved, Unavailable
@@ -22,8 +23,31 @@ from tests.support.relay import Relay
 
 EMPTY = Sequence(0)
 ANSWER = b'"stream":"EVENTS_'  # in every acknowledgement of a stored commit
+NOTHING_FOUND = b"NATS/1.0 404 Message Not Found\r\n\r\n"
 FAILOVER_S = 1.0
 _shards = count(900)
+
+
+class Behind(NatsConnection):
+    """So many direct questions are answered by a replica of a cluster that has not got the newest message yet."""
+
+    missing = 0
+    stream = ""  # any
+
+    async def request(self, subject: str, body: bytes, headers: bytes = b"", timeout_s: float | None = None) -> Reply:
+        reply = await super().request(subject, body, headers, timeout_s)
+        return Reply(b"", b"", NOTHING_FOUND, b"") if self._lacks(subject) else reply
+
+    async def request_many(
+        self, subject: str, body: bytes, timeout_s: float | None = None
+    ) -> tuple[list[Reply], Reply]:
+        replies, end = await super().request_many(subject, body, timeout_s)
+        return (replies[:-1] if replies and self._lacks(subject) else replies), end
+
+    def _lacks(self, subject: str) -> bool:
+        lacks = self.missing > 0 and subject.startswith(f"$JS.API.DIRECT.GET.{self.stream}")
+        self.missing -= lacks
+        return lacks
 
 
 class Site:
@@ -36,6 +60,11 @@ class Site:
 
     async def connection(self, url: str = "", patience_s: float = 10.0) -> NatsConnection:
         connection = await NatsConnection.open(url or self.url, patience_s=patience_s)
+        self._at_end.push_async_callback(connection.close)
+        return connection
+
+    async def behind(self, url: str = "") -> Behind:
+        connection = await Behind.open(url or self.url)
         self._at_end.push_async_callback(connection.close)
         return connection
 
@@ -205,7 +234,65 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_there_twice_when_the_
     assert stored == acknowledged
 
 
-async def test_a_large_commit_that_was_damaged_is_told_from_those_that_can_be_read(site: Site) -> None:
+async def test_a_lost_answer_is_not_taken_for_anothers_commit_while_a_replica_is_behind(site: Site) -> None:
+    relay, url = await site.relay()
+    behind = await site.behind(url)
+    log = NatsLog(behind, NOTES, site.shard)
+    for name, ours in (("1", True), ("2", False)):
+        if not ours:
+            await (await site.log()).append(note(run(name), command="cmd_theirs"), EMPTY)
+        relay.lose_the_answer_with(ANSWER if ours else b"wrong last sequence")
+        behind.missing = 3
+        appending = asyncio.create_task(log.append(note(run(name)), EMPTY))
+        if ours:
+            assert await appending == 1
+        else:
+            with pytest.raises(StreamMoved):
+                await appending
+        assert behind.missing == 0
+
+
+async def test_an_expectation_past_the_end_is_refused_and_not_waited_for(site: Site) -> None:
+    log = await site.log()
+    await log.append(note(run("1")), EMPTY)
+    async with asyncio.timeout(1.0):
+        with pytest.raises(StreamMoved):
+            await log.append(note(run("1"), 2), Sequence(9))
+
+
+async def test_whoever_takes_over_waits_for_a_replica_that_is_behind_and_misses_no_commit(site: Site) -> None:
+    relay, url = await site.relay()
+    doomed, writer, behind = await site.log(url), await site.log(), await site.behind()
+    written = await history(writer, "1", 6)
+    async with asyncio.timeout(20.0), doomed.share("engine", max_batch=4) as mine:
+        await anext(aiter(mine))
+        relay.fall_silent()
+        behind.missing = 2  # also when it is asked for what comes after
+        # One at a time: it is not given all that the other had in hand, and has to ask for the rest.
+        async with NatsLog(behind, NOTES, site.shard, FAILOVER_S).share("engine", max_batch=1) as theirs:
+            seen: list[int] = []
+            async for delivery in theirs:
+                seen += places(delivery)
+                await delivery.ack()
+                if written[-1] in seen:
+                    break
+        relay.cut()
+    assert behind.missing == 0
+    assert seen == written
+
+
+async def test_a_large_commit_is_waited_for_while_a_replica_has_not_got_all_of_it(site: Site) -> None:
+    log, behind = await site.log(), await site.behind()
+    await log.append(with_body_of(CLAIM_CHECK_BYTES + 1, run("1")), EMPTY)
+    behind.missing, behind.stream = 1, BLOBS
+    [recorded] = await NatsLog(behind, NOTES, site.shard).read(run("1"))
+    assert recorded.commit == with_body_of(CLAIM_CHECK_BYTES + 1, run("1"))
+
+
+async def test_a_large_commit_that_was_damaged_is_told_from_those_that_can_be_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fairlead.adapters.nats_blobs.BEHIND_S", 0.0)
     connection, log = await site.connection(), await site.log()
     lost = b'{"v":1,"claim":{"sha256":"%b","size_bytes":70000}}' % (b"0" * 64)
     torn = b'{"v":1,"claim":{"sha256":"\xff","size_bytes":70000}}'

@@ -1,5 +1,6 @@
 """Large bodies by the hash of their content: writing one twice leaves one, and what is read is what was written."""
 
+import asyncio
 import hashlib
 
 import msgspec
@@ -14,6 +15,8 @@ from fairlead.domain.subjects import blob_part
 
 PART_BYTES = 512 * 1024  # below the message limit of any usual server
 MOST_PARTS = MAX_COMMIT_BYTES // PART_BYTES
+BEHIND_S = 2.0  # as long as a replica may be behind the one that acknowledged
+AGAIN_S = 0.1
 _ONLY_ONCE = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n"
 
 
@@ -34,15 +37,24 @@ class NatsBlobs:
         """Raises UnreadableCommit when parts are missing or their hash is another."""
         parts = range(min(-(-size_bytes // PART_BYTES), MOST_PARTS))
         subjects = [blob_part(tenant_id, digest, part) for part in parts]
-        question = msgspec.json.encode({"multi_last": subjects})
-        replies, _ = await self._connection.patiently(
-            lambda: self._connection.request_many(f"$JS.API.DIRECT.GET.{BLOBS}", question)
-        )
-        found = {reply.header("Nats-Subject"): reply.data for reply in replies}
+        found = await self._found(subjects)
         body = b"".join(found.get(subject, b"") for subject in subjects)
         if hashlib.sha256(body).hexdigest() != digest:
             raise UnreadableCommit(f"the blob {digest} is not what was written")
         return body
+
+    async def _found(self, subjects: list[str]) -> dict[str | None, bytes]:
+        """By subject. Whoever asks knows that they were written, but in a cluster any replica may answer, also one that
+        has not got them yet."""
+        question, loop = msgspec.json.encode({"multi_last": subjects}), asyncio.get_running_loop()
+        deadline = loop.time() + BEHIND_S
+        while True:
+            replies, _ = await self._connection.patiently(
+                lambda: self._connection.request_many(f"$JS.API.DIRECT.GET.{BLOBS}", question)
+            )
+            if len(replies) == len(subjects) or loop.time() >= deadline:
+                return {reply.header("Nats-Subject"): reply.data for reply in replies}
+            await asyncio.sleep(AGAIN_S)
 
     async def _put_part(self, subject: str, part: bytes) -> None:
         try:

@@ -12,7 +12,15 @@ from fairlead.adapters.nats_bodies import CommitBodies, Found
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_follow import Following
 from fairlead.adapters.nats_heads import Heads
-from fairlead.adapters.nats_messages import WRONG_LAST_SEQUENCE, ApiRefused, Reply
+from fairlead.adapters.nats_messages import (
+    NOT_FOUND,
+    WRONG_LAST_IN_FLIGHT,
+    WRONG_LAST_SEQUENCE,
+    ApiRefused,
+    NoAnswer,
+    Reply,
+    last_sequence_in,
+)
 from fairlead.adapters.nats_share import Group, Sharing
 from fairlead.adapters.nats_streams import events_stream
 from fairlead.domain.codec import SCHEMA_VERSION, Codec
@@ -41,24 +49,28 @@ class NatsLog:
         self._failover_s = failover_s
 
     async def append(self, commit: AnyCommit, expected: LogSequence) -> LogSequence:
-        subject = events_of(commit.stream, self._shard)
         body = await self._bodies.pack(commit)
-        headers = _headers(commit, expected)
+        return await self._connection.patiently(lambda: self._append_once(commit, body, expected))
+
+    async def _append_once(self, commit: AnyCommit, body: bytes, expected: LogSequence) -> LogSequence:
+        """Raises NoAnswer also when it cannot be told yet what became of the commit."""
+        subject = events_of(commit.stream, self._shard)
         try:
-            stored = await self._connection.patiently(lambda: self._connection.publish(subject, body, headers))
+            stored = await self._connection.publish(subject, body, _headers(commit, expected))
         except ApiRefused as refusal:
             if refusal.number not in WRONG_LAST_SEQUENCE:
                 raise
+            must_be_there = refusal.number == WRONG_LAST_IN_FLIGHT or last_sequence_in(refusal) > expected
         else:
             if stored.duplicate:
-                earlier = await self._one({"seq": stored.seq})
+                earlier = await self._one({"seq": stored.seq}, must_be_there=True)
                 assert _is(earlier, commit, subject), "a command id is used for one stream only"
                 if earlier.data != body:
                     raise StreamMoved(f"{commit.commit_id} was decided before, and otherwise")
             return LogSequence(stored.seq)
         # Somebody was first. When that was this very commit, sent again because its answer was lost, it directly
         # follows `expected`, for it was stored on that condition.
-        first = await self._one({"seq": expected + 1, "next_by_subj": subject})
+        first = await self._one({"seq": expected + 1, "next_by_subj": subject}, must_be_there=must_be_there)
         if _is(first, commit, subject) and first.data == body:
             return _sequence(first)
         raise StreamMoved(f"{commit.kind} {commit.stream_id} is not at {expected} any more")
@@ -114,12 +126,14 @@ class NatsLog:
         finally:
             await sharing.close()
 
-    async def _one(self, question: dict[str, Any]) -> Reply:
-        """A message, or a reply with a status when there is none."""
+    async def _one(self, question: dict[str, Any], *, must_be_there: bool) -> Reply:
+        """A message, or a reply with a status when there is none. In a cluster any replica may answer: raises NoAnswer
+        when it has not got yet what must be there."""
         body = msgspec.json.encode(question)
-        return await self._connection.patiently(
-            lambda: self._connection.request(f"$JS.API.DIRECT.GET.{self._stream}", body)
-        )
+        reply = await self._connection.request(f"$JS.API.DIRECT.GET.{self._stream}", body)
+        if must_be_there and reply.status == NOT_FOUND:
+            raise NoAnswer
+        return reply
 
     async def _many(self, question: dict[str, Any]) -> tuple[list[Reply], Reply]:
         body = msgspec.json.encode(question)

@@ -1,5 +1,6 @@
 """What nats-server says: messages, statuses, refusals. No answer at all is NoAnswer, Unavailable to the program."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -11,7 +12,9 @@ from fairlead.domain.errors import FairleadError, Unavailable
 
 ENGINE = "the event log"
 END_OF_BATCH, NOT_FOUND, NO_RESPONDERS = 204, 404, 503
-WRONG_LAST_SEQUENCE = (10071, 10164)
+WRONG_LAST_IN_FLIGHT = 10164  # something for this subject is being stored right now
+WRONG_LAST_SEQUENCE = (10071, WRONG_LAST_IN_FLIGHT)
+_LAST_SEQUENCE = re.compile(r"wrong last sequence: (\d+)")
 _PASSING = (10047, 10158)  # no room on the disk; another copy of this message is being stored right now
 
 
@@ -30,6 +33,12 @@ class ApiRefused(FairleadError):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(f"{ENGINE} refused: {message} ({number})")
         self.number = number
+
+
+def last_sequence_in(refusal: ApiRefused) -> int:
+    """Where a subject really ends, as the engine says when it was expected to end elsewhere; 0 when it does not say."""
+    found = _LAST_SEQUENCE.search(str(refusal))
+    return int(found[1]) if found else 0
 
 
 class Refusal(Struct):

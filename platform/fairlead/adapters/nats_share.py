@@ -214,14 +214,15 @@ class _Partition:
         self._pin = header_in(messages[0].headers, "Nats-Pin-Id") or ""
         self._in_hand.clear()
         info = await self._connection.api(f"CONSUMER.INFO.{self._group.stream}.{self._consumer}")
-        start, given = max(info["ack_floor"]["stream_seq"], self._dealt_with), info["delivered"]["stream_seq"]
-        ours = {message.sequence: _in_hand(message) for message in messages if start < message.sequence <= given}
+        floor, given = info["ack_floor"]["stream_seq"], info["delivered"]["stream_seq"]
+        ours = {message.sequence: _in_hand(message) for message in messages if floor < message.sequence <= given}
         if len(ours) != info["num_ack_pending"]:
-            ours = {
-                found.sequence: ours.get(found.sequence, _InHand(found)) for found in await self._fill(start, given)
-            }
-        self._in_hand.extend(ours[sequence] for sequence in sorted(ours))
-        self._received = max(start, given)
+            found = await self._fill(floor, given)
+            if len(found) < info["num_ack_pending"]:
+                raise NoAnswer  # from a replica that has not got all of them yet
+            ours = {each.sequence: ours.get(each.sequence, _InHand(each)) for each in found}
+        self._in_hand.extend(ours[sequence] for sequence in sorted(ours) if sequence > self._dealt_with)
+        self._received = max(self._dealt_with, given)
 
     async def _fill(self, start: int, end: int) -> list[Found]:
         found: list[Found] = []

