@@ -19,8 +19,8 @@ class Authority:
         self.file = folder / "authority.pem"
         self.file.write_bytes(self._certificate.public_bytes(Encoding.PEM))
 
-    def server(self, *names: str) -> ssl.SSLContext:
-        """For a server that speaks for these names."""
+    def certified(self, *names: str) -> Path:
+        """A key and a certificate for these names, in one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(names[0], key.public_key(), list(names), is_authority=False)
         file = self._folder / f"{names[0]}.pem"
@@ -28,8 +28,12 @@ class Authority:
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             + certificate.public_bytes(Encoding.PEM)
         )
+        return file
+
+    def server(self, *names: str) -> ssl.SSLContext:
+        """For a server that speaks for these names."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(file)
+        context.load_cert_chain(self.certified(*names))
         return context
 
     def _sign(
