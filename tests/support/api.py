@@ -218,14 +218,19 @@ async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
                 raise failure
 
 
+def a_free_port() -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
 @asynccontextmanager
-async def listening(api: Litestar) -> AsyncIterator[str]:
-    """A real server on a free port; its URL."""
+async def listening(api: Litestar, at: socket.socket | None = None) -> AsyncIterator[str]:
+    """A real server on a free port, or the one that `at` is bound to; its URL."""
     config = uvicorn.Config(api, host="127.0.0.1", port=0, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     # With its protocol named, asyncio sends small packets at once; otherwise each answer takes 40 ms.
-    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)) as listener:
-        listener.bind(("127.0.0.1", 0))
+    with closing(at or a_free_port()) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

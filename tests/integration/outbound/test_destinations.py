@@ -1,10 +1,13 @@
 """Where a call may go: against private addresses in every spelling and a name server that lies."""
 
+import asyncio
+
 import pytest
 from fairlead_sdk import Auth, AuthKind, Credential
-from fairlead_sdk.errors import Refused
+from fairlead_sdk.errors import Refused, TryLater
 
 from fairlead.adapters.outbound import GuardedOutbound
+from fairlead.adapters.outbound.network import MAX_LOOKUPS
 from fairlead.ports import WayOut
 from tests.support.flaky_http import (
     FlakyServer,
@@ -114,6 +117,36 @@ async def test_one_private_address_among_public_ones_closes_the_name(server: Fla
             error = await met(outbound.http(way(server, egress=(authority,))).send("GET", f"http://{authority}/"))
             assert error.code == "egress_denied"
             assert server.connections == 0
+
+
+async def test_names_that_nobody_answers_for_hold_up_their_owner_alone(server: FlakyServer) -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+            self.answered = asyncio.Event()
+
+        async def addresses(self, host: str, /) -> list[str]:
+            self.asked.append(host)
+            if host.startswith("slow"):
+                await self.answered.wait()
+            return ["127.0.0.1"]
+
+    names, port = Slow(), server.port
+    hosts = [f"slow{number}.example:{port}" for number in range(10)]
+    plain = [*hosts, f"quick.example:{port}"]
+    async with GuardedOutbound(private_networks=["127.0.0.1/32"], plain_http=plain, resolver=names) as outbound:
+        hostile = outbound.http(way(server, egress=tuple(hosts), timeout_s=0.2))
+        errors = await asyncio.gather(*(met(hostile.send("GET", f"http://{host}/")) for host in hosts))
+        assert {type(error) for error in errors} == {TryLater}
+        assert len(names.asked) == MAX_LOOKUPS
+        other = outbound.http(way(server, owner="con_b", egress=(f"quick.example:{port}",)))
+        assert (await other.send("GET", f"http://quick.example:{port}/")).status == 200
+        again = outbound.http(way(server, egress=tuple(hosts), timeout_s=0.2))
+        assert isinstance(await met(again.send("GET", f"http://{hosts[0]}/")), TryLater)
+        assert len(names.asked) == MAX_LOOKUPS + 1  # what was given up is still under way
+        names.answered.set()
+        later = outbound.http(way(server, egress=tuple(hosts)))
+        assert (await later.send("GET", f"http://{hosts[0]}/")).status == 200
 
 
 async def test_a_dead_address_is_passed_over_for_the_next(server: FlakyServer) -> None:

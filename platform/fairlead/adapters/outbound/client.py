@@ -57,8 +57,8 @@ class GuardedOutbound:
         `ca_file` holds certificates that vouch for counterparts, beside those of the machine.
         """
         self._system = SystemResolver() if resolver is None else None
-        network = GuardedNetwork(resolver or self._system or SystemResolver(), networks(private_networks))
-        self._network = network
+        self._resolver: Resolver = resolver or self._system or SystemResolver()
+        self._listed = networks(private_networks)
         self._plain_http = declared((_with_port(host) for host in plain_http), {})
         self._ca_file = ca_file
         self._tls: ssl.SSLContext | None = None
@@ -68,7 +68,7 @@ class GuardedOutbound:
         return CallHttp(self, way)
 
     def addresses(self, way: WayOut) -> "CallAddresses":
-        return CallAddresses(self._network, way)
+        return CallAddresses(self._network(), way)
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,8 +98,11 @@ class GuardedOutbound:
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_KEPT,
             keepalive_expiry=IDLE_S,
-            network_backend=self._network,
+            network_backend=self._network(),
         )
+
+    def _network(self) -> GuardedNetwork:
+        return GuardedNetwork(self._resolver, self._listed)
 
 
 class CallHttp:

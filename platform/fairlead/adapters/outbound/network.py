@@ -5,9 +5,9 @@ TLS and the Host header go on using the name. A name whose answer changes meets 
 
 import asyncio
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpcore2
 from fairlead_sdk.errors import Refused
@@ -15,12 +15,13 @@ from fairlead_sdk.errors import Refused
 from fairlead.adapters.outbound.addresses import Network, reachable
 
 MAX_TRIED = 4  # addresses of one name that a connection is tried to
-RESOLVER_THREADS = 16
+RESOLVER_THREADS = 64
+MAX_LOOKUPS = 4  # under way for one owner: names of one tenant that nobody answers for leave threads to the others
 _KEEPALIVE = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),)
 
 
 class Resolver(Protocol):
-    async def addresses(self, host: str, /) -> Sequence[str]:
+    def addresses(self, host: str, /) -> Coroutine[Any, Any, Sequence[str]]:
         """Of a name, or of an address in any spelling that it understands. Raises OSError when there is none."""
 
 
@@ -46,9 +47,12 @@ def _look_up(host: str) -> list[str]:
 
 
 class GuardedNetwork(httpcore2.AsyncNetworkBackend):
+    """Of one owner of kept connections."""
+
     def __init__(self, resolver: Resolver, listed: tuple[Network, ...]) -> None:
         self._resolver = resolver
         self._listed = listed
+        self._room = asyncio.Semaphore(MAX_LOOKUPS)
         self._plain = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
@@ -68,14 +72,22 @@ class GuardedNetwork(httpcore2.AsyncNetworkBackend):
 
     async def checked(self, host: str) -> list[str]:
         """Raises Refused when any address of the name is none that may be reached, ConnectError when it has none."""
+        await self._room.acquire()
+        looking = asyncio.ensure_future(self._resolver.addresses(host))
+        looking.add_done_callback(self._looked_up)  # which may be long after we have stopped waiting for it
         try:
-            found = await self._resolver.addresses(host)
+            found = await asyncio.shield(looking)
         except OSError:
             raise httpcore2.ConnectError(f"{host} has no address") from None
         checked = [reachable(address, self._listed) for address in found]
         if None in checked:
             raise Refused(f"{host} is at an address that may not be reached from here", "egress_denied")
         return [address for address in checked if address is not None]
+
+    def _looked_up(self, looking: "asyncio.Future[Sequence[str]]") -> None:
+        self._room.release()
+        if not looking.cancelled():
+            looking.exception()  # whoever waits is told; if nobody does, nobody needs to be
 
     async def _connect(
         self,
