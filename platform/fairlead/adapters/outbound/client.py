@@ -4,6 +4,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -190,6 +191,7 @@ def _with_port(host: str) -> str:
     return host if re.search(r":[0-9]+$", host) else f"{host}:80"
 
 
+@cache
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
     context = httpcore2.default_ssl_context()
     if ca_file is not None:
