@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from fairlead import accounts
+from fairlead.adapters.capability_keys import capability_keys
 from fairlead.adapters.cel import CelExpressions
 from fairlead.adapters.clock import SystemClock
 from fairlead.adapters.connector_packages import ConnectorPackages
@@ -57,6 +58,7 @@ from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
 from fairlead.domain.runs import states as run_states
 from fairlead.domain.runs.commands import ForkRun, StartRun
+from fairlead.handling.capabilities import Capabilities
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
@@ -111,6 +113,7 @@ class Core(Struct, frozen=True, kw_only=True):
     tools: TenantTools
     expressions: Expressions
     rulebook: Rulebook
+    capabilities: Capabilities
     dispatch: Dispatch
     handler: Handler
     starter: Starter
@@ -157,7 +160,9 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
     expressions = CelExpressions()
     tools = TenantTools(log, connectors, clock)
     rulebook = Rulebook(log, tools, expressions)
-    dispatch = Dispatch(jobs, timers)
+    keys = capability_keys(settings.capability_keys_file, settings.data_dir)
+    capabilities = Capabilities(keys, rulebook, clock)
+    dispatch = Dispatch(jobs, timers, capabilities)
     handler = Handler(log, clock, deciders(rulebook), {"run": dispatch.run_appended})
     return Core(
         settings=settings,
@@ -170,6 +175,7 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
         tools=tools,
         expressions=expressions,
         rulebook=rulebook,
+        capabilities=capabilities,
         dispatch=dispatch,
         handler=handler,
         starter=Starter(log, handler, rulebook, clock),
@@ -380,6 +386,7 @@ def tool_worker(core: Core, lane: str, worker_id: str, caller: Caller) -> ToolWo
         jobs=core.jobs,
         handler=core.handler,
         dispatch=core.dispatch,
+        capabilities=core.capabilities,
         rulebook=core.rulebook,
         caller=caller,
         gates=gates(core, worker_id),

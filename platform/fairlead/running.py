@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fairlead.adapters.api_keys import ApiKeys
+from fairlead.adapters.capability_keys import capability_keys
 from fairlead.adapters.children import Child, keep_running, log_file
 from fairlead.adapters.dev_file import DevInstance, remove_dev_file, write_dev_file
 from fairlead.adapters.engines import EngineUrls, embedded
@@ -77,6 +78,7 @@ async def develop(
         served = with_engines(replace(settings, port=_free_port(settings)), urls)
         keys = ApiKeys(pepper(settings.pepper_file, settings.data_dir))
         vault_keys(settings.vault_keys_file, settings.vault_keys, settings.data_dir)  # made once, before many look
+        capability_keys(settings.capability_keys_file, settings.data_dir)
         await asyncio.to_thread(migrate, urls.database_owner)
         inherited = {**environment, **child_variables(served)}
         async with asyncio.TaskGroup() as tasks:

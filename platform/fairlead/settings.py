@@ -74,6 +74,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     vault_keys: Annotated[str | None, Meta(description="The same keys, separated by commas, instead of a file.")] = None
+    capability_keys_file: Annotated[
+        Path | None,
+        Meta(
+            description="Keys that mark the right of orders to make calls, in the form of the vault's; the same for all"
+            " processes: the first marks, all of them are believed. Unset: made in the data directory."
+        ),
+    ] = None
     host: Annotated[str, Meta(min_length=1, description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port that the API listens on; 0 takes any free one.")] = 8400
     public_url: Annotated[
@@ -211,6 +218,7 @@ _FILES = (
     "outbound_ca_file",
     "pepper_file",
     "vault_keys_file",
+    "capability_keys_file",
 )
 
 

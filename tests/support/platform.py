@@ -31,6 +31,7 @@ from fairlead.domain.runs.states import Active, Ended, OpenCall
 from fairlead.domain.tenants.commands import CreateAgent, TenantCommand
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.workflows import PublishWorkflow, workflow_id
+from fairlead.handling.capabilities import Capabilities, MarkKey
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.handling.rulebook import Rulebook
@@ -55,6 +56,7 @@ AGENT = PrincipalId("prn_payer")
 WORKFLOW = workflow_id(TENANT, DEFAULT, "invoice-check")
 THE_TENANT = StreamRef(TENANT, "tenant", TENANT)
 PAYING = {"id": "pay", "call": "bills.pay", "with": {"number": "4711", "amount": 5}}
+MARK_KEY = MarkKey("k1", b"m" * 32)
 FREELY = {"rules": [{"id": "all", "effects": ["write"], "verdict": "allow", "reason": "test"}]}
 
 
@@ -64,9 +66,10 @@ class Process:
     def __init__(self, platform: "Platform", tools: tuple[Tool[Any, Any], ...], version: str = "1.2.3") -> None:
         self._platform = platform
         connectors = Connectors([BillsConnector(manifest(*tools, version=version))])
-        self.dispatch = Dispatch(platform.jobs, platform.timers)
         known = TenantTools(platform.log, connectors, platform.clock)
         self.rulebook = Rulebook(platform.log, known, EXPRESSIONS)
+        self.capabilities = Capabilities([MARK_KEY], self.rulebook, platform.clock)
+        self.dispatch = Dispatch(platform.jobs, platform.timers, self.capabilities)
         self.handler = Handler(
             platform.log, platform.clock, deciders(self.rulebook), {"run": self.dispatch.run_appended}
         )
@@ -93,6 +96,7 @@ class Process:
             jobs=self._platform.jobs,
             handler=self.handler,
             dispatch=self.dispatch,
+            capabilities=self.capabilities,
             rulebook=self.rulebook,
             caller=self.caller,
             clock=self._platform.clock,

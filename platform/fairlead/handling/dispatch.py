@@ -17,7 +17,9 @@ from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import ApprovalId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.commands import Alarm
-from fairlead.domain.runs.obligations import Order, Owed, after, order_id
+from fairlead.domain.runs.obligations import Order, Owed, ToolOrder, after, order_id
+from fairlead.domain.runs.states import RunState
+from fairlead.handling.capabilities import Capabilities
 from fairlead.ports import Jobs, Timers
 
 TOOL_LANE = "tool"
@@ -47,23 +49,35 @@ def timer_id(run_id: str, alarm: Alarm) -> str:
 
 
 class Dispatch:
-    def __init__(self, jobs: Jobs, timers: Timers) -> None:
+    def __init__(self, jobs: Jobs, timers: Timers, capabilities: Capabilities) -> None:
         self._jobs = jobs
         self._timers = timers
+        self._capabilities = capabilities
         self._encode = msgspec.json.Encoder().encode
 
     async def run_appended(self, stream: StreamRef, facts: Sequence[Any], state: Any) -> None:
-        await self.send(stream.tenant_id, RunId(stream.id), after(stream.tenant_id, facts, state))
+        await self.send(stream, after(stream.tenant_id, facts, state), state)
 
-    async def send(self, tenant_id: TenantId, run_id: RunId, owed: Iterable[Owed]) -> None:
+    async def send(self, run: StreamRef, owed: Iterable[Owed], state: RunState) -> None:
+        """`state` is the one that they are owed to. A call's order gets the right to the call here."""
         for each in owed:
             try:
                 if isinstance(each, Alarm):
-                    await self._set_alarm(tenant_id, run_id, each)
+                    await self._set_alarm(run.tenant_id, RunId(run.id), each)
                 else:
-                    await self._order(tenant_id, each)
+                    await self._order(run.tenant_id, await self._entitled(run, each, state))
             except Unavailable as unavailable:
-                _log.warning("order_not_sent", tenant_id=tenant_id, run_id=run_id, reason=str(unavailable))
+                _log.warning("order_not_sent", tenant_id=run.tenant_id, run_id=run.id, reason=str(unavailable))
+
+    async def send_again(self, order: Order) -> None:
+        """One that was made before, as it is."""
+        try:
+            await self._order(order.tenant_id, order)
+        except Unavailable as unavailable:
+            _log.warning("order_not_sent", tenant_id=order.tenant_id, run_id=order.run_id, reason=str(unavailable))
+
+    async def _entitled(self, run: StreamRef, order: Order, state: RunState) -> Order:
+        return await self._capabilities.entitled(run, order, state) if isinstance(order, ToolOrder) else order
 
     async def approval_deadline(self, alarm: ApprovalAlarm) -> None:
         """Raises Unavailable: an approval without its deadline must not be taken for asked."""

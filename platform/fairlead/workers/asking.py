@@ -10,6 +10,7 @@ from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import CommandId
 from fairlead.domain.redaction import redact
+from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.commands import RecordRefusal
 from fairlead.domain.runs.events import ToolCallApprovalRequested
 from fairlead.domain.runs.obligations import ApprovalOrder, Order, order_id
@@ -29,7 +30,7 @@ class Asking:
         self._clock = clock
 
     async def ask(self, wanted: ApprovalOrder) -> None:
-        """Raises Unavailable while there is no evidence to show: people should not decide blind."""
+        """Raises NotEntitled, and Unavailable while there is no evidence to show: people should not decide blind."""
         run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
         approval = StreamRef(wanted.tenant_id, "approval", wanted.approval_id)
         state: RunState = (await self._handler.load(run)).state
@@ -42,6 +43,7 @@ class Asking:
         if self._clock.now() >= asked.deadline_at:
             await self._refuse(wanted, run, "nobody could be asked in time")
             return
+        hold_to(wanted.capability, call.request.tool, state.tool_calls_used)
         shown = await self.evidence(call, place_of(wanted.tenant_id, state))
         await self._set_deadline(wanted, asked)
         command = RequestApproval(requested=_question(state, call, asked, shown))

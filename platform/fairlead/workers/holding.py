@@ -5,7 +5,6 @@ import structlog
 from fairlead.domain.connections.naming import connection_id
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.errors import FairleadError
-from fairlead.domain.ids import RunId
 from fairlead.domain.instant import later
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
@@ -54,7 +53,7 @@ class Holding:
         if order.deliveries:
             await order.later(held.wait_s)
         else:  # no lane has it yet
-            await self._dispatch.send(wanted.tenant_id, RunId(wanted.run_id), [wanted])
+            await self._dispatch.send_again(wanted)
 
     async def _say(self, held: PutBack, wanted: o.CallOrder, order: Order) -> None:
         """Once for each attempt."""

@@ -116,7 +116,7 @@ class RunWatch:
         if not (isinstance(state, Active) or (isinstance(state, Ended) and state.undoing.is_open)):
             return now + LATE  # the read model has not heard of the end yet
         owed = outstanding(run.tenant_id, state)
-        await self._dispatch.send(run.tenant_id, RunId(run.id), owed)
+        await self._dispatch.send(run, owed, state)
         if _is_at_work(state):
             return now + (SELDOM if _is_held(state) else SOON)
         await self._look_for_access(run, state)

@@ -21,12 +21,13 @@ from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
 from fairlead.domain.fairness import KEENNESS
-from fairlead.domain.ids import RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
+from fairlead.domain.runs.capabilities import NotEntitled, hold_to
 from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Reconsider, permit
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 from fairlead.domain.tenants.states import TenantState
+from fairlead.handling.capabilities import Capabilities, Expired, UnknownKey
 from fairlead.handling.dispatch import TOOL_LANE, Dispatch
 from fairlead.handling.handler import Cause, Handler
 from fairlead.handling.reconnecting import AccessCheck
@@ -64,6 +65,7 @@ class ToolWorker:
         jobs: Jobs,
         handler: Handler,
         dispatch: Dispatch,
+        capabilities: Capabilities,
         rulebook: Rulebook,
         caller: Caller,
         gates: Gates,
@@ -94,6 +96,7 @@ class ToolWorker:
         self._taken = 0  # orders accepted and not finished, from the lane or kept
         self._slots = asyncio.Semaphore(max_in_flight)
         self._dispatch = dispatch
+        self._capabilities = capabilities
         self._decode = msgspec.json.Decoder(o.Order).decode
 
     async def run(self) -> None:
@@ -116,8 +119,8 @@ class ToolWorker:
         if self._taken < self._most_kept and (kept := kept_of(owed, state)) is not None:
             owed.remove(kept)
             self._taken += 1
-            self._tasks.create_task(self._serve_kept(kept, tenant_head))
-        await self._dispatch.send(run.tenant_id, RunId(run.id), owed)
+            self._tasks.create_task(self._serve_kept(kept, state, tenant_head))
+        await self._dispatch.send(run, owed, state)
 
     async def _extend_leases(self) -> None:
         """Heartbeats: what is carried out here is not handed to another worker."""
@@ -138,17 +141,20 @@ class ToolWorker:
         finally:
             self._taken -= 1
 
-    async def _serve_kept(self, wanted: o.CallOrder, tenant_head: "asyncio.Future[list[LogSequence]]") -> None:
+    async def _serve_kept(
+        self, kept: o.CallOrder, state: RunState, tenant_head: "asyncio.Future[list[LogSequence]]"
+    ) -> None:
         """Our append has just shown the run's head, and the tenant's was asked for beside it: nothing is newer, unless
         it had to wait for a slot."""
-        run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
+        run = StreamRef(kept.tenant_id, "run", kept.run_id)
         try:
+            wanted = await self._capabilities.entitled(run, kept, state)
             (head,) = await tenant_head
             loaded = self._handler.kept(run)
             newest = (loaded, (await self._handler.load(_tenant(run), head)).state) if loaded is not None else None
             await self._serve_once(wanted, KeptOrder(), None if self._slots.locked() else newest)
         except Unavailable as unavailable:
-            _log.warning("kept_order_left", order=o.order_id(wanted), reason=str(unavailable))
+            _log.warning("kept_order_left", order=o.order_id(kept), reason=str(unavailable))
         finally:
             self._taken -= 1
 
@@ -177,6 +183,10 @@ class ToolWorker:
             _log.warning("order_put_back", order=o.order_id(wanted), reason=str(again))
             await order.later(_pause_s(order))
             return
+        except NotEntitled as refused:
+            _log.error("order_without_right", order=o.order_id(wanted), code=refused.code, reason=str(refused))
+            knows_another = isinstance(refused, UnknownKey) and order.deliveries < MAX_DELIVERIES
+            await (order.later(_pause_s(order)) if knows_another else order.done())
         except FairleadError as refused:
             _log.warning("order_refused", order=o.order_id(wanted), code=refused.code, reason=str(refused))
             await self._not_delivered(wanted, order, refused.code)
@@ -223,6 +233,8 @@ class ToolWorker:
         return True
 
     async def _fulfil(self, wanted: o.Order, order: Order, newest: Newest | None) -> None:
+        if not isinstance(wanted, o.WithdrawOrder) and not await self._is_good(wanted):
+            return
         match wanted:
             case o.CallOrder():
                 await self._carry_out(wanted, order, newest)
@@ -234,6 +246,16 @@ class ToolWorker:
                 stream = StreamRef(wanted.tenant_id, "approval", wanted.approval_id)
                 command = WithdrawApproval(reason=wanted.reason)
                 await self._handler.handle(stream, command, because(wanted, "withdraw", SYSTEM))
+
+    async def _is_good(self, wanted: o.CallsTool) -> bool:
+        """Asked before anything else. A right ends with its run, which may not know yet. Raises NotEntitled."""
+        try:
+            self._capabilities.check(wanted)
+        except Expired as expired:
+            _log.warning("order_expired", order=o.order_id(wanted), reason=str(expired))
+            await self._expire(wanted)
+            return False
+        return True
 
     async def _carry_out(
         self, wanted: o.CallOrder, order: Order, newest: Newest | None = None, waited: bool = False
@@ -262,9 +284,14 @@ class ToolWorker:
                 unknown = c.CallErred(error_class="unknown_outcome", code="outcome_unknown", message=reason)
                 await self._record(run, wanted, unknown, 0, because(wanted, "lost", SYSTEM))
             case Expire():
-                alarm = c.Alarm(kind="deadline", key=wanted.run_id, due_at=state.deadline_at)
-                command = c.FireAlarm(alarm=alarm, now=self._clock.now())
-                await self._handler.handle(run, command, because(wanted, "expire", SYSTEM))
+                await self._expire(wanted)
+
+    async def _expire(self, wanted: o.CallsTool) -> None:
+        """If the run's deadline has passed."""
+        now = self._clock.now()
+        command = c.FireAlarm(alarm=c.Alarm(kind="deadline", key=wanted.run_id, due_at=now), now=now)
+        run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
+        await self._handler.handle(run, command, because(wanted, "expire", SYSTEM))
 
     async def _follow_up(self, wanted: o.VerifyOrder | o.UndoOrder) -> None:
         run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
@@ -287,6 +314,7 @@ class ToolWorker:
     async def _make(
         self, wanted: o.CallOrder, run: StreamRef, state: Active, call: OpenCall, lost_answer: bool, order: Order
     ) -> None:
+        hold_to(wanted.capability, call.request.tool, state.tool_calls_used)
         agent = Actor(kind="agent", id=state.start.agent_principal_id)
         place = place_of(run.tenant_id, state)
         if call.approval is not None and await self._no_longer_as_shown(call, place, lost_answer):

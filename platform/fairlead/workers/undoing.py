@@ -5,6 +5,7 @@ import time
 from fairlead.domain.envelope import Actor, StreamRef
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs.advance import RunRules
+from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.obligations import UndoOrder
 from fairlead.domain.runs.permit import Drop, Forbid, permit_undo
 from fairlead.domain.runs.states import Ended
@@ -25,7 +26,7 @@ class Undoing:
         self._worker_id = worker_id
 
     async def undo(self, wanted: UndoOrder, run: StreamRef, state: Ended, tenant: TenantState, rules: RunRules) -> None:
-        """`state` and `tenant` are as of now."""
+        """`state` and `tenant` are as of now. Raises NotEntitled."""
         began = time.perf_counter()  # a duration, not a point in time
         outcome: c.Undone | c.CallErred
         match permit_undo(wanted, state, tenant, rules):
@@ -36,6 +37,7 @@ class Undoing:
                     error_class="permission" if by == "permission" else "policy", code=rule_id, message=reason
                 )
             case Undo() as undo:
+                hold_to(wanted.capability, undo.effect.request.tool, state.last.tool_calls_used)
                 outcome = await self._caller.undo(undo, place_of(run.tenant_id, state.last))
         report = c.RecordUndo(
             call_id=wanted.call_id,

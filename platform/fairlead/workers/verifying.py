@@ -8,6 +8,7 @@ from fairlead_sdk.errors import ToolError
 from fairlead.domain.envelope import Actor, StreamRef
 from fairlead.domain.redaction import redact
 from fairlead.domain.runs import commands as c
+from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.obligations import VerifyOrder
 from fairlead.domain.runs.permit import forbidden
 from fairlead.domain.runs.readback import difference
@@ -30,10 +31,11 @@ class Verifying:
         self._worker_id = worker_id
 
     async def verify(self, wanted: VerifyOrder, run: StreamRef, state: Active, tenant: TenantState) -> None:
-        """`state` and `tenant` are as of now."""
+        """`state` and `tenant` are as of now. Raises NotEntitled."""
         call = state.calls.get(wanted.call_id)
         if call is None or call.phase != "verifying":
             return
+        hold_to(wanted.capability, call.request.tool, state.tool_calls_used)
         began = time.perf_counter()  # a duration, not a point in time
         seen: c.ReadBack | c.CannotTell
         if refused := forbidden(state, tenant):

@@ -8,7 +8,6 @@ from fairlead_sdk.contract import Tool
 
 from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.ids import RunId
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.obligations import outstanding
 from fairlead.domain.runs.states import Active
@@ -111,7 +110,7 @@ async def stopped_in_the_second_call(platform: Platform, books: Books) -> Stream
 async def make_again(platform: Platform, run: StreamRef) -> None:
     """What the watch does once a run has been quiet for long enough."""
     state = (await platform.main.handler.load(run)).state
-    await platform.main.dispatch.send(TENANT, RunId(run.id), outstanding(TENANT, state))
+    await platform.main.dispatch.send(run, outstanding(TENANT, state), state)
 
 
 async def test_a_call_kept_by_a_worker_that_died_is_made_again_under_its_key() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -36,3 +37,12 @@ def write_private(file: Path, body: bytes) -> None:
         output.flush()
         os.fsync(output.fileno())
     partial.replace(file)
+
+
+def write_private_once(file: Path, body: bytes) -> None:
+    """As `write_private`, by whoever comes first: a file that is there stays as it is."""
+    mine = file.with_name(f"{file.name}-{secrets.token_hex(8)}")
+    write_private(mine, body)
+    with suppress(FileExistsError):
+        file.hardlink_to(mine)
+    mine.unlink()

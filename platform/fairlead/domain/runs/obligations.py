@@ -12,48 +12,45 @@ from msgspec import Struct
 
 from fairlead.domain.ids import ApprovalId, CallId, RunId
 from fairlead.domain.runs import events as e
+from fairlead.domain.runs.capabilities import Capability
 from fairlead.domain.runs.commands import Alarm
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 
 
-class CallOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="call"):
+class ToolOrder(Struct, frozen=True, kw_only=True, tag_field="order"):
+    """What comes to a call of a tool. It is obeyed only with the right to it, which it gets when it is sent."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    call_id: CallId
+    capability: Capability | None = None
+
+
+class CallOrder(ToolOrder, frozen=True, kw_only=True, tag="call"):
     """Carry out this attempt of this call, if the run still wants it.
 
     `resumed` is how often the run had been resumed: an order that was dropped while the run was paused is made anew.
     `remade`: another order for the same attempt went out before, and somebody may have got as far as the effect.
     """
 
-    tenant_id: TenantId
-    run_id: RunId
-    call_id: CallId
     attempt: int
     resumed: int = 0
     remade: bool = False
 
 
-class VerifyOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="verify"):
+class VerifyOrder(ToolOrder, frozen=True, kw_only=True, tag="verify"):
     """Read back what this completed call wrote, if the run still waits for it."""
 
-    tenant_id: TenantId
-    run_id: RunId
-    call_id: CallId
 
-
-class UndoOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="undo"):
+class UndoOrder(ToolOrder, frozen=True, kw_only=True, tag="undo"):
     """Undo this call of a run that has ended, if its turn has come and this is the attempt."""
 
-    tenant_id: TenantId
-    run_id: RunId
-    call_id: CallId
     attempt: int
 
 
-class ApprovalOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="ask_approval"):
+class ApprovalOrder(ToolOrder, frozen=True, kw_only=True, tag="ask_approval"):
     """Gather the evidence of this call and put it before people."""
 
-    tenant_id: TenantId
-    run_id: RunId
-    call_id: CallId
     approval_id: ApprovalId
 
 
@@ -66,7 +63,8 @@ class WithdrawOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="w
     reason: str
 
 
-Order = CallOrder | VerifyOrder | UndoOrder | ApprovalOrder | WithdrawOrder
+CallsTool = CallOrder | VerifyOrder | UndoOrder | ApprovalOrder
+Order = CallsTool | WithdrawOrder
 Owed = Order | Alarm
 Awaiting = Literal["work", "approval", "person", "connection", "signal", "time", "nothing"]
 
