@@ -35,11 +35,12 @@ class AtWork:
         self._owner = owner
         self._workflow = workflow
 
-    async def start(self, given: Any = None) -> StreamRef:
-        run_id = RunId(self._core.ids.new("run"))
+    async def start(self, given: Any = None, through: Core | None = None) -> StreamRef:
+        core = through or self._core
+        run_id = RunId(core.ids.new("run"))
         asked = Asked(run_id=run_id, workflow_id=self._workflow, input=given or {}, environment_id=self.environment_id)
         run = StreamRef(self.tenant_id, "run", run_id)
-        await tell(self._core, run, await self._core.starter.start(self._owner, asked))
+        await tell(core, run, await core.starter.start(self._owner, asked))
         return run
 
 

@@ -115,9 +115,14 @@ class Capabilities:
             tools=tools,
             max_calls=state.limits.tool_calls,
             expires_at=expires_at,
-            key_id=self._current.key_id,
         )
-        return replace(right, mark=_mark(right, self._current.body))
+        return marked(right, self._current)
+
+
+def marked(right: Capability, key: MarkKey) -> Capability:
+    """The same right, believed by whoever has the key."""
+    named = replace(right, key_id=key.key_id)
+    return replace(named, mark=_mark(named, key.body))
 
 
 def _mark(right: Capability, key: bytes) -> str:

@@ -19,7 +19,7 @@ from fairlead.domain.ids import RunId
 from fairlead.domain.runs import obligations as o
 from fairlead.domain.runs.capabilities import Capability, NotEntitled, hold_to
 from fairlead.domain.runs.states import Active
-from fairlead.handling.capabilities import Capabilities, Expired, MarkKey, UnknownKey
+from fairlead.handling.capabilities import Capabilities, Expired, MarkKey, UnknownKey, marked
 from fairlead.workers import tool_worker
 from fairlead.workers.tool_worker import MAX_DELIVERIES
 from tests.support.books import Books
@@ -133,10 +133,10 @@ async def test_a_right_ends_with_its_run_which_is_told() -> None:
 
 async def test_a_tool_that_the_workflow_does_not_list_is_not_called_even_where_the_run_wants_it() -> None:
     scene = await Scene(Books()).begin()
-    narrow = scene.capabilities()
-    state = (await scene.platform.main.handler.load(scene.a)).state
-    right = narrow._marked(scene.a, state, ("bills.list",), state.deadline_at)
-    assert isinstance(await scene.obey(replace(scene.for_a, capability=right)), Active)
+    narrow = with_right(scene.for_a, tools=("bills.list",))
+    assert narrow.capability is not None, "as above"
+    narrow = replace(narrow, capability=marked(narrow.capability, MARK_KEY))
+    assert isinstance(await scene.obey(narrow), Active)
 
 
 def test_it_is_held_to_its_tools_and_to_the_number_of_calls() -> None:
