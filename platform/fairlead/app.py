@@ -32,6 +32,7 @@ from fairlead.adapters.throttle import LeasingThrottle, NatsLedgers
 from fairlead.consumers import (
     access_directory,
     approvals,
+    breakers,
     connection_uses,
     connections,
     dead_letters,
@@ -58,6 +59,7 @@ from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
 from fairlead.domain.runs import states as run_states
 from fairlead.domain.runs.commands import ForkRun, StartRun
+from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.capabilities import Capabilities
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Decider, Handler
@@ -96,6 +98,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     connection_uses,
     toolset_versions,
     dead_letters,
+    breakers,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting)
 
@@ -255,16 +258,18 @@ async def api(core: Core) -> None:
     assert settings.database_url is not None, "the caller has seen to the engines"
     async with Database(settings.database_url, max_connections=settings.database_connections) as database:
         positions = Positions(database)
-        parts = api_parts(core, database, positions)
+        census = BreakerCensus(core.log)
+        parts = api_parts(core, database, positions, census)
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(positions.run())
+            following = [tasks.create_task(positions.run()), tasks.create_task(census.run())]
             try:
                 await serve(create_api(parts), settings.host, settings.port, parts.closing, settings.shutdown_timeout_s)
             finally:
-                following.cancel()
+                for task in following:
+                    task.cancel()
 
 
-def api_parts(core: Core, database: "Database", positions: "Positions") -> "ApiParts":
+def api_parts(core: Core, database: "Database", positions: "Positions", census: BreakerCensus) -> "ApiParts":
     """`database` is connected as the role for requests."""
     from fairlead.adapters.api_keys import ApiKeys
     from fairlead.adapters.pepper import pepper
@@ -302,6 +307,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions") -> "ApiP
         lag=lags,
         backlog=backlog,
         queues=queues,
+        breakers=census.counts,
         backlog_limit=settings.backlog_limit,
     )
 

@@ -35,6 +35,8 @@ class Permission(StrEnum):
     CONNECTION_READ = "connection:read"  # accounts at counterparts, never their secrets
     CONNECTION_MANAGE = "connection:manage"  # make, give, revoke, delete; registrations at providers
     CONNECTOR_MANAGE = "connector:manage"  # which connectors the tenant uses, and in which version
+    BREAKER_READ = "breaker:read"  # which counterparts do not answer
+    BREAKER_RESET = "breaker:reset"
     EXPORT_READ = "export:read"
     AUDIT_READ = "audit:read"
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
@@ -65,10 +67,12 @@ _DRIVES_RUNS = frozenset({_P.RUN_START, _P.RUN_CONTROL, _P.RUN_SIGNAL, _P.RUN_AN
 PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     Role.OWNER: ALL,
     Role.ADMIN: ALL - {_P.TENANT_MANAGE},
-    Role.DEVELOPER: _SEES_RUNS | _DRIVES_RUNS | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL, _P.TOOL_IMPORT, _P.CONNECTION_READ},
+    Role.DEVELOPER: _SEES_RUNS
+    | _DRIVES_RUNS
+    | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL, _P.TOOL_IMPORT, _P.CONNECTION_READ, _P.BREAKER_READ},
     Role.OPERATOR: _SEES_RUNS
     | _DRIVES_RUNS
-    | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE},
+    | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE, _P.BREAKER_READ, _P.BREAKER_RESET},
     Role.REVIEWER: _SEES_RUNS | {_P.APPROVAL_DECIDE, _P.RUN_ANSWER},
     Role.AUDITOR: frozenset(p for p in Permission if p.endswith(":read")),
     Role.AGENT: frozenset({_P.TOOL_CALL}),

@@ -27,6 +27,7 @@ from fairlead.domain.ids import CommandId
 from fairlead.domain.tenants.commands import AddPerson, CreateServiceAccount, GrantRole, IssueKey, TenantCommand
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.tenants.states import Tenant
+from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.founding import Founder
 from fairlead.handling.handler import Cause
 from fairlead.settings import Settings
@@ -173,8 +174,9 @@ async def served_api(
         core = await open_parts.enter_async_context(app.core(made, {}, "test"))
         requests = await open_parts.enter_async_context(Database(database.app))
         positions = Positions(requests)
-        await open_parts.enter_async_context(running(positions.run(), app.engine(core)))
-        parts = app.api_parts(core, requests, positions)
+        census = BreakerCensus(core.log)
+        await open_parts.enter_async_context(running(positions.run(), census.run(), app.engine(core)))
+        parts = app.api_parts(core, requests, positions, census)
         api = create_api(parts)
         await open_parts.enter_async_context(api.lifespan())
         yield Served(api, parts, core)

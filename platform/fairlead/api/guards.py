@@ -22,6 +22,7 @@ ReadModel = Literal[
     "connection_uses",
     "toolset_versions",
     "dead_letters",
+    "breakers",
 ]
 
 NEEDS = "needs"

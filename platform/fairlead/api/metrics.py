@@ -9,6 +9,7 @@ from fairlead.api.parts import ApiParts, Lag
 from fairlead.domain.errors import Unavailable
 
 T = TypeVar("T")
+BREAKER_STATES = ("open", "half_open", "closed")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -48,7 +49,17 @@ async def _measured(parts: ApiParts) -> CollectorRegistry:
         ages = {name: queue.oldest_s for name, queue in queues.items()}
         _show(registry, "fairlead_queue_depth", "Orders and alarms that nobody has finished.", "queue", depths)
         _show(registry, "fairlead_queue_oldest_seconds", "How long the oldest has been there.", "queue", ages)
+    _show_breakers(registry, parts.breakers())
     return registry
+
+
+def _show_breakers(registry: CollectorRegistry, counts: Mapping[tuple[str, str], int]) -> None:
+    """Zero where a breaker of the connector once stood so."""
+    meaning = "Breakers that ever opened, of all tenants, by how they stand."
+    gauge = Gauge("fairlead_breaker_state", meaning, ("connector", "state"), registry=registry)
+    for connector in {connector for connector, _ in counts}:
+        for state in BREAKER_STATES:
+            gauge.labels(connector, state).set(counts.get((connector, state), 0))
 
 
 def _show_lag(registry: CollectorRegistry, lags: Sequence[Lag]) -> None:

@@ -93,7 +93,8 @@ class Connectors(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ApiParts:
-    """`lag`, `backlog` and `queues` are asked when metrics are read; `backlog` also before a run is taken.
+    """`lag`, `backlog`, `queues` and `breakers` are asked when metrics are read; `backlog` also before a run is taken.
+    `breakers` counts them by connector and state.
 
     `closing` is set by whoever stops the process, before connections are closed: open streams then end themselves.
     """
@@ -114,6 +115,7 @@ class ApiParts:
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]
+    breakers: Callable[[], Mapping[tuple[str, str], int]] = dict
     backlog_limit: int = 10_000
     rate_limit: RateLimit = DEFAULT_RATE
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -3,6 +3,7 @@
 from litestar.types import ControllerRouterHandler
 
 from fairlead.api.approvals import ApprovalController
+from fairlead.api.breakers import BreakerController
 from fairlead.api.catalogue import CatalogueController
 from fairlead.api.connection_sign_ins import SignInController
 from fairlead.api.connections import ConnectionController
@@ -53,6 +54,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     OAuthClientController,
     oauth_callback,
     DeadLetterController,
+    BreakerController,
     stream_run,
     stream_tenant,
     export_run,

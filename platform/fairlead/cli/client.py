@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 COMMANDS: Mapping[str, str] = {
     "approval": "fairlead.cli.approvals:approval",
+    "breaker": "fairlead.cli.breakers:breaker",
     "connection": "fairlead.cli.connections:connection",
     "dead-letter": "fairlead.cli.dead_letters:dead_letter",
     "environment": "fairlead.cli.access:environment",

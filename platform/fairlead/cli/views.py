@@ -133,6 +133,28 @@ APPROVAL = View(
         Column("EVIDENCE", "evidence"),
     ),
 )
+BREAKER = View(
+    identity="breaker_id",
+    columns=(
+        Column("CONNECTOR", "connector"),
+        Column("CONNECTION", "connection_id"),
+        Column("STATE", "state"),
+        Column("SINCE", "changed_at"),
+        Column("PROBE", "probe_at"),
+        Column("IN A ROW", "in_a_row", right=True),
+        Column("CODE", "error_code"),
+    ),
+    details=(
+        Column("ENVIRONMENT", "environment_id"),
+        Column("OPENINGS", "openings", right=True),
+        Column("FAILURES", "failures", right=True),
+        Column("OF CALLS", "calls", right=True),
+        Column("CLASS", "error_class"),
+        Column("CLOSED BY", "closed_by"),
+        Column("REASON", "reason"),
+    ),
+)
+BREAKER_RESET = View(identity="breaker_id", columns=(Column("BREAKER", "breaker_id"),))
 LETTER = View(
     identity="letter_id",
     columns=(

@@ -41,6 +41,8 @@ approval:decide   x x . . x . .
 connection:read   x x x x . x .
 connection:manage x x . x . . .
 connector:manage  x x . . . . .
+breaker:read      x x x x . x .
+breaker:reset     x x . x . . .
 export:read       x x . x . x .
 audit:read        x x . . . x .
 workspace:read    x x x x x x .
