@@ -7,9 +7,8 @@ from typing import Annotated
 import msgspec
 from fairlead_sdk import Call, Effect, Idempotency, NeedsReconnect, Refused, tool
 from fairlead_sdk.answers import succeeded
+from fairlead_sdk.webhook_signing import key_of, signature
 from msgspec import Meta, Struct
-
-from fairlead_webhooks.signing import key_of, signature
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 16 * 1024  # it is not read

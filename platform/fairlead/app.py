@@ -59,6 +59,7 @@ from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
 from fairlead.domain.runs import states as run_states
 from fairlead.domain.runs.commands import ForkRun, StartRun
+from fairlead.domain.webhooks import subscription as webhook
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.capabilities import Capabilities
 from fairlead.handling.dispatch import Dispatch
@@ -219,6 +220,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=toolset.decide,
             finished=lambda state: isinstance(state, toolset.Defined),
         ),
+        "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
         "run": Decider(
             initial=run_states.initial,
             evolve=run_states.evolve,

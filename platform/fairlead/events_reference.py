@@ -35,6 +35,7 @@ _STREAMS: dict[Kind, str] = {
     "oauth_client": "One stream for each registration at a connector's provider.",
     "connector": "One stream for each connector that was published to the installation, under a tenant of nobody.",
     "toolset": "One stream for each imported set of tools, and one for each content that a version of it has.",
+    "webhook": "One stream for each webhook. What was delivered is in a list of its own and not on the log.",
 }
 _PLAIN = {str: "text", int: "integer", float: "number", bool: "true or false", datetime: "instant", Any: "any JSON"}
 _MAX_VALUES = 12  # an enumeration with more is named and not listed

@@ -71,9 +71,16 @@ class Log(Protocol):
         """Sequence of the last commit of each stream, 0 where there is none, in one round trip."""
 
     def follow(
-        self, after: LogSequence, kinds: Sequence[Kind] = (), max_batch: int = 500
+        self,
+        after: LogSequence,
+        kinds: Sequence[Kind] = (),
+        max_batch: int = 500,
+        tenants: Sequence[TenantId] = (),
     ) -> AbstractAsyncContextManager["Batches"]:
-        """Every commit past `after` in log order, then new ones as they come. Keeps no position: the caller does."""
+        """Every commit past `after` in log order, then new ones as they come. Keeps no position: the caller does.
+
+        Of these kinds and tenants alone, where some are named.
+        """
 
     def share(
         self, group: str, kinds: Sequence[Kind] = (), max_batch: int = 100

@@ -4,6 +4,7 @@ import asyncio
 from itertools import count
 
 import pytest
+from fairlead_tenants.ids import TenantId
 
 from fairlead.domain.codec import UnknownEvent, Unreadable, UnreadableCommit
 from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Kind, Sequence
@@ -63,6 +64,17 @@ async def test_only_the_kinds_asked_for_come(log: Log) -> None:
     kinds: list[Kind] = ["approval", "tenant"]
     async with log.follow(EMPTY, kinds) as batches:
         assert await until_caught_up(batches) == [[wanted]]
+
+
+async def test_only_what_the_tenants_asked_for_have_comes(log: Log) -> None:
+    one, two, three = (TenantId(f"tnt_{name}") for name in ("one", "two", "three"))
+    places = [await log.append(note(run(tenant, tenant)), EMPTY) for tenant in (one, two, three)]
+    async with log.follow(EMPTY, tenants=[one, three]) as batches:
+        assert await until_caught_up(batches) == [[places[0], places[2]]]
+    async with log.follow(EMPTY, ["approval"], tenants=[one]) as batches:
+        assert await until_caught_up(batches) == []
+    async with log.follow(EMPTY, ["approval", "run"], tenants=[two]) as batches:
+        assert await until_caught_up(batches) == [[places[1]]]
 
 
 async def test_two_followers_both_get_everything(logs: Logs) -> None:

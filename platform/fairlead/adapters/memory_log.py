@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import Self
 
+from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.domain.codec import Codec, Unreadable, UnreadableCommit
@@ -63,13 +64,20 @@ class _Store:
             return Unreadable(stored.sequence, stored.stream, reason)
 
     def after(
-        self, after: int, kinds: Sequence[Kind], limit: int, partition: int | None = None
+        self,
+        after: int,
+        kinds: Sequence[Kind],
+        limit: int,
+        partition: int | None = None,
+        tenants: Sequence[TenantId] = (),
     ) -> tuple[list[Followed], bool]:
         """Up to `limit` matching commits past `after`, and whether that was all of them."""
         matching = (
             stored
             for stored in islice(self.stored, after, None)
-            if (not kinds or stored.stream.kind in kinds) and partition in (None, stored.partition)
+            if (not kinds or stored.stream.kind in kinds)
+            and (not tenants or stored.stream.tenant_id in tenants)
+            and partition in (None, stored.partition)
         )
         batch = [self.followed(stored) for stored in islice(matching, limit)]
         return batch, next(matching, None) is None
@@ -113,10 +121,14 @@ class MemoryLog:
 
     @asynccontextmanager
     async def follow(
-        self, after: LogSequence, kinds: Sequence[Kind] = (), max_batch: int = 500
+        self,
+        after: LogSequence,
+        kinds: Sequence[Kind] = (),
+        max_batch: int = 500,
+        tenants: Sequence[TenantId] = (),
     ) -> AsyncIterator[Batches]:
         with self._store.bell.heard() as news:
-            yield _Following(self._store, after, kinds, max_batch, news)
+            yield _Following(self._store, after, kinds, tenants, max_batch, news)
 
     @asynccontextmanager
     async def share(self, group: str, kinds: Sequence[Kind] = (), max_batch: int = 100) -> AsyncIterator[Shares]:
@@ -136,11 +148,18 @@ class MemoryLog:
 
 class _Following:
     def __init__(
-        self, store: _Store, after: LogSequence, kinds: Sequence[Kind], max_batch: int, news: asyncio.Event
+        self,
+        store: _Store,
+        after: LogSequence,
+        kinds: Sequence[Kind],
+        tenants: Sequence[TenantId],
+        max_batch: int,
+        news: asyncio.Event,
     ) -> None:
         self._store = store
         self._position: int = after
         self._kinds = kinds
+        self._tenants = tenants
         self._max_batch = max_batch
         self._news = news
         self._is_told = False  # that it has caught up
@@ -151,7 +170,7 @@ class _Following:
     async def __anext__(self) -> list[Followed]:
         while True:
             self._news.clear()
-            batch, was_all = self._store.after(self._position, self._kinds, self._max_batch)
+            batch, was_all = self._store.after(self._position, self._kinds, self._max_batch, tenants=self._tenants)
             if batch:
                 self._position, self._is_told = batch[-1].sequence, False
                 return batch

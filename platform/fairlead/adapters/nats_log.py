@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from fairlead_tenants.ids import TenantId
 
 from fairlead.adapters.nats_blobs import NatsBlobs
 from fairlead.adapters.nats_bodies import CommitBodies, Found
@@ -98,9 +99,13 @@ class NatsLog:
 
     @asynccontextmanager
     async def follow(
-        self, after: LogSequence, kinds: Sequence[Kind] = (), max_batch: int = 500
+        self,
+        after: LogSequence,
+        kinds: Sequence[Kind] = (),
+        max_batch: int = 500,
+        tenants: Sequence[TenantId] = (),
     ) -> AsyncIterator[Batches]:
-        filters = events_of_kinds(kinds, shard=self._shard)
+        filters = events_of_kinds(kinds, shard=self._shard, tenants=tenants)
         following = Following(self._connection, self._bodies, self._stream, filters, after, max_batch)
         try:
             yield following

@@ -13,6 +13,7 @@ from fairlead.domain.envelope import Kind
 from fairlead.domain.runs.events import RunEvent
 from fairlead.domain.tenants.events import TenantEvent
 from fairlead.domain.toolsets import ToolsetEvent
+from fairlead.domain.webhooks.events import WebhookEvent
 from fairlead.domain.workflows import WorkflowEvent
 
 EVENTS: Mapping[Kind, Any] = {
@@ -26,5 +27,6 @@ EVENTS: Mapping[Kind, Any] = {
     "oauth_client": OAuthClientEvent,
     "connector": ConnectorEvent,
     "toolset": ToolsetEvent,
+    "webhook": WebhookEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

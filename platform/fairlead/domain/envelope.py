@@ -28,6 +28,7 @@ Kind = Literal[
     "oauth_client",
     "connector",
     "toolset",
+    "webhook",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

@@ -10,6 +10,7 @@ TimerId = NewType("TimerId", str)  # tmr_<run>-<n>
 WorkflowId = NewType("WorkflowId", str)  # wfl_<hash of workspace and name>: one stream per name
 ConnectionId = NewType("ConnectionId", str)  # con_<hash of workspace, environment and name>
 OAuthClientId = NewType("OAuthClientId", str)  # oac_<hash of workspace, environment and connector>
+WebhookId = NewType("WebhookId", str)  # whk_…
 CommandId = NewType("CommandId", str)  # cmd_…: one decision; also the identity of the commit it made
 
 PREFIX_OF_KIND = {
@@ -22,6 +23,7 @@ PREFIX_OF_KIND = {
     "connection_use": "use_",
     "oauth_client": "oac_",
     "connector": "cnr_",
+    "webhook": "whk_",
 }
 
 

@@ -38,10 +38,14 @@ def events_of(stream: StreamRef, shard: int = 0) -> str:
     return f"{events_root(shard)}.{stream.partition}.{token(stream.tenant_id)}.{stream.kind}.{token(stream.id)}"
 
 
-def events_of_kinds(kinds: Sequence[Kind], partition: int | None = None, shard: int = 0) -> list[str]:
-    """Filters for commits of these kinds, of all kinds when none is named."""
+def events_of_kinds(
+    kinds: Sequence[Kind], partition: int | None = None, shard: int = 0, tenants: Sequence[TenantId] = ()
+) -> list[str]:
+    """Filters for commits of these kinds, of all kinds when none is named; likewise of tenants."""
     place = f"{events_root(shard)}.{'*' if partition is None else partition}"
-    return [f"{place}.*.{kind}.*" for kind in kinds] or [f"{place}.>"]
+    if not tenants:
+        return [f"{place}.*.{kind}.*" for kind in kinds] or [f"{place}.>"]
+    return [f"{place}.{token(tenant)}.{kind}.*" for tenant in tenants for kind in kinds or ("*",)]
 
 
 def stream_of(subject: str) -> StreamRef:

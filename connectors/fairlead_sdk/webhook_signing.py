@@ -1,5 +1,7 @@
 """The signature of Standard Webhooks, symmetric form: HMAC-SHA-256 over id, time and body.
 
+For connectors that send webhooks, and for the platform's own.
+
 Source: the Standard Webhooks specification, https://www.standardwebhooks.com.
 """
 
@@ -25,6 +27,11 @@ def key_of(secret: str) -> bytes:
     if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
         raise NeedsReconnect(f"the secret must have {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes", "bad_secret")
     return key
+
+
+def new_secret(key: bytes) -> str:
+    """A key as people hand it on."""
+    return PREFIX + base64.b64encode(key).decode()
 
 
 def signature(key: bytes, message_id: str, timestamp_s: int, body: bytes) -> str:

@@ -1,0 +1,1 @@
+"""Webhooks: what a tenant wants to be told of, and where. Deliveries are no facts: they follow from these."""
