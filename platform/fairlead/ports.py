@@ -322,9 +322,17 @@ class Slips(Protocol):
 
 class ConnectionDirectory(Protocol):
     async def of_connector(
-        self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId, connector: str
+        self,
+        tenant_id: TenantId,
+        workspace_id: WorkspaceId,
+        environment_id: EnvironmentId,
+        connector: str,
+        at_least: LogSequence | None = None,
     ) -> list[ConnectionId]:
-        """Those that are there now, two at most: one is the only one, two are too many to choose from."""
+        """Those that are there, two at most: one is the only one, two are too many to choose from.
+
+        Waits until all that is on the log up to `at_least` is known. Raises Unavailable when that takes too long.
+        """
 
 
 class Manifests(Protocol):

@@ -3,10 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from fairlead_sdk import Effect
 from fairlead_tenants.access import Grant, Role
 from fairlead_tenants.ids import ApiKeyId, PrincipalId, TenantId, WorkspaceId
 
+from fairlead.adapters import connection_directory
+from fairlead.adapters.connection_directory import PostgresConnectionDirectory
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.postgres import Database
 from fairlead.consumers import access_directory, approvals, connections, toolset_versions, workflow_versions
@@ -22,7 +25,8 @@ from fairlead.domain.connections.events import (
     ConnectionScopesChanged,
     ConnectionSecretErased,
 )
-from fairlead.domain.envelope import Kind, StreamRef
+from fairlead.domain.envelope import Kind, Sequence, StreamRef
+from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import CallId, OAuthClientId, RunId
 from fairlead.domain.tenants import events as t
 from fairlead.domain.toolsets import ToolsetDefined, ToolsetImported
@@ -263,3 +267,22 @@ async def test_a_registration_is_shown_until_it_is_removed(engine_database: Data
     [row] = await _rows(engine_database, ALICE, "SELECT client_id, has_secret, removed_at FROM oauth_clients")
     assert (row["client_id"], row["has_secret"]) == ("ours", True)
     assert row["removed_at"] is not None
+
+
+_REACHED = "INSERT INTO projection_positions (shard, name, sequence) VALUES (0, 'connections', 5)"
+
+
+async def test_whoever_asks_for_connections_as_of_now_is_told_nothing_older(
+    engine_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_directory, "PAUSE_S", 0)
+    directory, place = PostgresConnectionDirectory(engine_database), (ALICE, DESK, CONNECTED_IN, "ledger")
+    with pytest.raises(Unavailable):
+        await directory.of_connector(*place, Sequence(1))
+    async with engine_database.platform() as tx:
+        await tx.run(_REACHED)
+    await _projected(engine_database, connections, "connection", StreamRef(ALICE, "connection", MAIN), created())
+    assert await directory.of_connector(*place, Sequence(5)) == [MAIN]
+    assert await directory.of_connector(TENANT, *place[1:], Sequence(5)) == []
+    with pytest.raises(Unavailable):
+        await directory.of_connector(*place, Sequence(6))

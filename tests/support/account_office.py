@@ -110,7 +110,12 @@ class Office:
         self._commands = 0
 
     async def of_connector(
-        self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId, connector: str
+        self,
+        tenant_id: TenantId,
+        workspace_id: WorkspaceId,
+        environment_id: EnvironmentId,
+        connector: str,
+        at_least: object = None,
     ) -> list[ConnectionId]:
         place = (tenant_id, workspace_id, environment_id, connector)
         return self.there[:2] if place == (TENANT, DEFAULT, LIVE, "ledger") else []

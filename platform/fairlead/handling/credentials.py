@@ -113,6 +113,8 @@ class Lender:
         if known is not None and known[1] > now:
             return known[0]
         there: Sequence[ConnectionId] = await self._directory.of_connector(*place)
+        if not there:  # it may have been made a moment ago
+            there = await self._directory.of_connector(*place, await self._log.last_sequence())
         chosen = resolve(*place, None, there)
         self._choices[place] = (chosen, now + CHOICE_LIFE)
         while len(self._choices) > KEPT_CHOICES:
