@@ -20,6 +20,7 @@ from tests.support.database import DatabaseUrls
 from tests.support.documents import document
 from tests.support.engines import cloned_database
 from tests.support.greeter import NAME, greeter
+from tests.support.installing import installed, known, withdrawn
 from tests.support.packages import AUTHOR, OTHER_KEY
 
 CALL = {"id": "greet", "call": "greeter.look_up", "with": {"name": "Ann"}}
@@ -39,32 +40,9 @@ async def served(nats_url: str, database_template: DatabaseUrls) -> AsyncIterato
         in_a_task_of_its_own(running(app.worker(served.core))),
     ):
         for version in ("1.0.0", "1.1.0", "2.0.0"):
-            await installed(served, greeter(version), version)
+            await installed(served, greeter(version), NAME, version)
         yield served
-        await withdrawn(served)
-
-
-async def installed(served: Served, package: bytes, version: str) -> None:
-    """Published, approved and installed, and known to this process."""
-    settings = served.core.settings
-    await cataloguing.publish(settings, package, new_author=False)
-    await cataloguing.review(settings, NAME, version, "approved", "read it")
-    await cataloguing.install(settings, NAME, version)
-    await known(served, version, installed=True)
-
-
-async def withdrawn(served: Served) -> None:
-    """What other tests find in the catalogue is not what these left there."""
-    for row in await cataloguing.listing(served.core.settings):
-        if row.name == NAME and row.status != "withdrawn":
-            await cataloguing.withdraw(served.core.settings, NAME, row.version, "the test is over")
-
-
-async def known(served: Served, version: str, *, installed: bool) -> None:
-    """Processes follow the catalogue by themselves."""
-    async with asyncio.timeout(30):
-        while any(version in offer.versions for offer in served.core.connectors.offers) != installed:  # noqa: ASYNC110  # nobody is told
-            await asyncio.sleep(0.02)
+        await withdrawn(served, NAME)
 
 
 @pytest.fixture
@@ -136,12 +114,12 @@ async def test_a_connector_is_used_by_the_tenant_that_says_so_in_the_version_tha
 
 
 async def test_what_is_withdrawn_is_used_no_more_and_what_took_its_place_is(served: Served, alice: Customer) -> None:
-    await installed(served, greeter("1.2.0"), "1.2.0")
+    await installed(served, greeter("1.2.0"), NAME, "1.2.0")
     await use(alice, major=1)
     await published(alice)
     assert await greeted(alice) == "1.2.0 greets Ann"
     await cataloguing.withdraw(served.core.settings, NAME, "1.2.0", "a hole")
-    await known(served, "1.2.0", installed=False)
+    await known(served, NAME, "1.2.0", installed=False)
     assert await greeted(alice) == "1.1.0 greets Ann"
     shown = {each["version"]: each for each in (await alice.owner.get(PATH)).json()["versions"]}["1.2.0"]
     assert (shown["review"], shown["installed"], shown["usable"], shown["reason"]) == (

@@ -115,7 +115,7 @@ class Office:
         workspace_id: WorkspaceId,
         environment_id: EnvironmentId,
         connector: str,
-        at_least: object = None,
+        at_least: object = None,  # noqa: ARG002  # always up to date
     ) -> list[ConnectionId]:
         place = (tenant_id, workspace_id, environment_id, connector)
         return self.there[:2] if place == (TENANT, DEFAULT, LIVE, "ledger") else []
