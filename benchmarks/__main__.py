@@ -14,10 +14,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cold, machine, openapi, peers, reads, sandbox, steps, waiting
+from benchmarks import cold, fairness, gates, lending, machine, openapi, peers, proxy, reads, sandbox, steps, waiting
 from fairlead.logs import configure
 
-PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi")
+PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy")
 LEVELS = (1, 16, 64)
 WIDTH = 160  # of a table that goes into a file
 RESULTS = Path(".fairlead") / "bench"
@@ -77,6 +77,8 @@ async def main(chosen: argparse.Namespace) -> None:
             report.keep("waiting", "fairlead", await _in_folder(partial(waiting.measure, count=chosen.waiting)))
         if "sandbox" in chosen.only:
             await _sandbox(report)
+        if "proxy" in chosen.only:
+            await _proxy(chosen, report)
         if "openapi" in chosen.only:
             report.keep("openapi", "fairlead", openapi.measure())
     finally:
@@ -102,6 +104,17 @@ async def _sandbox(report: Report) -> None:
     for name in ("bubblewrap", "landlock"):
         if (found := await sandbox.measure(name)) is not None:
             report.keep("sandbox", name, found)
+
+
+async def _proxy(chosen: argparse.Namespace, report: Report) -> None:
+    report.keep("proxy", "a call, nothing waited for", await _in_folder(proxy.measure))
+    report.keep("proxy", "lending a credential", await _in_folder(lending.measure))
+    with tempfile.TemporaryDirectory(prefix="fairlead-bench-", ignore_cleanup_errors=True) as folder:
+        async for name, found in gates.measure(Path(folder)):
+            report.keep("proxy", name, found)
+    for tool in fairness.TOOLS:
+        measure = partial(fairness.measure, tool=tool, seconds=chosen.seconds, workers=chosen.workers)
+        report.keep("proxy", f"a quiet tenant beside a flood of {tool}", await _in_folder(measure))
 
 
 async def _in_folder(measure: Callable[[Path], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
