@@ -23,6 +23,7 @@ from tests.support.accounts import (
     registered,
     seen,
     sent,
+    subject_token,
 )
 from tests.support.api import Customer, Served
 from tests.support.database import DatabaseUrls
@@ -238,17 +239,38 @@ async def test_a_program_is_connected_at_once(alice: Customer, oauth_provider: P
     assert (answer["authorization_url"], answer["connection"]["standing"]) == (None, "connected")
 
 
+async def test_somebodys_token_is_exchanged_over_the_api_and_never_shown(
+    alice: Customer, oauth_provider: Provider
+) -> None:
+    await registered(alice, "exchanger")
+    connection = await made(alice, oauth_provider, grant="token_exchange")
+    url = f"{CONNECTIONS}/{connection['connection_id']}/exchange"
+    refused = await alice.owner.post(url, json={"subject_token": PLANTED})
+    assert (refused.status_code, refused.json()["code"]) == (409, "grant_refused")
+    assert PLANTED not in refused.text
+    for wrong in ({"subject_token": ""}, {"subject_token": "x" * 16_385}, {}):
+        assert (await alice.owner.post(url, json=wrong)).status_code == 422
+    for kind in ("access_token", "urn:x y", "urn:" + "x" * 200):
+        body = {"subject_token": PLANTED, "subject_token_type": kind}
+        assert (await alice.owner.post(url, json=body)).status_code == 422
+    begun = await alice.owner.post(url.replace("/exchange", "/authorize"), json={})
+    assert (begun.status_code, begun.json()["code"]) == (409, "grant_not_offered")
+    theirs = await subject_token(oauth_provider)
+    given = await alice.owner.post(url, json={"subject_token": theirs})
+    assert (given.status_code, given.json()["standing"], given.json()["granted_scopes"]) == (200, "connected", [READ])
+    assert theirs not in given.text
+
+
 async def test_everything_that_is_wrong_with_a_new_connection_is_named(
     alice: Customer, oauth_provider: Provider
 ) -> None:
-    wrong = records(oauth_provider, scopes=[READ, "root"], config={"base_url": "nowhere"}, grant="token_exchange")
+    wrong = records(oauth_provider, scopes=[READ, "root"], config={"base_url": "nowhere"})
     answer = await alice.owner.post(CONNECTIONS, json=wrong)
     assert answer.status_code == 422
     assert {fault["path"] for fault in answer.json()["errors"]} == {
         "/scopes/1",
         "/config/base_url",
         "/config/issuer",
-        "/grant",
     }
     for change in ({"connector": "nothing"}, {"name": "No"}, {"name": "a" * 64}, {"more": 1}):
         assert (await alice.owner.post(CONNECTIONS, json=records(oauth_provider, **change))).status_code == 422
@@ -275,6 +297,7 @@ async def test_a_second_tenant_finds_and_changes_nothing(
         bob.owner.post(f"{url}/device", json={}),
         bob.owner.post(f"{url}/device/look"),
         bob.owner.post(f"{url}/secret", json={"key": "k"}),
+        bob.owner.post(f"{url}/exchange", json={"subject_token": "t"}),
         bob.owner.post(f"{url}/revoke", json={"reason": "mine"}),
     ]
     for request in asked:

@@ -16,16 +16,18 @@ from fairlead.domain.connections.errors import (
     AuthorizationOutdated,
     GrantNotOffered,
     GrantRefused,
+    NeedsReconnect,
     OAuthClientMissing,
     ProviderMisfit,
     SignInUnknown,
 )
 from fairlead.domain.connections.grants import DevicePending
-from fairlead.domain.connections.kept import KeptKey
+from fairlead.domain.connections.kept import KeptKey, Subject
 from fairlead.domain.connections.states import Account
+from fairlead.domain.connections.use import Use
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.errors import Denied
-from fairlead.domain.ids import CommandId
+from fairlead.domain.ids import CallId, CommandId, RunId
 from fairlead.domain.tenants.commands import AddPerson, DisablePrincipal, GrantRole
 from fairlead.handling.handler import Cause
 from fairlead.handling.signing_in import Begun, Came, Connected, Unconfirmed
@@ -34,8 +36,10 @@ from tests.support.clock import T0, ManualClock
 from tests.support.database import columns
 from tests.support.oauth_provider.person import Person
 from tests.support.oauth_provider.provider import Provider
-from tests.support.tenancy import ADMIN, BY_OWNER, OWNER, TENANT, signed_in
+from tests.support.oauth_provider.reach import connected, ours
+from tests.support.tenancy import ADMIN, BY_OWNER, DEFAULT, LIVE, OWNER, TENANT, signed_in
 
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 ANN = signed_in(PrincipalId("prn_ann"))
 
 
@@ -308,3 +312,77 @@ def _because(what: str) -> Cause:
 
 def _key() -> KeptKey:
     return KeptKey(key="k")
+
+
+def use() -> Use:
+    return Use(
+        tenant_id=TENANT,
+        workspace_id=DEFAULT,
+        environment_id=LIVE,
+        connector="ledger",
+        connection="main",
+        tool="ledger.read_lines",
+        scopes=(READ,),
+        run_id=RunId("run_1"),
+        call_id=CallId("tcl_1"),
+        attempt=1,
+    )
+
+
+async def exchanged(office: Office, oauth: OAuth, provider: Provider) -> tuple[Account, Subject]:
+    """Access that was had for a token which somebody got elsewhere."""
+    await office.register("exchanger")
+    account = await office.create(grant=OAuthGrant.TOKEN_EXCHANGE)
+    theirs = await connected(oauth, ours(provider.issuer, "exchanger", resource=None), ("openid",))
+    subject = Subject(token=theirs.access_token, kind=ACCESS_TOKEN)
+    await office.here.sign_ins.for_subject(BY_OWNER, account, subject, (READ,))
+    await provider.issuer.reset()
+    return await office.account(account.connection_id), subject
+
+
+async def test_somebodys_token_is_exchanged_for_access_and_lent_to_no_call(
+    office: Office, oauth: OAuth, oauth_provider: Provider
+) -> None:
+    account, subject = await exchanged(office, oauth, oauth_provider)
+    assert (account.standing, account.granted) == ("connected", (READ,))
+    async with office.here.lender.lend(use()) as loan:
+        assert loan.credential is not None
+        assert loan.credential.secret != subject.token
+    stored = await office.here.vault.get(TENANT, account.connection_id)
+    assert stored is not None
+    assert subject.token.encode() in stored.body
+    assert subject.token.encode() not in await office.everything()
+    assert subject.token not in repr(subject)
+
+
+async def test_exchanged_access_is_renewed_with_the_same_token_until_the_provider_takes_it_no_more(
+    office: Office, oauth: OAuth, oauth_provider: Provider
+) -> None:
+    account, _ = await exchanged(office, oauth, oauth_provider)
+    office.forward(300)
+    async with office.here.lender.lend(use()), office.elsewhere.lender.lend(use()):
+        assert await oauth_provider.issuer.requests("/token") == 1
+    await oauth_provider.issuer.forget("ana")
+    office.forward(300)
+    with pytest.raises(NeedsReconnect, match="invalid_grant"):
+        async with office.here.lender.lend(use()):
+            pass
+    assert await office.facts(account.connection_id) == ["created", "authorized", "refreshed", "reconnect_needed"]
+
+
+async def test_a_token_that_the_provider_does_not_take_gives_no_access(office: Office) -> None:
+    await office.register("exchanger")
+    account = await office.create(grant=OAuthGrant.TOKEN_EXCHANGE)
+    unknown = Subject(token="nobody's", kind=ACCESS_TOKEN)
+    saml = Subject(token="x", kind="urn:ietf:params:oauth:token-type:saml2")
+    with pytest.raises(GrantRefused, match="invalid_grant"):
+        await office.here.sign_ins.for_subject(BY_OWNER, account, unknown, (READ,))
+    with pytest.raises(ProviderMisfit, match="invalid_request"):
+        await office.here.sign_ins.for_subject(BY_OWNER, account, saml, (READ,))
+    assert await office.facts(account.connection_id) == ["created"]
+    assert await office.here.vault.get(TENANT, account.connection_id) is None
+
+
+async def test_a_connection_that_is_given_another_way_exchanges_nothing(office: Office, account: Account) -> None:
+    with pytest.raises(GrantNotOffered):
+        await office.here.sign_ins.for_subject(BY_OWNER, account, Subject(token="x", kind=ACCESS_TOKEN), (READ,))

@@ -202,8 +202,7 @@ class Office:
 
 
 def ledger(issuer: str | None = None, kind: AuthKind = AuthKind.OAUTH2) -> Manifest:
-    grants = (OAuthGrant.AUTHORIZATION_CODE, OAuthGrant.CLIENT_CREDENTIALS, OAuthGrant.DEVICE_CODE)
-    server = OAuthServer(issuer=issuer, resource=RESOURCE, grants=grants)
+    server = OAuthServer(issuer=issuer, resource=RESOURCE, grants=tuple(OAuthGrant))
     return Manifest(
         name="ledger",
         title="Ledger",

@@ -9,10 +9,14 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from fairlead.adapters.clock import SystemClock
+from fairlead.adapters.oauth import OAuth
 from tests.support.api import Customer, Served, in_a_task_of_its_own, served_api
 from tests.support.database import DatabaseUrls
+from tests.support.oauth_provider import reach
 from tests.support.oauth_provider.person import Person
 from tests.support.oauth_provider.provider import SECRET, Provider
+from tests.support.oauth_provider.reach import ours, outbound_to
 from tests.support.stack import PLUGINS
 
 CONNECTIONS, CLIENTS, CALLBACK = "/v1/connections", "/v1/oauth-clients", "/v1/oauth/callback"
@@ -89,3 +93,11 @@ async def seen(who: Customer, connection: dict[str, Any], after: httpx2.Response
     assert answer.status_code == 200, (answer.text, after)
     shown: dict[str, Any] = answer.json()
     return shown
+
+
+async def subject_token(provider: Provider) -> str:
+    """What a person got from the provider elsewhere."""
+    async with outbound_to(provider) as outbound:
+        oauth = OAuth(outbound, SystemClock(), timeout_s=5.0)
+        grant = await reach.connected(oauth, ours(provider.issuer, "exchanger", resource=None), ("openid",))
+    return grant.access_token

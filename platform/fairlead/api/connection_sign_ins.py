@@ -1,4 +1,4 @@
-"""Giving access to an account: by a page of the provider, on another device, or by a secret that somebody brings."""
+"""Giving access to an account: by a page of the provider, on another device, or by something that somebody brings."""
 
 from typing import Annotated
 
@@ -16,12 +16,14 @@ from fairlead.api.connections import MANAGES
 from fairlead.api.oauth_callback import cookie_of
 from fairlead.api.parts import ApiParts
 from fairlead.domain.connections.grants import DevicePending
+from fairlead.domain.connections.kept import Subject
 from fairlead.domain.instant import Instant
 from fairlead.handling.connecting import Offered, kept_of
 from fairlead.handling.signing_in import Connected
 
 MAX_SECRET = 16_384
 SecretText = Annotated[str, Meta(min_length=1, max_length=MAX_SECRET)]
+TokenType = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:[!-~]+$")]
 UserName = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -45,6 +47,17 @@ class NewSecret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return "NewSecret(…)"
+
+
+class Exchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody's token, which the provider takes for one of ours. `subject_token_type` as RFC 8693 names it."""
+
+    subject_token: SecretText
+    subject_token_type: TokenType = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  # the name of a kind
+    scopes: ScopeNames | None = None
+
+    def __repr__(self) -> str:
+        return "Exchange(…)"
 
 
 class Authorization(Struct, frozen=True, kw_only=True):
@@ -159,6 +172,23 @@ class SignInController(Controller):
         scopes = await parts.connecting.scopes(act.tenant_id, account, data.scopes)
         kept = kept_of(account, Offered(key=data.key, username=data.username, password=data.password))
         return _state(act, await parts.connecting.sign_ins.keep(act.principal, account, kept, scopes, scopes))
+
+    @post("/exchange", status_code=200, opt=MANAGES)
+    async def exchange_token(
+        self,
+        connection_id: FromPath[str],
+        data: JSONBody[Exchange],
+        act: NamedDependency[Act],
+        parts: NamedDependency[ApiParts],
+    ) -> ConnectionState:
+        """Have the provider exchange somebody's token for access of this connection, with the scopes that it needs.
+
+        For connections of the grant `token_exchange`. The token goes into the vault, since access is renewed with it.
+        """
+        _, account = await managed(parts, act, connection_id)
+        scopes = await parts.connecting.scopes(act.tenant_id, account, data.scopes)
+        subject = Subject(token=data.subject_token, kind=data.subject_token_type)
+        return _state(act, await parts.connecting.sign_ins.for_subject(act.principal, account, subject, scopes))
 
 
 def _state(act: Act, connected: Connected) -> ConnectionState:

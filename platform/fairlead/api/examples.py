@@ -5,6 +5,7 @@ from typing import Any
 EXAMPLES: dict[str, Any] = {
     "Because": {"reason": "no longer needed"},
     "BreakerReset": {"reason": "the provider says it is mended"},
+    "Exchange": {"subject_token": "…", "scopes": ["records:read"]},
     "Grant": {"role": "reviewer", "workspace_id": "wsp_01jd3c8v5xk2q7t9m4n6p8r0sa"},
     "Asking": {"scopes": ["records:read", "records:write"]},
     "ConnectorChoice": {"major": 1},

@@ -149,6 +149,21 @@ def secret(session: Session, connection: str, username: str | None, from_file: A
     session.out.one(session.api.post(path("connections", _id(session, connection), "secret"), body).body, CONNECTION)
 
 
+@connection.command("exchange")
+@named
+@click.option(
+    "--from-file", type=click.File("r"), default="-", show_default=True, help="Where the token is; `-` for input."
+)
+@click.option("--type", "kind", help="What kind of token it is, as RFC 8693 names it; else an access token.")
+@scope_option
+@client_command
+def exchange(session: Session, connection: str, from_file: Any, kind: str | None, scopes: tuple[str, ...]) -> None:
+    """Have the provider exchange somebody's token for access. It is read like a secret, never from the line."""
+    body = {"subject_token": _secret_text(from_file), "scopes": list(scopes) or None}
+    given = body if kind is None else {**body, "subject_token_type": kind}
+    session.out.one(session.api.post(path("connections", _id(session, connection), "exchange"), given).body, CONNECTION)
+
+
 @connection.command("revoke")
 @named
 @click.option("--reason", required=True, help="Why; it is kept.")

@@ -20,7 +20,7 @@ from msgspec import Struct
 from fairlead.domain.connections.commands import RecordGrant
 from fairlead.domain.connections.errors import AuthorizationOutdated, GrantNotOffered, SignInUnknown
 from fairlead.domain.connections.grants import AuthorizationAnswer, Grant
-from fairlead.domain.connections.kept import Kept, KeptGrant, encode
+from fairlead.domain.connections.kept import Kept, KeptGrant, Subject, encode
 from fairlead.domain.connections.states import Account
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Denied, NotFound
@@ -178,6 +178,19 @@ class SignIns:
         grant = await self._flows.client_credentials(await self._clients.of(principal.tenant_id, account), scopes)
         return await self._keep(pending, grant)
 
+    async def for_subject(
+        self, principal: Principal, account: Account, subject: Subject, scopes: tuple[str, ...]
+    ) -> Connected:
+        """Token exchange (RFC 8693). The subject's token is kept: access is renewed with it, while it is taken.
+
+        Raises GrantNotOffered, OAuthClientMissing, GrantRefused, ProviderMisfit, Unavailable.
+        """
+        check_grant(account, OAuthGrant.TOKEN_EXCHANGE)
+        pending = self._started(principal, account, scopes)
+        client = await self._clients.of(principal.tenant_id, account)
+        grant = await self._flows.token_exchange(client, subject.token, subject.kind, scopes)
+        return await self._keep(pending, grant, subject)
+
     async def keep(
         self, principal: Principal, account: Account, kept: Kept, requested: tuple[str, ...], granted: tuple[str, ...]
     ) -> Connected:
@@ -221,12 +234,12 @@ class SignIns:
         client = await self._clients.of(tenant_id, account)
         return await self._keep(pending, await self._flows.exchange(client, answer, pending.scopes))
 
-    async def _keep(self, pending: Pending, grant: Grant) -> Connected:
+    async def _keep(self, pending: Pending, grant: Grant, subject: Subject | None = None) -> Connected:
         tenant_id = pending.principal.tenant_id
         account = await self._account(tenant_id, pending.connection_id)
         if account is None or account.lives != pending.lives:
             raise AuthorizationOutdated("the connection was revoked or deleted meanwhile: begin again")
-        kept = KeptGrant(grant=grant, given_at=self._clock.now(), requested=pending.scopes)
+        kept = KeptGrant(grant=grant, given_at=self._clock.now(), requested=pending.scopes, subject=subject)
         return await self.keep(pending.principal, account, kept, pending.scopes, grant.scopes)
 
     async def _taken(self, tenant_id: TenantId, name: str) -> Pending:

@@ -82,7 +82,7 @@ async def add_record(arguments: Nothing, call: Call) -> Account:
 _ISSUED = OAuthServer(
     issuer="{issuer}",
     resource="https://records.test/",
-    grants=(OAuthGrant.AUTHORIZATION_CODE, OAuthGrant.CLIENT_CREDENTIALS, OAuthGrant.DEVICE_CODE),
+    grants=tuple(OAuthGrant),
 )
 
 
