@@ -57,3 +57,23 @@ async def test_a_stream_that_is_gone_is_made_again_and_what_comes_then_is_taken(
             assert (await anext(orders)).body == b"after"
     finally:
         await connection.close()
+
+
+async def test_an_order_for_which_one_worker_has_no_place_left_goes_to_another(nats_url: str) -> None:
+    """A lone tenant has seven of eight places. The eighth order is not kept for later by who may not take it now."""
+    connection = await NatsConnection.open(nats_url)
+    try:
+        await ensure_jobs(connection)
+        jobs = NatsJobs(connection)
+        async with asyncio.timeout(5), jobs.take("spare", 8) as busy:  # sooner than any lease ends
+            for number in range(7):
+                await jobs.publish("spare", "tnt_a", f"o-{number}", b"work")
+            held = [await anext(busy) for _ in range(7)]
+            await jobs.publish("spare", "tnt_a", "o-7", b"work")
+            async with jobs.take("spare", 8) as idle:
+                await (await anext(idle)).done()
+            await jobs.publish("spare", "tnt_a", "o-8", b"next")
+            await held[0].done()
+            assert (await anext(busy)).body == b"next", "a place is free again"
+    finally:
+        await connection.close()

@@ -108,6 +108,7 @@ class FairTaking:
         self.lane = lane
         self.max_in_flight = max_in_flight
         self.used = 0
+        self.without_place: set[Line] = set()  # they ask again once somebody has given one back
         self._lines: dict[str, Line] = {}
         self._waiting: deque[Line] = deque()  # with messages, the one whose turn it is first
         self._news = asyncio.Event()
@@ -145,6 +146,11 @@ class FairTaking:
             line.is_waiting = True
             self._waiting.append(line)
         self._news.set()
+
+    def ask_for_places(self) -> None:
+        lines, self.without_place = self.without_place, set()
+        for line in lines:
+            line.ask()
 
     def _next(self) -> Order | None:
         """From the first line in turn that has an order and may have another place."""
@@ -253,16 +259,27 @@ class Line:
         return order
 
     def ask(self) -> None:
-        """For as many as there is room for, though not anew for every single one; and always for one."""
+        """For as many as there is room for, though not anew for every single one.
+
+        Who has none in hand asks for one in any case, to be there when its turn comes. What others may not have here
+        is left to other workers until a place is free.
+        """
         self._is_to_ask = False
         if not self._is_ready or not self.puller.is_open:
             return
         taking, asked = self._taking, self.puller.asked
         part = max(1, 2 * taking.max_in_flight // taking.lines)  # or all that come at once would wait here for long
-        room = max(min(most_more(len(self.in_flight), taking.used, taking.max_in_flight), part), 1)
-        room -= len(self.puller.messages) + asked
+        room = min(most_more(len(self.in_flight), taking.used, taking.max_in_flight), part)
+        if room < 1 and self.in_flight:
+            taking.without_place.add(self)
+            return
+        room = max(room, 1) - len(self.puller.messages) - asked
         if room > 0 and asked <= room:
             self.puller.ask(room, EXPIRES_S)
+
+    def _ask_with_others(self) -> None:
+        self.ask()
+        self._taking.ask_for_places()
 
     def is_unused_since(self, moment_s: float) -> bool:
         return self._called_s < moment_s and not self.in_flight and not self.puller.messages
@@ -289,7 +306,7 @@ class Line:
             self._taking.has_news()
         if not self._is_to_ask:  # once for all that are released in this turn of the loop
             self._is_to_ask = True
-            asyncio.get_running_loop().call_soon(self.ask)
+            asyncio.get_running_loop().call_soon(self._ask_with_others)
 
     def say(self, reply_to: bytes, word: bytes) -> None:
         with suppress(NoAnswer):  # then the lease ends and the order is handed out again
