@@ -24,6 +24,7 @@ from fairlead.adapters.clock import SystemClock
 from fairlead.adapters.ids import UuidIds
 from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.memory_results import MemoryResults
 from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.plugins import load_connectors
 from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers
@@ -47,6 +48,7 @@ from fairlead.handling.tenant_tools import TenantTools
 from fairlead.settings import Settings
 from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping
+from fairlead.workers.remembering import Remembering
 
 RUNS = 1_000  # of five calls
 WARM_RUNS = 100
@@ -128,12 +130,13 @@ def _in_memory(folder: Path) -> app.Core:
         starter=Starter(log, handler, rulebook, clock),
         outbound=way_out(settings),
         throttle=LeasingThrottle(MemoryLedgers()),
+        results=MemoryResults(),
     )
 
 
 @asynccontextmanager
 async def _at_work(core: app.Core) -> AsyncIterator[None]:
-    caller = Caller(core.tools, Equipping(Unlent(), core.outbound))
+    caller = Caller(core.tools, Equipping(Unlent(), core.outbound), Remembering(core.results, core.clock))
     working = asyncio.create_task(app.tool_worker(core, "tool", "bench", caller).run())
     try:
         yield

@@ -22,6 +22,7 @@ from fairlead.adapters.nats_blobs import NatsBlobs
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
+from fairlead.adapters.nats_results import NatsResults
 from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors, load_connectors, third_party
@@ -68,7 +69,7 @@ from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import Clock, Ids, Jobs, Log, Throttle, Timers, Unfinished
+from fairlead.ports import Clock, Ids, Jobs, Log, Results, Throttle, Timers, Unfinished
 from fairlead.registry import TENANTS, connected
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
@@ -77,6 +78,7 @@ from fairlead.workers.call_limits import Bound, CallLimits
 from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
+from fairlead.workers.remembering import Remembering
 from fairlead.workers.run_watch import RunWatch
 from fairlead.workers.tool_worker import ToolWorker
 
@@ -123,6 +125,7 @@ class Core(Struct, frozen=True, kw_only=True):
     starter: Starter
     outbound: GuardedOutbound
     throttle: Throttle
+    results: Results
 
 
 @asynccontextmanager
@@ -185,6 +188,7 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
         starter=Starter(log, handler, rulebook, clock),
         outbound=accounts.way_out(settings),
         throttle=LeasingThrottle(NatsLedgers(connection, settings.nats_replicas)),
+        results=NatsResults(connection, settings.nats_replicas),
     )
 
 
@@ -357,7 +361,8 @@ async def worker(core: Core) -> None:
     ):
         worker_id = f"{socket.gethostname()}-{os.getpid()}"
         lender = accounts_of(core, database).lender(worker_id)
-        caller = Caller(core.tools, Equipping(lender, core.outbound))
+        remembering = Remembering(core.results, core.clock)
+        caller = Caller(core.tools, Equipping(lender, core.outbound), remembering)
         for lane in settings.worker_lanes:
             tasks.create_task(tool_worker(core, lane, worker_id, caller).run())
 

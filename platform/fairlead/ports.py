@@ -8,7 +8,7 @@ from typing import Any, Literal, LiteralString, Protocol, TypeVar, runtime_check
 
 from fairlead_sdk.auth import NO_AUTH, Auth
 from fairlead_sdk.contract import Manifest
-from fairlead_sdk.outbound import Addresses, Connection, Credential, Http
+from fairlead_sdk.outbound import Addresses, Credential, Http
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
@@ -21,10 +21,11 @@ from fairlead.domain.connections.grants import (
     Grant,
     OAuthClient,
 )
-from fairlead.domain.connections.use import Lent, Use
+from fairlead.domain.connections.use import Lent, Seen, Use
 from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.ids import ConnectionId
+from fairlead.domain.results import Found, KeptResult, ResultKey
 from fairlead.domain.throttling import Limit
 
 AnyCommit = Commit[Any]
@@ -348,12 +349,28 @@ class Credentials(Protocol):
         Raises NeedsReconnect, ScopeMissing, ConnectionNotFound, ConnectionAmbiguous, ConnectionMismatch, Unavailable.
         """
 
-    async def account(self, use: Use) -> Connection:
+    async def account(self, use: Use) -> Seen:
         """The account that would be lent, checked in the same way. Nothing is lent, so nothing is recorded."""
 
     async def refused(self, use: Use, lent: Lent) -> bool:
         """The counterpart did not take what was lent. True: there is a newer one to try with. False: a person is
         needed, and the connection says so from now on."""
+
+
+class Results(Protocol):
+    """What reads gave a moment ago, for all processes. What is not kept costs a call and nothing else."""
+
+    async def find(self, key: ResultKey) -> Found:
+        """Never raises: a cache that does not answer is empty, and keeps nothing."""
+
+    def keep(self, key: ResultKey, epoch: str, kept: KeptResult) -> None:
+        """What a call gave that was asked for after `epoch` was found. Does not wait."""
+
+    async def forget(self, tenant_id: TenantId, connector: str, surely: bool) -> None:
+        """Something was written: what the connector's reads gave, or are just being given, is not given again.
+
+        `surely`: returns when it is so, for all processes; else it is said and not waited for.
+        """
 
 
 class OAuthFlows(Protocol):

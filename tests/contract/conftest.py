@@ -9,27 +9,33 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from fairlead_tenants.ids import TenantId
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fairlead.adapters.clock import SystemClock
 from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.memory_results import MemoryResults
 from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
+from fairlead.adapters.nats_results import NatsResults
 from fairlead.adapters.nats_streams import (
     TIMERS,
     ensure_events,
     ensure_jobs,
     ensure_limits,
+    ensure_results,
     ensure_streams,
     events_stream,
 )
 from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers, NatsLedgers
 from fairlead.adapters.throttle.ledgers import Ledgers
-from fairlead.ports import Jobs, Log, Timers
+from fairlead.domain.results import ResultKey
+from fairlead.ports import Jobs, Log, Results, Timers
 from tests.support.clock import SteadyClock
 from tests.support.commits import NOTES
 
@@ -148,6 +154,31 @@ async def throttles(server: str | None) -> AsyncIterator[Throttles]:
             return throttle
 
         yield Throttles(clock, f"limit-{next(_lanes)}", another)
+
+
+class Caches(Struct, frozen=True):
+    """The same results as several processes see them; `key` makes a question one of this test's own tenant."""
+
+    number: int
+    another: Callable[[], Awaitable[Results]]
+
+    def key(self, key: ResultKey) -> ResultKey:
+        return replace(key, tenant_id=TenantId(f"{key.tenant_id}_{self.number}"))
+
+
+@pytest.fixture
+async def caches(server: str | None) -> AsyncIterator[Caches]:
+    in_memory = MemoryResults()
+    async with AsyncExitStack() as at_end:
+
+        async def another() -> Results:
+            if server is None:
+                return in_memory
+            connection = await _connection(server, at_end)
+            await ensure_results(connection)
+            return NatsResults(connection)
+
+        yield Caches(next(_lanes), another)
 
 
 def _in_memory() -> Logs:

@@ -30,7 +30,7 @@ from fairlead.domain.runs.states import OpenCall
 from fairlead.workers.calling import Caller, Result
 from fairlead.workers.equipping import Equipping, Place
 from tests.support.connections import NoAccounts
-from tests.support.connectors import known
+from tests.support.connectors import known, remembering
 from tests.support.database import DatabaseUrls
 from tests.support.histories import a_run, requested
 from tests.support.sandboxes import HOSTILE, NAMES, SMALL, Wire, holding, sandboxed, still_there
@@ -93,7 +93,7 @@ def called(hostile: SandboxedConnector) -> Called:
 
     async def call(name: str, **rest: Any) -> Result:
         place = Place(TenantId(TENANT), "live", WorkspaceId("wsp_1"), EnvironmentId("env_1"), RunId("run_1"))
-        caller = Caller(known(Connectors([hostile])), Equipping(NoAccounts(), GuardedOutbound()))
+        caller = Caller(known(Connectors([hostile])), Equipping(NoAccounts(), GuardedOutbound()), remembering())
         return await caller.call(an_open_call(name, **rest), place, lost_answer=False)
 
     return call

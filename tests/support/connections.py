@@ -5,14 +5,14 @@ from typing import Any
 
 from fairlead_sdk.auth import Access, Auth, AuthKind, OAuthGrant, OAuthServer, Scope
 from fairlead_sdk.contract import ConfigField, Effect, Idempotency, Manifest, Tool
-from fairlead_sdk.outbound import Connection, Credential
+from fairlead_sdk.outbound import Credential
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
 from fairlead.domain.connections import events as e
 from fairlead.domain.connections.errors import ConnectionNotFound
 from fairlead.domain.connections.naming import connection_id
-from fairlead.domain.connections.use import Lent, Use
+from fairlead.domain.connections.use import Lent, Seen, Use
 from fairlead.domain.ids import CallId, RunId
 
 ALICE, BOB = TenantId("tnt_alice"), TenantId("tnt_bob")
@@ -117,7 +117,7 @@ class NoAccounts:
     def lend(self, use: Use) -> AbstractAsyncContextManager[Lent]:
         raise ConnectionNotFound(f"{use.connector} has no connection here")
 
-    async def account(self, use: Use) -> Connection:
+    async def account(self, use: Use) -> Seen:
         raise ConnectionNotFound(f"{use.connector} has no connection here")
 
     async def refused(self, use: Use, lent: Lent) -> bool:

@@ -13,10 +13,12 @@ from fairlead_sdk.hookspecs import ENTRY_POINT_GROUP, Register
 from msgspec import Struct
 
 from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.memory_results import MemoryResults
 from fairlead.adapters.plugins import Connectors
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.handling.tenant_tools import TenantTools
+from fairlead.workers.remembering import Remembering
 from tests.support.clock import ManualClock
 
 
@@ -56,6 +58,10 @@ class BillsConnector:
 def known(connectors: Connectors) -> TenantTools:
     """To tenants that have imported nothing."""
     return TenantTools(MemoryLog(Codec(EVENTS, UPCASTERS)), connectors, ManualClock())
+
+
+def remembering() -> Remembering:
+    return Remembering(MemoryResults(), ManualClock())
 
 
 Install = Callable[..., EntryPoint]

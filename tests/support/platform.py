@@ -8,13 +8,14 @@ async with Platform(tool()).at_work() as platform:
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 from fairlead_sdk.contract import Tool
 from fairlead_tenants.ids import PrincipalId
 
 from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.adapters.memory_log import MemoryLog
+from fairlead.adapters.memory_results import MemoryResults
 from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors
@@ -37,12 +38,14 @@ from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Asked, Starter
 from fairlead.handling.tenant_tools import TenantTools
+from fairlead.ports import Results
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.call_limits import Bound, CallLimits
 from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
+from fairlead.workers.remembering import Remembering
 from fairlead.workers.tool_worker import ToolWorker
 from tests.support.clock import T0, ManualClock, SteadyClock
 from tests.support.commits import readable
@@ -74,7 +77,8 @@ class Process:
             platform.log, platform.clock, deciders(self.rulebook), {"run": self.dispatch.run_appended}
         )
         self.starter = Starter(platform.log, self.handler, self.rulebook, platform.clock)
-        self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound()))
+        remembering = Remembering(platform.results, platform.clock)
+        self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound()), remembering)
         self.limits_of = CallLimits(known, Bound(), {})
         self.throttle = LeasingThrottle(platform.ledgers)
 
@@ -108,7 +112,12 @@ class Platform:
     """`fields` complete the workflow's document; its steps are one payment unless they say otherwise."""
 
     def __init__(
-        self, *tools: Tool[Any, Any], lease_s: float = 0.05, codec: Codec | None = None, **fields: Any
+        self,
+        *tools: Tool[Any, Any],
+        lease_s: float = 0.05,
+        codec: Codec | None = None,
+        results: Results | None = None,
+        **fields: Any,
     ) -> None:
         self.clock = ManualClock()
         self.log = MemoryLog(codec or Codec(EVENTS, UPCASTERS))
@@ -116,6 +125,7 @@ class Platform:
         self.timers = MemoryTimers(self.clock, lease_s)
         self.ids = SequentialIds()
         self.ledgers = MemoryLedgers()
+        self.results = results or MemoryResults()
         self.steady = SteadyClock()
         self.tools = tools
         self.main = Process(self, tools)
@@ -123,7 +133,7 @@ class Platform:
         self.document: Plain = document(**(named | fields))
 
     @asynccontextmanager
-    async def at_work(self, workers: int = 1, **options: Any) -> AsyncIterator["Platform"]:
+    async def at_work(self, workers: int = 1, **options: Any) -> AsyncIterator[Self]:
         await self.prepare()
         async with running(
             *(self.main.worker(f"w{number}", **options).run() for number in range(1, workers + 1)),

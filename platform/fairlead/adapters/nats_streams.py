@@ -4,15 +4,18 @@ from typing import Any
 
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_messages import ApiRefused
+from fairlead.domain.results import LONGEST_S
 from fairlead.domain.subjects import events_root
 
 BLOBS = "BLOBS"
 JOBS = "JOBS"
 LIMITS = "LIMITS"
+RESULTS = "RESULTS"
 TIMERS = "TIMERS"
 
 JOBS_MAX_BYTES = 128 * 1024 * 1024  # in memory; a full lane refuses orders, which are made again from the facts
 EVENTS_DEDUPE_S = 30
+RESULTS_MAX_BYTES = 64 * 1024 * 1024  # in memory; the oldest give way
 LIMITS_KEPT_S = 600  # longer than anything in a ledger counts
 _EXISTS_OTHERWISE = 10058
 
@@ -32,6 +35,7 @@ async def ensure_streams(connection: NatsConnection, shards: int = 1, replicas: 
     await _ensure(connection, _timers(replicas))
     await ensure_jobs(connection, replicas)
     await ensure_limits(connection, replicas)
+    await ensure_results(connection, replicas)
 
 
 async def ensure_events(connection: NatsConnection, shard: int, replicas: int = 1) -> None:
@@ -45,6 +49,11 @@ async def ensure_jobs(connection: NatsConnection, replicas: int = 1) -> None:
 
 async def ensure_limits(connection: NatsConnection, replicas: int = 1) -> None:
     await _ensure(connection, _limits(replicas))
+
+
+async def ensure_results(connection: NatsConnection, replicas: int = 1) -> None:
+    """RESULTS is in memory too."""
+    await _ensure(connection, _results(replicas))
 
 
 async def _ensure(connection: NatsConnection, configuration: dict[str, Any]) -> None:
@@ -97,6 +106,19 @@ def _jobs(replicas: int) -> dict[str, Any]:
 
 def _limits(replicas: int) -> dict[str, Any]:
     return _stream(LIMITS, "fl.lim.>", replicas, discard="old", max_msgs_per_subject=1, max_age=LIMITS_KEPT_S * 10**9)
+
+
+def _results(replicas: int) -> dict[str, Any]:
+    return _stream(
+        RESULTS,
+        "fl.rc.>",
+        replicas,
+        storage="memory",
+        discard="old",
+        max_bytes=RESULTS_MAX_BYTES,
+        max_msgs_per_subject=1,
+        max_age=int(LONGEST_S) * 10**9,
+    )
 
 
 def _timers(replicas: int) -> dict[str, Any]:

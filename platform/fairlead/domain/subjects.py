@@ -86,4 +86,12 @@ def ledger(key: str) -> str:
     return f"fl.lim.{hashlib.sha256(key.encode()).hexdigest()[:40]}"
 
 
+def result(tenant_id: str, slot: int) -> str:
+    return f"fl.rc.{token(tenant_id)}.kept.{slot}"
+
+
+def results_epoch(tenant_id: str, connector: str) -> str:
+    return f"fl.rc.{token(tenant_id)}.epoch.{token(connector)}"
+
+
 TIMERS_DUE = "fl.tm.due.>"

@@ -14,8 +14,8 @@ from fairlead.domain.connections import kept as secrets
 from fairlead.domain.connections.events import ConnectionUsed
 from fairlead.domain.connections.kept import KeptGrant
 from fairlead.domain.connections.resolution import resolve, usable
-from fairlead.domain.connections.states import Account
-from fairlead.domain.connections.use import Lent, Use
+from fairlead.domain.connections.states import Account, generation
+from fairlead.domain.connections.use import Lent, Seen, Use
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import ConnectionId
@@ -76,9 +76,10 @@ class Lender:
         finally:
             await recorded
 
-    async def account(self, use: Use) -> Connection:
+    async def account(self, use: Use) -> Seen:
         account = await self._account(use, await self._choose(use))
-        return Connection(connection_id=account.connection_id, config=account.config)
+        shown = Connection(connection_id=account.connection_id, config=account.config)
+        return Seen(connection=shown, generation=generation(account))
 
     async def refused(self, use: Use, lent: Lent) -> bool:
         account = await self._account(use, lent.connection_id)
@@ -185,4 +186,5 @@ def _loan(checked: Checked, now: datetime) -> Lent:
         connection=Connection(connection_id=account.connection_id, config=account.config),
         credential=secrets.credential_of(held.kept) if held else None,
         expires_at=secrets.ends_at(held.kept, now) if held else now + secrets.MAX_LOAN,
+        generation=generation(account),
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -17,8 +18,10 @@ from fairlead.domain.runs.events import ErrorClass, ToolCallRequested
 from fairlead.domain.runs.sagas import undo_key
 from fairlead.domain.runs.states import OpenCall
 from fairlead.domain.runs.undoing import Undo
+from fairlead.domain.tenants.states import Tenant, TenantState
 from fairlead.handling.tenant_tools import Fitted
 from fairlead.workers.equipping import Equipped, Equipping, NoAccess, Place
+from fairlead.workers.remembering import Recall, Remembering, is_kept
 
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 MAX_PREVIEW_BYTES = 1024 * 1024  # more is nothing that a person could look through
@@ -45,11 +48,28 @@ class ConnectorBroke(Exception):
 
 
 class Caller:
-    def __init__(self, tools: Toolbox, equipping: Equipping) -> None:
+    def __init__(self, tools: Toolbox, equipping: Equipping, remembering: Remembering) -> None:
         self._tools = tools
         self._equipping = equipping
+        self._remembering = remembering
 
-    async def call(self, open_call: OpenCall, place: Place, lost_answer: bool) -> Result:
+    async def recall(self, open_call: OpenCall, place: Place, tenant: TenantState) -> Recall | None:
+        """What the same read gave a moment ago, for the account as it is now; None for a call that is always made.
+
+        Raises Unavailable.
+        """
+        request = open_call.request
+        fitted = await self._fitted(request, place)
+        if fitted is None or not is_kept(fitted, request) or open_call.approval is not None:
+            return None
+        try:
+            access = await self._equipping.access(fitted, request, place)
+        except NoAccess:  # the call will say so
+            return None
+        disablings = tenant.disablings.get(fitted.manifest.name, 0) if isinstance(tenant, Tenant) else 0
+        return await self._remembering.recall(fitted, request, place, access, disablings)
+
+    async def call(self, open_call: OpenCall, place: Place, lost_answer: bool, recall: Recall | None = None) -> Result:
         """Make the call, or find out what became of it when an earlier worker left no answer."""
         request = open_call.request
         fitted = await self._fitted(request, place)
@@ -59,7 +79,13 @@ class Caller:
         try:
             arguments = _arguments(fitted, request.arguments)
             async with self._equipping.equip(plain, fitted, request, place, "call") as given:
-                return await self._made(fitted, arguments, given, request.timeout_s, lost_answer)
+                began = time.perf_counter()  # a duration, not a point in time
+                result = await self._made(fitted, arguments, given, request.timeout_s, lost_answer)
+                if recall is not None and isinstance(result, CallSucceeded):
+                    took_us = round((time.perf_counter() - began) * 1_000_000)
+                    self._remembering.keep(recall, given.access, result.output, took_us)
+                await self._remembering.wrote(fitted, place, result)
+                return result
         except (BadArguments, NoAccess) as refused:
             return _classified(refused, fitted.tool)
 
@@ -122,7 +148,9 @@ class Caller:
         try:
             arguments = _arguments(fitted, request.arguments)
             async with self._equipping.equip(plain, fitted, request, place, "compensate") as given:
-                return await self._undone(undo, fitted, arguments, given)
+                undone = await self._undone(undo, fitted, arguments, given)
+                await self._remembering.wrote(fitted, place, undone)
+                return undone
         except ToolError as error:
             return _classified(error, tool)
         except TimeoutError:

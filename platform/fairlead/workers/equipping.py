@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fairlead.domain.connections.errors import ScopeMissing
-from fairlead.domain.connections.use import Lent, Purpose, Use
+from fairlead.domain.connections.use import Lent, Purpose, Seen, Use
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
 from fairlead.domain.ids import RunId
 from fairlead.domain.runs.events import ToolCallRequested
@@ -57,6 +57,13 @@ class NoAccess(NeedsReconnect):
         self.scope = scope
 
 
+class Access(Struct, frozen=True):
+    """An account as it is. With another `generation`, what it gave before may not be what it would give now."""
+
+    connection_id: str = ""
+    generation: str = ""
+
+
 class Equipped:
     """One call with its equipment. Each asking has a way out of its own, whose time runs from there."""
 
@@ -92,6 +99,10 @@ class Equipped:
         if self._fitted.runs_here:
             given = replace(given, addresses=outbound.addresses(way))
         return replace(given, connection=self._connection(handed_over), http=outbound.http(way))
+
+    @property
+    def access(self) -> Access:
+        return Access(self._lent.connection_id, self._lent.generation) if self._lent else Access()
 
     async def refused(self, error: NeedsReconnect) -> ToolError:
         """What it means that the counterpart did not take the credential: there is a better one now, or there is not.
@@ -134,11 +145,24 @@ class Equipping:
         """
         if not _needs_account(fitted):
             return None
+        found = (await self._seen(_use(fitted, request, place, 1, "preview"))).connection
+        return {"connection_id": found.connection_id, "config": dict(found.config)}
+
+    async def access(self, fitted: Fitted, request: ToolCallRequested, place: Place) -> Access:
+        """What a call would be made with now; nothing of an account where the connector has none.
+
+        Raises NoAccess, Unavailable.
+        """
+        if not _needs_account(fitted):
+            return Access()
+        found = await self._seen(_use(fitted, request, place, 1, "call"))
+        return Access(found.connection.connection_id, found.generation)
+
+    async def _seen(self, use: Use) -> Seen:
         try:
-            found = await self.credentials.account(_use(fitted, request, place, 1, "preview"))
+            return await self.credentials.account(use)
         except FairleadError as missing:
             raise _no_access(missing) from missing
-        return {"connection_id": found.connection_id, "config": dict(found.config)}
 
     async def _lent(self, held: AsyncExitStack, use: Use) -> Lent:
         try:

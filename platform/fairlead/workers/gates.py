@@ -8,7 +8,6 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 import structlog
 from fairlead_sdk.contract import Effect
@@ -39,16 +38,19 @@ _log = structlog.get_logger()
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What the gates need to know of a call. `connection` is the id of the one that its workflow names; else empty."""
+    """What the gates need to know of a call. `connection` is the id of the one that its workflow names; else empty.
+
+    `last` is what the last such read gave, where the call may be given that instead of an answer.
+    """
 
     tenant_id: TenantId
     environment_id: EnvironmentId
     tool: str
     effect: Effect
     timeout_s: float
-    arguments: Any = None
     on_outage: OnOutage = "wait"
     connection: str = ""
+    last: CallSucceeded | None = None
 
     @property
     def connector(self) -> str:
@@ -95,12 +97,6 @@ class Counterpart:
 
 
 LimitsOf = Callable[[Asked], Awaitable[Sequence[Limit]]]
-LastResult = Callable[[Asked], Awaitable[CallSucceeded | None]]
-
-
-async def no_last_result(_: Asked) -> CallSucceeded | None:
-    """Where results are not kept."""
-    return None
 
 
 class Gates:
@@ -116,7 +112,6 @@ class Gates:
         clock: Clock,
         ids: Ids,
         limits_of: LimitsOf,
-        last_result: LastResult = no_last_result,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker_id = worker_id
@@ -126,7 +121,6 @@ class Gates:
         self._clock = clock
         self._ids = ids
         self._limits_of = limits_of
-        self._last_result = last_result
         self._steady = steady
         self._counterparts: OrderedDict[tuple[str, str, str, str], Counterpart] = OrderedDict()
         self._tallies: OrderedDict[StreamRef, Tally] = OrderedDict()
@@ -146,14 +140,14 @@ class Gates:
         if not is_closed:
             counterpart.tally.clear()
             if self._left_s(asked, standing) > 0:
-                return await self._degraded(asked, standing)
+                return self._degraded(asked, standing)
         passed = await self._pass(counterpart, asked.tenant_id) if counterpart.limits else FREE
         if is_closed:
             return Entered(counterpart, passed)
         probe = await self._begin_probe(asked, counterpart.breaker, standing)
         if not probe:
             self._throttle.leave(passed)
-            return await self._degraded(asked, await self._board.look(counterpart.breaker))
+            return self._degraded(asked, await self._board.look(counterpart.breaker))
         return Entered(counterpart, passed, probe)
 
     async def leave(self, entered: Entered, outcome: Result | None) -> None:
@@ -219,13 +213,13 @@ class Gates:
             case b.Closed():
                 return 0.0
 
-    async def _degraded(self, asked: Asked, standing: Standing) -> Instead:
+    def _degraded(self, asked: Asked, standing: Standing) -> Instead:
         """What the call is given instead, as it was asked for. Raises PutBack where it is to wait."""
         if asked.on_outage == "fail":
             message = f"{asked.connector} has not answered for some time; the call was not made"
             return Instead(CallErred(error_class="outage", code="breaker_open", message=message))
-        if asked.on_outage == "cached" and (last := await self._last_result(asked)) is not None:
-            return Instead(last)
+        if asked.on_outage == "cached" and asked.last is not None:
+            return Instead(asked.last)
         left_s = self._left_s(asked, standing)
         if isinstance(standing.state, b.HalfOpen):
             left_s = min(left_s, PROBED_S)

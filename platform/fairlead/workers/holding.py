@@ -8,6 +8,7 @@ from fairlead.domain.errors import FairleadError
 from fairlead.domain.instant import later
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
+from fairlead.domain.runs.commands import CallSucceeded
 from fairlead.domain.runs.states import Active, OpenCall
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Handler
@@ -18,7 +19,7 @@ from fairlead.workers.gates import Asked, PutBack
 _log = structlog.get_logger()
 
 
-def asked_for(run: StreamRef, state: Active, call: OpenCall) -> Asked:
+def asked_for(run: StreamRef, state: Active, call: OpenCall, last: CallSucceeded | None) -> Asked:
     request = call.request
     return Asked(
         tenant_id=run.tenant_id,
@@ -26,9 +27,9 @@ def asked_for(run: StreamRef, state: Active, call: OpenCall) -> Asked:
         tool=request.tool,
         effect=request.effect,
         timeout_s=request.timeout_s,
-        arguments=request.arguments,
         on_outage=request.on_outage,
         connection=_connection(run, state, request.connection),
+        last=last,
     )
 
 

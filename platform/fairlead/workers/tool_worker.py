@@ -270,7 +270,7 @@ class ToolWorker:
                 await asyncio.sleep(ASKS_PER_CALL * call.request.timeout_s)  # whoever began it may still be at it
                 await self._carry_out(wanted, order, waited=True)
             case Go(call=call, lost_answer=lost_answer):
-                await self._make(wanted, run, state, call, lost_answer, order)
+                await self._make(wanted, run, (state, tenant), call, lost_answer, order)
             case Drop(why=why):
                 _log.debug("order_dropped", order=o.order_id(wanted), why=why)
             case Forbid(by=by, rule_id=rule_id, reason=reason):
@@ -312,31 +312,45 @@ class ToolWorker:
         return loaded.state, holder.state
 
     async def _make(
-        self, wanted: o.CallOrder, run: StreamRef, state: Active, call: OpenCall, lost_answer: bool, order: Order
+        self,
+        wanted: o.CallOrder,
+        run: StreamRef,
+        newest: tuple[Active, TenantState],
+        call: OpenCall,
+        lost_answer: bool,
+        order: Order,
     ) -> None:
+        state, tenant = newest
         hold_to(wanted.capability, call.request.tool, state.tool_calls_used)
         agent = Actor(kind="agent", id=state.start.agent_principal_id)
         place = place_of(run.tenant_id, state)
         if call.approval is not None and await self._no_longer_as_shown(call, place, lost_answer):
             await self._void(run, wanted, "what the reviewers saw has changed")
             return
-        entered = await self._gates.enter(asked_for(run, state, call))
+        recall = await self._caller.recall(call, place, tenant)
+        if recall is not None and recall.fresh is not None:
+            await self._record(run, wanted, recall.fresh, 0, because(wanted, self._seen(order), agent))
+            return
+        entered = await self._gates.enter(asked_for(run, state, call, recall.last if recall else None))
         outcome, latency_us = entered.outcome if isinstance(entered, Instead) else None, 0
         try:
             if isinstance(entered, Entered):
                 if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent):
                     return
                 began = time.perf_counter()  # a duration, not a point in time
-                outcome = await self._caller.call(call, place, lost_answer)
+                outcome = await self._caller.call(call, place, lost_answer, recall)
                 latency_us = round((time.perf_counter() - began) * 1_000_000)
         finally:
             if isinstance(entered, Entered):
                 await self._gates.leave(entered, outcome)
         assert outcome is not None, "a call that was made has an outcome"
-        seen = f"outcome-{self._worker_id}-{order.deliveries}"  # what another worker saw later is another report
-        await self._record(run, wanted, outcome, latency_us, because(wanted, seen, agent))
+        await self._record(run, wanted, outcome, latency_us, because(wanted, self._seen(order), agent))
         if isinstance(outcome, c.CallErred) and outcome.connection_id:
             await self._access.look(run, outcome.connection_id, f"{wanted.call_id}.{wanted.attempt}")
+
+    def _seen(self, order: Order) -> str:
+        """What another worker saw later is another report."""
+        return f"outcome-{self._worker_id}-{order.deliveries}"
 
     async def _mark_started(self, wanted: o.CallOrder, run: StreamRef, agent: Actor) -> bool:
         """False when the run moved on between the check and the mark."""

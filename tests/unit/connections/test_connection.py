@@ -12,7 +12,7 @@ from fairlead.domain.connections import commands as c
 from fairlead.domain.connections import events as e
 from fairlead.domain.connections.decide import decide
 from fairlead.domain.connections.errors import AuthorizationOutdated, ConnectionExists, ConnectionNotFound
-from fairlead.domain.connections.states import Absent, Account, ConnectionState, evolve, initial
+from fairlead.domain.connections.states import Absent, Account, ConnectionState, evolve, generation, initial
 from fairlead.domain.errors import FairleadError, Invalid
 from tests.support.clock import T0
 from tests.support.connections import ADMIN, READ, WRITE, authorized, created
@@ -50,6 +50,19 @@ def test_what_was_granted_is_recorded_and_a_change_of_it_is_a_fact_of_its_own() 
         authorized(2, READ, ADMIN, requested=(READ,)),
         e.ConnectionScopesChanged(granted=(READ, ADMIN), added=(ADMIN,), withdrawn=(WRITE,)),
     ]
+
+
+def test_whatever_could_change_what_an_account_shows_begins_a_new_generation_and_a_refresh_does_not() -> None:
+    refreshed = e.ConnectionRefreshed(secret_version=2, expires_at=T0)
+    changed = e.ConnectionScopesChanged(granted=(READ, WRITE), added=(WRITE,), withdrawn=())
+    state, seen = evolve(initial(), CREATED), list[str]()
+    for event in (authorized(1, READ), refreshed, changed, authorized(3, READ), REVOKED, authorized(4, READ)):
+        state = evolve(state, event)
+        assert isinstance(state, Account)
+        seen.append(generation(state))
+    given_access, refreshed_it, *others = seen
+    assert given_access == refreshed_it
+    assert len({given_access, *others}) == 1 + len(others)
 
 
 def test_an_older_secret_never_takes_the_place_of_a_newer_one() -> None:

@@ -22,7 +22,7 @@ from fairlead.workers import calling
 from fairlead.workers.calling import Caller, Result
 from fairlead.workers.equipping import Equipping, Place
 from tests.support.connections import NoAccounts
-from tests.support.connectors import Bill, BillsConnector, known, manifest, tool
+from tests.support.connectors import Bill, BillsConnector, known, manifest, remembering, tool
 from tests.support.documents import Plain
 from tests.support.histories import a_run, requested
 
@@ -56,7 +56,8 @@ def an_open_call(arguments: Any = None, timeout_s: float = 5.0, tool_name: str =
 
 
 async def made(run: Any, open_call: OpenCall | None = None, lost_answer: bool = False, **fields: Any) -> Result:
-    caller = Caller(known(Connectors([BillsConnector(manifest(tool(run=run, **fields)))])), WITHOUT_ACCOUNTS)
+    connectors = Connectors([BillsConnector(manifest(tool(run=run, **fields)))])
+    caller = Caller(known(connectors), WITHOUT_ACCOUNTS, remembering())
     return await caller.call(open_call or an_open_call(), HERE, lost_answer)
 
 
@@ -230,7 +231,7 @@ async def test_settings_are_told_apart_by_tenant_and_environment() -> None:
 
     said = manifest(tool(run=run), settings=("folder",))
     connectors = Connectors([BillsConnector(said)], settings={"bills": {"folder": "/data/{tenant}/{environment}"}})
-    await Caller(known(connectors), WITHOUT_ACCOUNTS).call(an_open_call(), HERE, lost_answer=False)
+    await Caller(known(connectors), WITHOUT_ACCOUNTS, remembering()).call(an_open_call(), HERE, lost_answer=False)
     assert seen == [{"folder": "/data/tnt_1/live"}]
 
 

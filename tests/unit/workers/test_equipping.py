@@ -13,11 +13,12 @@ from fairlead_sdk.outbound import Connection, Credential, Http, NoAddresses, NoH
 from fairlead_tenants.ids import TenantId
 
 from fairlead.domain.connections import errors
-from fairlead.domain.connections.use import Lent, Use
+from fairlead.domain.connections.use import Lent, Seen, Use
 from fairlead.domain.errors import FairleadError, Unavailable
 from fairlead.domain.ids import CallId
 from fairlead.domain.runs.commands import CallErred, CallSucceeded
 from fairlead.domain.runs.states import OpenCall
+from fairlead.domain.tenants.states import Absent
 from fairlead.domain.tools import ToolCatalogue, facts_of
 from fairlead.handling.tenant_tools import Fitted
 from fairlead.ports import WayOut
@@ -25,6 +26,7 @@ from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping, Place
 from tests.support.clock import T0
 from tests.support.connections import ALICE, CONFIG, DESK, LIVE, MAIN, READ, WRITE, Line, a_tool, ledger
+from tests.support.connectors import remembering
 from tests.support.documents import Plain
 from tests.support.histories import a_run, requested
 
@@ -39,6 +41,7 @@ class Bank:
 
     def __init__(self, *refusals: FairleadError, renews: bool = False) -> None:
         self.refusals = list(refusals)
+        self.generation = "first"
         self.renews = renews
         self.uses: list[Use] = []
         self.out = 0
@@ -54,14 +57,15 @@ class Bank:
                 connection=Connection(connection_id=MAIN, config=CONFIG),
                 credential=SECRET,
                 expires_at=T0 + timedelta(hours=1),
+                generation=self.generation,
             )
         finally:
             self.out -= 1
 
-    async def account(self, use: Use) -> Connection:
+    async def account(self, use: Use) -> Seen:
         self._check()
-        assert use.purpose == "preview"
-        return Connection(connection_id=MAIN, config=CONFIG)
+        assert use.purpose in ("preview", "call")
+        return Seen(connection=Connection(connection_id=MAIN, config=CONFIG), generation=self.generation)
 
     async def refused(self, use: Use, lent: Lent) -> bool:
         assert (use.connection, lent.connection_id) == ("main", MAIN)
@@ -119,7 +123,7 @@ class Bench:
     def __init__(self, manifest: Manifest, bank: Bank | None = None, runs_here: bool = True) -> None:
         self.bank = bank or Bank()
         self.ways = Ways()
-        self.caller = Caller(Shelf(manifest, runs_here), Equipping(self.bank, self.ways))
+        self.caller = Caller(Shelf(manifest, runs_here), Equipping(self.bank, self.ways), remembering())
         self.seen: list[Call] = []
 
     async def call(self) -> CallSucceeded | CallErred:
@@ -256,3 +260,36 @@ async def test_the_loan_ends_however_the_call_ends() -> None:
         bench = Bench(with_tool(run=looking([], error)))
         await bench.call()
         assert (len(bench.bank.uses), bench.bank.out) == (1, 0)
+
+
+# --- results that are used again --------------------------------------------------------------------------------------
+
+
+async def looked(bench: Bench, call: OpenCall, meanwhile: str = "") -> Any:
+    """What is known before the call; it is made in any case, and the account may be another one by then."""
+    recall = await bench.caller.recall(call, HERE, Absent())
+    bench.bank.generation = meanwhile or bench.bank.generation
+    await bench.caller.call(call, HERE, lost_answer=False, recall=recall)
+    return recall and recall.fresh
+
+
+async def test_what_an_account_gave_is_given_again_until_anything_about_the_account_changes() -> None:
+    bench = Bench(with_tool(cache_s=60))
+    assert await looked(bench, a_call()) is None
+    assert await looked(bench, a_call()) is not None
+    bench.bank.generation = "second"
+    assert await looked(bench, a_call()) is None
+    assert await looked(bench, a_call(), meanwhile="third") is not None
+    assert await looked(bench, a_call()) is None
+    assert await looked(bench, a_call(), meanwhile="fourth") is not None
+    bench.bank.generation = "fifth"
+    assert await looked(bench, a_call(), meanwhile="sixth") is None
+    assert await looked(bench, a_call()) is None, "it came from another account than was looked at"
+
+
+async def test_nothing_is_given_again_of_an_account_that_was_revoked() -> None:
+    bench = Bench(with_tool(cache_s=60))
+    await looked(bench, a_call())
+    bench.bank.refusals = [errors.NeedsReconnect(MAIN, "revoked")] * 2
+    assert await bench.caller.recall(a_call(), HERE, Absent()) is None
+    assert isinstance(await bench.call(), CallErred)

@@ -186,17 +186,14 @@ async def test_a_call_that_is_to_fail_fails_at_once_and_tries_when_it_may() -> N
 
 
 async def test_a_read_that_may_be_stale_is_given_the_last_result_and_waits_where_there_is_none() -> None:
-    kept = {"4711": CallSucceeded(output={"n": 1})}
-
-    async def last_result(wanted: Asked) -> CallSucceeded | None:
-        return kept.get(wanted.arguments)
-
+    last = CallSucceeded(output={"n": 1})
     platform = Platform(Books().keyed())
-    gates = platform.main.gates("w1", last_result=last_result)
+    gates = platform.main.gates("w1")
     async with running(gates.run()):
         await fail(gates)
-        assert await gates.enter(asked(on_outage="cached", arguments="4711")) == Instead(kept["4711"])
-        await held(gates, on_outage="cached", arguments="4712")
+        assert await gates.enter(asked(on_outage="cached", last=last)) == Instead(last)
+        await held(gates, on_outage="cached")
+        await held(gates, last=last)
 
 
 async def test_a_write_that_waits_for_reads_leaves_them_the_probe() -> None:

@@ -20,7 +20,7 @@ from fairlead.workers.equipping import Equipping
 from tests.support.books import Books
 from tests.support.clock import T0
 from tests.support.connections import NoAccounts
-from tests.support.connectors import BillsConnector, known, manifest
+from tests.support.connectors import BillsConnector, known, manifest, remembering
 from tests.support.platform import Platform, ended, running, the_call
 from tests.support.tenancy import DEFAULT, LIVE, TENANT
 from tests.unit.workers.test_run_watch import Quiet, watch
@@ -46,7 +46,9 @@ class NeedsAccount(Caller):
 
     def __init__(self, platform: Platform, books: Books) -> None:
         super().__init__(
-            known(Connectors([BillsConnector(manifest(books.keyed()))])), Equipping(NoAccounts(), GuardedOutbound())
+            known(Connectors([BillsConnector(manifest(books.keyed()))])),
+            Equipping(NoAccounts(), GuardedOutbound()),
+            remembering(),
         )
         self._platform = platform
         self.meanwhile: Callable[[], Awaitable[None]] | None = None

@@ -1,5 +1,6 @@
 """What is known of a connection, folded from its facts."""
 
+import hashlib
 from typing import Literal
 
 from fairlead_sdk.auth import AuthKind, OAuthGrant
@@ -34,6 +35,7 @@ class Account(Struct, frozen=True, kw_only=True):
     """`lives` counts revocations and deletions: what was begun in an earlier life has no effect in this one.
 
     `secret_version` is the newest secret that a fact speaks of, 0 before the first: an older one is not to be used.
+    `consents` counts how often somebody gave access.
     """
 
     connection_id: ConnectionId
@@ -49,11 +51,21 @@ class Account(Struct, frozen=True, kw_only=True):
     granted: tuple[str, ...] = ()
     standing: Standing = "new"
     secret_version: int = 0
+    consents: int = 0
     expires_at: Instant | None = None
     reason: str = ""  # why it is not connected
 
 
 ConnectionState = Absent | Account
+
+
+def generation(account: Account) -> str:
+    """Another one after a revocation, another consent, other scopes or other settings: whatever could change an answer.
+
+    A refresh is none of these.
+    """
+    said = (account.lives, account.consents, account.granted, sorted(account.config.items()))
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
 
 
 def initial() -> ConnectionState:
@@ -75,6 +87,7 @@ def evolve(state: ConnectionState, event: ConnectionEvent) -> ConnectionState:
                 granted=event.granted,
                 standing="connected",
                 secret_version=event.secret_version,
+                consents=state.consents + 1,
                 expires_at=event.expires_at,
                 reason="",
             )

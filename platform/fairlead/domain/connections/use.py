@@ -35,3 +35,11 @@ class Lent(Struct, frozen=True, kw_only=True):
     connection: Connection
     credential: Credential | None  # None for an account without authentication
     expires_at: Instant
+    generation: str = ""  # of the account, see `Seen`
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """An account that would be lent. Its `generation` is another one after anything about it has changed."""
+
+    connection: Connection
+    generation: str = ""

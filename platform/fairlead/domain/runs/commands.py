@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.runs.events import DeniedBy, ErrorClass, HeldFor, RunEvent, RunStarted, SettledHow
+from fairlead.domain.runs.events import DeniedBy, ErrorClass, FromCache, HeldFor, RunEvent, RunStarted, SettledHow
 
 
 class StartRun(Struct, frozen=True, kw_only=True):
@@ -32,6 +32,7 @@ class ForkRun(Struct, frozen=True, kw_only=True):
 class CallSucceeded(Struct, frozen=True, kw_only=True):
     output: Any
     settled: SettledHow = "call"
+    cached: FromCache | None = None
 
 
 class CallErred(Struct, frozen=True, kw_only=True):

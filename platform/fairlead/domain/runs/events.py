@@ -172,11 +172,20 @@ class ToolCallStarted(Event, frozen=True, kw_only=True, tag="tool_call.started.v
     worker: str
 
 
+class FromCache(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Nobody was asked: the same read gave this `age_ms` before, at `at`, and took so long and cost so much."""
+
+    at: Instant
+    age_ms: int
+    saved_us: int = 0
+    saved_usd_micros: int = 0
+
+
 class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.completed.v1", omit_defaults=True):
     """`output` is redacted; `output_sha256` is over the canonical JSON of what is recorded here.
 
     `verifying`: the run goes on once it is known what the counterpart shows. `replayed`: the call had failed for good
-    before, so the run has gone on without it.
+    before, so the run has gone on without it. `cached`: no call was made, this is what the last such read gave.
     """
 
     call_id: CallId
@@ -188,6 +197,7 @@ class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.complet
     settled: SettledHow = "call"
     verifying: bool = False
     replayed: bool = False
+    cached: FromCache | None = None
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):

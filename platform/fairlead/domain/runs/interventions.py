@@ -128,15 +128,16 @@ def _settle_outcome(
         if call.request.step == asked.step and call.phase == "unknown":
             call_id = call.request.call_id
             if answer["happened"]:
+                said = c.CallSucceeded(output=answer.get("output"), settled="person")
                 seen = c.RecordOutcome(
                     call_id=call_id,
                     attempt=call.attempt,
-                    outcome=c.CallSucceeded(output=answer.get("output"), settled="person"),
+                    outcome=said,
                     latency_us=0,
                     worker="",
                     now=command.now,
                 )
-                run.add(completed(seen, answer.get("output"), "person", replayed=call.replay is not None))
+                run.add(completed(seen, said, replayed=call.replay is not None))
             else:
                 run.add(e.ToolCallDispatched(call_id=call_id, attempt=call.attempt + 1))
             return

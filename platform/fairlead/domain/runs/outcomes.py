@@ -38,10 +38,10 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
         return
     was_unknown = call.phase == "unknown"
     match command.outcome:
-        case c.CallSucceeded(output=output, settled=settled):
-            verifying = call.request.verify and settled == "call" and isinstance(run.state, Active)
-            replayed = call.replay is not None
-            run.add(completed(command, output, settled, verifying=verifying, replayed=replayed))
+        case c.CallSucceeded() as succeeded:
+            was_made = succeeded.settled == "call" and succeeded.cached is None
+            verifying = call.request.verify and was_made and isinstance(run.state, Active)
+            run.add(completed(command, succeeded, verifying=verifying, replayed=call.replay is not None))
         case c.CallErred() as erred if isinstance(run.state, Active) and _is_unknown(erred, call):
             if not was_unknown:
                 _ask_whether_it_happened(command, erred, call, run)
@@ -62,14 +62,9 @@ def _is_unknown(erred: c.CallErred, call: OpenCall) -> bool:
 
 
 def completed(
-    command: c.RecordOutcome,
-    output: object,
-    settled: e.SettledHow,
-    *,
-    verifying: bool = False,
-    replayed: bool = False,
+    command: c.RecordOutcome, succeeded: c.CallSucceeded, *, verifying: bool = False, replayed: bool = False
 ) -> e.ToolCallCompleted:
-    safe, _ = redact(output)
+    safe, _ = redact(succeeded.output)
     return e.ToolCallCompleted(
         call_id=command.call_id,
         attempt=command.attempt,
@@ -77,9 +72,10 @@ def completed(
         output_sha256=canonical_sha256(safe),
         latency_us=command.latency_us,
         worker=command.worker,
-        settled=settled,
+        settled=succeeded.settled,
         verifying=verifying,
         replayed=replayed,
+        cached=succeeded.cached,
     )
 
 

@@ -105,6 +105,7 @@ class Tenant(Struct, frozen=True, kw_only=True, dict=True):
     environments: Mapping[EnvironmentId, Environment] = {}
     members: Mapping[PrincipalId, Member] = {}
     connectors: Mapping[str, Choice] = {}  # by name; of those that nothing was said of, what is usual holds
+    disablings: Mapping[str, int] = {}  # how often each connector was, by name
 
     @cached_property
     def holders_by_hash(self) -> Mapping[str, tuple[Member, Key]]:
@@ -149,7 +150,7 @@ def evolve(state: TenantState, event: TenantEvent) -> TenantState:
             made = Environment(name=event.name, kind=event.kind)
             return replace(state, environments={**state.environments, event.environment_id: made})
         case ConnectorEnabled() | ConnectorPinned() | ConnectorDisabled():
-            return replace(state, connectors={**state.connectors, event.connector: choice_of(event)})
+            return _choosing(state, event)
         case PersonAdded() | ServiceAccountCreated() | AgentCreated():
             return _with(state, _newcomer(event))
         case _:
@@ -164,6 +165,14 @@ def choice_of(event: ConnectorEnabled | ConnectorPinned | ConnectorDisabled) -> 
             return Choice(enabled=True, version=version)
         case ConnectorDisabled():
             return Choice(enabled=False)
+
+
+def _choosing(state: Tenant, event: ConnectorEnabled | ConnectorPinned | ConnectorDisabled) -> Tenant:
+    chosen = replace(state, connectors={**state.connectors, event.connector: choice_of(event)})
+    if not isinstance(event, ConnectorDisabled):
+        return chosen
+    times = state.disablings.get(event.connector, 0) + 1
+    return replace(chosen, disablings={**state.disablings, event.connector: times})
 
 
 def _with(state: Tenant, member: Member) -> Tenant:
