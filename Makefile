@@ -20,7 +20,7 @@ dev: $(READY) ## Run everything, with engines of its own, data under .fairlead/
 
 test: $(READY) $(COUNTERPARTS) ## Run every test on real engines
 	requirements/sandbox
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder # acceptance first: the long files are not left to the end
 
 check: $(READY) ## Lint, types, import arrows, dependencies, unit tests
 	$(BIN)/ruff check

@@ -14,10 +14,24 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cold, fairness, gates, lending, machine, openapi, peers, proxy, reads, sandbox, steps, waiting
+from benchmarks import (
+    cold,
+    deaths,
+    fairness,
+    gates,
+    lending,
+    machine,
+    openapi,
+    peers,
+    proxy,
+    reads,
+    sandbox,
+    steps,
+    waiting,
+)
 from fairlead.logs import configure
 
-PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy")
+PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy", "deaths")
 LEVELS = (1, 16, 64)
 WIDTH = 160  # of a table that goes into a file
 RESULTS = Path(".fairlead") / "bench"
@@ -79,6 +93,8 @@ async def main(chosen: argparse.Namespace) -> None:
             await _sandbox(report)
         if "proxy" in chosen.only:
             await _proxy(chosen, report)
+        if "deaths" in chosen.only:
+            await _deaths(report)
         if "openapi" in chosen.only:
             report.keep("openapi", "fairlead", openapi.measure())
     finally:
@@ -104,6 +120,12 @@ async def _sandbox(report: Report) -> None:
     for name in ("bubblewrap", "landlock"):
         if (found := await sandbox.measure(name)) is not None:
             report.keep("sandbox", name, found)
+
+
+async def _deaths(report: Report) -> None:
+    with tempfile.TemporaryDirectory(prefix="fairlead-bench-", ignore_cleanup_errors=True) as folder:
+        async for victim, found in deaths.measure(Path(folder)):
+            report.keep("deaths", victim, found)
 
 
 async def _proxy(chosen: argparse.Namespace, report: Report) -> None:
