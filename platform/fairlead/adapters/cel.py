@@ -12,7 +12,8 @@ from typing import Any
 from cel_expr_python import cel
 
 from fairlead.adapters.cel_growth import Growth
-from fairlead.adapters.cel_reach import Reach, pick, reach_of
+from fairlead.adapters.cel_paths import NOT_PLAIN, at, path_of
+from fairlead.adapters.cel_reach import pick, reach_of
 from fairlead.adapters.cel_values import Reading, check, extent_of
 from fairlead.domain.expressions import ExpressionFailed, ExpressionInvalid
 
@@ -50,19 +51,22 @@ class CelExpressions:
             program = self._environment(variables).compile(source)
         except _REFUSALS as refusal:
             raise ExpressionInvalid(_faults(str(refusal), variables)) from None
-        return CelExpression(program, source, reach_of(source, variables))
+        return CelExpression(program, source, variables)
 
 
 class CelExpression:
     """One compiled source."""
 
-    def __init__(self, program: Any, source: str, reach: Reach) -> None:
+    def __init__(self, program: Any, source: str, variables: tuple[str, ...]) -> None:
         self._program = program
         self._source = source
-        self._reach = reach
+        self._path = path_of(source, variables)
+        self._reach = reach_of(source, variables)
         self._growth = Growth(source)
 
     def value(self, variables: Mapping[str, Any]) -> Any:
+        if self._path is not None and (found := at(self._path, variables)) is not NOT_PLAIN:
+            return found
         result = self._evaluate(variables)
         plain = result.value()
         if type(plain) is str and result.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
