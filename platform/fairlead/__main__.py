@@ -155,7 +155,7 @@ def replay(names: tuple[str, ...], everything: bool, tenants: tuple[str, ...], o
 @output_option
 @click.option("--strict", is_flag=True, help="Warnings count as failures.")
 def doctor(output: Format, strict: bool) -> None:
-    """Look over engines, roles, fences, clocks and disk; say how to mend what is amiss.
+    """Look over engines, roles, fences, clocks, disk, sandbox and the keys of the vault; say how to mend what is amiss.
 
     Ends with 0 when nothing fails, else with 1.
     """

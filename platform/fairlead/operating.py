@@ -15,26 +15,28 @@ from fairlead.adapters import migrations as migration
 from fairlead.adapters.api_keys import ApiKeys
 from fairlead.adapters.dev_file import read_dev_file
 from fairlead.adapters.doctor.sandbox import examine_sandbox
+from fairlead.adapters.doctor.vault import examine_vault
 from fairlead.adapters.embedded.faults import DataDirectoryInUse
 from fairlead.adapters.engines import Embedded, EngineUrls
 from fairlead.adapters.pepper import pepper
 from fairlead.adapters.postgres import Database
 from fairlead.adapters.rebuild_progress import rebuilt_up_to
-from fairlead.adapters.vault.keys import FILE_NAME, add_key, vault_keys
+from fairlead.adapters.vault.keys import FILE_NAME, VaultKeysInvalid, add_key, configured_keys, vault_keys
 from fairlead.adapters.vault.rotation import current_key_id, rotate_tenant
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.rebuild import rebuild
 from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Sequence as LogSequence
-from fairlead.domain.errors import FairleadError, NotFound, Rejected
+from fairlead.domain.errors import FairleadError, NotFound, Rejected, Unavailable
 from fairlead.domain.instant import Instant
 from fairlead.domain.tenants.events import TenantCreated
 from fairlead.handling.founding import Founded
 from fairlead.ports import Log
-from fairlead.registry import nats_tls, registry
+from fairlead.registry import existing_log, nats_tls, registry
 from fairlead.settings import Settings
 
 PROGRESS_EVERY_S = 0.1
+ASKED_FOR_SECRETS = ("nats-server", "PostgreSQL for requests")  # findings: who tells of tenants, and of their secrets
 
 _log = structlog.get_logger()
 
@@ -136,7 +138,7 @@ async def _examine_engines(settings: Settings) -> list[doctor.Finding]:
     try:
         async with on_engines(settings) as engines:
             urls = urls_of(engines)
-            return await doctor.examine(
+            of_engines = await doctor.examine(
                 database_app=urls.database_app,
                 database_engine=urls.database_engine,
                 nats=urls.nats,
@@ -144,8 +146,32 @@ async def _examine_engines(settings: Settings) -> list[doctor.Finding]:
                 nats_credentials=engines.nats_credentials_file,
                 nats_tls=nats_tls(engines),
             )
+            away = any(found.status == "fail" and found.name in ASKED_FOR_SECRETS for found in of_engines)
+            return [*of_engines, *await _examine_vault(engines, away=away)]
     except FairleadError as error:
         return [doctor.Finding(name="engines", status="fail", detail=str(error), mend="see the engine's log")]
+
+
+async def _examine_vault(settings: Settings, *, away: bool) -> list[doctor.Finding]:
+    """`settings` with engines; `away` when one of them is known not to answer."""
+    try:
+        keys = configured_keys(settings.vault_keys_file, settings.vault_keys, settings.data_dir)
+        if away:
+            raise Unavailable("an engine")
+        async with existing_log(settings, "doctor") as log, Database(urls_of(settings).database_app) as database:
+            return await examine_vault(database, _tenant_ids(log), keys)
+    except VaultKeysInvalid as invalid:
+        mend = "correct the list, or put it back from its backup: no secret can be opened without it"
+        return [doctor.Finding(name="vault keys", status="fail", detail=str(invalid), mend=mend)]
+    except Unavailable as unavailable:
+        detail = f"cannot be looked into: {unavailable}"
+        return [doctor.Finding(name="vault keys", status="warn", detail=detail, mend="mend the engines first")]
+
+
+async def _tenant_ids(log: Log | None) -> AsyncIterator[TenantId]:
+    if log is not None:
+        async for row in tenants(log):
+            yield row.tenant_id
 
 
 async def create_tenant(settings: Settings, name: str, owner_email: str, owner_name: str) -> NewTenant:

@@ -10,6 +10,7 @@ from fairlead.adapters.clock import SystemClock
 from fairlead.adapters.ids import UuidIds
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_log import NatsLog
+from fairlead.adapters.nats_messages import NO_STREAM, ApiRefused
 from fairlead.adapters.nats_streams import ensure_streams
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
@@ -38,12 +39,33 @@ async def registry(settings: Settings, name: str) -> AsyncIterator[Registry]:
 @asynccontextmanager
 async def connected(settings: Settings, name: str) -> AsyncIterator[NatsConnection]:
     """To nats-server, with the streams as they must be. Raises Unavailable when it does not answer."""
+    async with _opened(settings, name) as connection:
+        await ensure_streams(connection, replicas=settings.nats_replicas)
+        yield connection
+
+
+@asynccontextmanager
+async def existing_log(settings: Settings, name: str) -> AsyncIterator[Log | None]:
+    """None where nobody has made it yet, which this does not change. Raises Unavailable."""
+    async with _opened(settings, name) as connection:
+        log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
+        try:
+            await log.last_sequence()
+        except ApiRefused as refused:
+            if refused.number != NO_STREAM:
+                raise
+            yield None
+        else:
+            yield log
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, name: str) -> AsyncIterator[NatsConnection]:
     assert settings.nats_url is not None, "the caller has seen to the engines"
     connection = await NatsConnection.open(
         settings.nats_url, name=f"fairlead-{name}", credentials=settings.nats_credentials_file, tls=nats_tls(settings)
     )
     try:
-        await ensure_streams(connection, replicas=settings.nats_replicas)
         yield connection
     finally:
         await connection.close()

@@ -18,7 +18,7 @@ import structlog
 from msgspec import Struct
 
 from fairlead.adapters.nats_connection import Inbox, NatsConnection
-from fairlead.adapters.nats_messages import ApiRefused, NoAnswer, Reply
+from fairlead.adapters.nats_messages import NO_STREAM, ApiRefused, NoAnswer, Reply
 from fairlead.adapters.nats_orders import MOST_HANDED_OUT, NatsOrder
 from fairlead.adapters.nats_pull import Puller
 from fairlead.domain.fairness import may_take, most_more
@@ -31,7 +31,6 @@ LOOK_EVERY_S = 2.0
 LOOK_AGAIN_S = 0.25  # what was published just before we listened may not be stored when we look first
 UNUSED_S = 60.0  # after which nobody asks for a tenant's orders any more
 FORGOTTEN_S = 24 * 3600  # after which the engine drops a line that nobody has asked
-_NO_STREAM = 10059
 _OVERLAPS = (10099, 10100)  # with a consumer of the whole lane, as programs before this one made it
 
 _log = structlog.get_logger(__name__)
@@ -204,7 +203,7 @@ class FairTaking:
             try:
                 info = await self.connection.api(f"STREAM.INFO.{self.lane.stream}", question)
             except ApiRefused as refusal:
-                if refusal.number != _NO_STREAM:
+                if refusal.number != NO_STREAM:
                     raise
                 await self.lane.prepare()
                 return tenants
@@ -351,7 +350,7 @@ class Line:
         try:
             await self._taking.connection.api(create, {"stream_name": lane.stream, "config": configuration})
         except ApiRefused as refusal:
-            if refusal.number == _NO_STREAM:
+            if refusal.number == NO_STREAM:
                 await lane.prepare()
             elif refusal.number in _OVERLAPS:
                 await self._taking.connection.api(f"CONSUMER.DELETE.{lane.stream}.{lane.name}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.adapters.vault.keys import KeyRing, VaultKeysInvalid, add_key, parse_keys, vault_keys
+from fairlead.adapters.vault.keys import KeyRing, VaultKeysInvalid, add_key, configured_keys, parse_keys, vault_keys
 from fairlead.domain.connections.errors import SecretUnreadable
 
 KEY = b64encode(bytes(range(32))).decode()
@@ -47,6 +47,16 @@ async def test_a_key_is_made_at_first_use_for_its_owner_only_and_found_again(tmp
     file = tmp_path / "data" / "vault_keys"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert await vault_keys(None, None, tmp_path / "data").unwrap(wrapped) == bytes(32)
+
+
+def test_whoever_only_looks_at_the_list_makes_none(tmp_path: Path) -> None:
+    assert configured_keys(None, None, tmp_path / "data") == ()
+    assert not (tmp_path / "data").exists()
+    added = add_key(tmp_path / "vault_keys")
+    assert [key.key_id for key in configured_keys(None, None, tmp_path)] == [added]
+    assert [key.key_id for key in configured_keys(tmp_path / "vault_keys", f"k9 {KEY}", tmp_path)] == ["k9"]
+    with pytest.raises(VaultKeysInvalid, match="cannot be read"):
+        configured_keys(tmp_path / "elsewhere", None, tmp_path)
 
 
 async def test_a_key_put_into_the_file_is_used_without_a_restart_and_the_old_one_still_opens(tmp_path: Path) -> None:

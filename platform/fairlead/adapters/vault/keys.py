@@ -54,6 +54,22 @@ def vault_keys(file: Path | None, text: str | None, data_dir: Path) -> KeyEncryp
     return FileKeys(kept)
 
 
+def configured_keys(file: Path | None, text: str | None, data_dir: Path) -> tuple[Key, ...]:
+    """The same list as it is, to look at: none is made. Empty where the data directory has none yet.
+
+    Raises VaultKeysInvalid.
+    """
+    if text is not None:
+        return parse_keys(text, "the environment")
+    kept = file or data_dir / FILE_NAME
+    if file is None and not kept.exists():
+        return ()
+    try:
+        return parse_keys(kept.read_text(), str(kept))
+    except (OSError, UnicodeDecodeError) as error:
+        raise VaultKeysInvalid(f"{kept} cannot be read ({type(error).__name__})") from error
+
+
 def parse_keys(text: str, where: str) -> tuple[Key, ...]:
     """Raises VaultKeysInvalid for a line that is none, for no key at all, and for an id or a key that comes twice."""
     keys = []
