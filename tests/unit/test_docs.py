@@ -9,9 +9,9 @@ import click
 import msgspec
 import pytest
 import yaml
+from fairlead_ledger.csv_cells import COLUMNS
 
 from fairlead.__main__ import main
-from fairlead.api.export_csv import COLUMNS
 from fairlead.domain.policy import document as policy
 from fairlead.domain.workflow import document as workflow
 from fairlead.settings import OTHERS, Settings, variable

@@ -12,9 +12,10 @@ import jsonschema_rs
 import msgspec
 import pandas as pd
 import pytest
+from fairlead_ledger.csv_cells import COLUMNS, FORMULA_STARTS
 from fairlead_tenants.ids import PrincipalId, WorkspaceId
 
-from fairlead.api.export_csv import COLUMNS, FORMULA_STARTS, CsvWriter, status_after
+from fairlead.api.export_csv import CsvWriter, status_after
 from fairlead.api.export_formats import JsonWriter, NdjsonWriter, Scope, Writer
 from fairlead.api.timeline_events import CommitRow, Place, TimelineEvent, events_of, place_of
 from fairlead.api.timeline_schema import export_schema

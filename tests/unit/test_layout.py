@@ -18,7 +18,9 @@ PACKAGES = {
     for package in (ROOT / source_root).glob("fairlead*")
     if (package / "__init__.py").exists()
 }
-CONNECTORS = sorted(set(PACKAGES) - {"fairlead", "fairlead_sandbox", "fairlead_tenants", "fairlead_sdk"})
+CONNECTORS = sorted(
+    set(PACKAGES) - {"fairlead", "fairlead_ledger", "fairlead_sandbox", "fairlead_tenants", "fairlead_sdk"}
+)
 
 
 @pytest.mark.parametrize("source_root", SOURCE_ROOTS)

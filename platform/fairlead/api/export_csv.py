@@ -8,12 +8,12 @@ away gives back what was there. `data` is the whole event as JSON and always beg
 from collections.abc import Sequence
 
 import msgspec
+from fairlead_ledger.csv_cells import COLUMNS, FORMULA_STARTS, STATUS_AFTER
 from msgspec import Struct
 
 from fairlead.api.timeline_events import TimelineEvent
 
 BOM = b"\xef\xbb\xbf"  # without it Excel takes the file for one in its local encoding; LibreOffice and pandas skip it
-FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are full-width forms
 
 
 class _Cells(Struct, frozen=True):
@@ -36,35 +36,6 @@ class _Cells(Struct, frozen=True):
     latency_us: int | None = None
 
 
-COLUMNS = (
-    "position",
-    "run_id",
-    "stream",
-    "stream_id",
-    "version",
-    "type",
-    "at",
-    "actor_kind",
-    "actor_id",
-    "commit_id",
-    "causation_id",
-    "correlation_id",
-    "status",
-    "step",
-    "tool",
-    "call_id",
-    "approval_id",
-    "question_id",
-    "attempt",
-    "verdict",
-    "rule_id",
-    "policy_version",
-    "error_class",
-    "code",
-    "reason",
-    "latency_us",
-    "data",
-)
 _encode = msgspec.json.Encoder().encode
 _QUOTE, _TWO_QUOTES = '"', '""'
 _cells = msgspec.json.Decoder(_Cells).decode
@@ -108,7 +79,7 @@ def line_of(event: TimelineEvent, shared: str) -> str:
     latency_us = "" if cells.latency_us is None else cells.latency_us
     return (
         f"{event.position},{event.run_id},{event.stream},{event.stream_id},{event.version},{event.type},{shared},"
-        f"{_STATUS_AFTER.get(event.type, '')},{cell(cells.step)},{cell(cells.tool)},{cell(cells.call_id)},"
+        f"{STATUS_AFTER.get(event.type, '')},{cell(cells.step)},{cell(cells.tool)},{cell(cells.call_id)},"
         f"{cell(cells.approval_id)},{cell(cells.question_id)},{attempt},{cell(cells.verdict)},{cell(cells.rule_id)},"
         f"{cell(cells.policy_version)},{cell(cells.error_class)},{cell(cells.code)},"
         f"{cell(cells.reason or cells.message or cells.comment)},{latency_us},"
@@ -129,46 +100,4 @@ def cell(text: str | None) -> str:
 
 def status_after(event_type: str) -> str:
     """Where the call, the approval or the run stands after the event; empty when the event does not move it."""
-    return _STATUS_AFTER.get(event_type, "")
-
-
-_STATUS_AFTER = {
-    "run.started.v1": "running",
-    "run.forked.v1": "running",
-    "run.resumed.v1": "running",
-    "run.paused.v1": "paused",
-    "run.completed.v1": "completed",
-    "run.failed.v1": "failed",
-    "run.impossible.v1": "impossible",
-    "run.cancelled.v1": "cancelled",
-    "run.capped.v1": "capped",
-    "run.expired.v1": "expired",
-    "tool_call.requested.v1": "requested",
-    "tool_call.judged.v1": "judged",
-    "tool_call.approval_requested.v1": "awaiting_approval",
-    "tool_call.approved.v1": "judged",
-    "tool_call.approval_voided.v1": "judged",
-    "tool_call.dispatched.v1": "dispatched",
-    "tool_call.held.v1": "held",
-    "tool_call.started.v1": "started",
-    "tool_call.completed.v1": "completed",
-    "tool_call.verified.v1": "completed",
-    "tool_call.failed.v1": "failed",
-    "tool_call.connection_awaited.v1": "awaiting_connection",
-    "tool_call.outcome_unknown.v1": "unknown",
-    "tool_call.denied.v1": "denied",
-    "tool_call.edited.v1": "failed",
-    "tool_call.replayed.v1": "replayed",
-    "tool_call.discarded.v1": "discarded",
-    "tool_call.released.v1": "released",
-    "tool_call.compensation_dispatched.v1": "undoing",
-    "tool_call.compensated.v1": "undone",
-    "tool_call.compensation_failed.v1": "undo_failed",
-    "tool_call.compensation_left.v1": "left",
-    "approval.requested.v1": "pending",
-    "approval.signed.v1": "pending",
-    "approval.granted.v1": "granted",
-    "approval.denied.v1": "denied",
-    "approval.expired.v1": "expired",
-    "approval.withdrawn.v1": "withdrawn",
-}
+    return STATUS_AFTER.get(event_type, "")
