@@ -13,10 +13,12 @@ from fairlead_http.files import content_type
 from fairlead_http.paging import Pages
 from fairlead_http.recipes import Recipe, recipe_of
 from fairlead_http.serializing import encoded_body, in_cookie, in_header, in_path, in_query
+from fairlead_http.undoing import filled
 
 Arguments = Mapping[str, Any]
 MAX_ANSWER_BYTES = 3 * 1024 * 1024  # as an output it may grow by a third
 _GONE = (404, 410)
+_NOT_MODIFIED = 304
 
 
 class Prepared:
@@ -50,7 +52,23 @@ def tool_of(tool_set: ToolSet, imported: ImportedTool) -> Tool[Any, Any]:
         timeout_s=imported.timeout_s,
         scopes=imported.scopes,
         writes=imported.writes,
+        compensate=_undoer(recipe_of(imported.recipe)),
     )
+
+
+def _undoer(recipe: Recipe) -> Callable[[Any, Any, Call], Awaitable[None]] | None:
+    undo = recipe.undo
+    if undo is None:
+        return None
+
+    async def compensate(arguments: Any, output: Any, call: Call) -> None:
+        asked, given = filled(undo, arguments, output)
+        prepared = Prepared(asked, given, call)
+        answer = await _ask(asked, prepared, prepared.query, call)
+        if asked.method != "DELETE" or answer.status not in _GONE:  # whoever deleted it, it is gone
+            succeeded(answer, Effect.WRITE)
+
+    return compensate
 
 
 def _runner(recipe: Recipe, effect: Effect) -> Callable[[Any, Call], Awaitable[Any]]:
@@ -59,9 +77,10 @@ def _runner(recipe: Recipe, effect: Effect) -> Callable[[Any, Call], Awaitable[A
         if recipe.pagination is not None:
             return await _paged(recipe, prepared, arguments, call)
         answer = await _ask(recipe, prepared, prepared.query, call)
-        if _is_done_already(recipe, answer, call):
-            return {"status": answer.status, "body": None}
-        return {"status": answer.status, "body": _content(recipe, succeeded(answer, effect), effect)}
+        tag = {"etag": answer.headers.get("etag")} if recipe.tagged else {}
+        if _is_done_already(recipe, answer, call) or _is_as_known(recipe, answer):
+            return {"status": answer.status, "body": None, **tag}
+        return {"status": answer.status, "body": _content(recipe, succeeded(answer, effect), effect), **tag}
 
     return run
 
@@ -117,6 +136,11 @@ def _content(recipe: Recipe, answer: HttpAnswer, effect: Effect) -> Any:
 def _is_done_already(recipe: Recipe, answer: HttpAnswer, call: Call) -> bool:
     """What an earlier attempt of this very call has deleted is gone."""
     return recipe.method == "DELETE" and call.attempt > 1 and answer.status in _GONE
+
+
+def _is_as_known(recipe: Recipe, answer: HttpAnswer) -> bool:
+    """What was asked for only if it has changed has not."""
+    return recipe.tagged and recipe.method == "GET" and answer.status == _NOT_MODIFIED
 
 
 def _base(recipe: Recipe, call: Call) -> str:

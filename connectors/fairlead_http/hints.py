@@ -31,6 +31,16 @@ class Pagination(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     first: Annotated[int, Meta(ge=0, le=1)] = 1
 
 
+class Undo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which operation takes back what this one did, by id or by `DELETE /path`, and what it is given.
+
+    A text like `{input.owner}` or `{output.body.number}` stands for that argument of the call, or that of its output.
+    """
+
+    operation: Text
+    arguments: Annotated[dict[str, Any], Meta(max_length=50)] = {}
+
+
 class OperationHints(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """None leaves what the description says. `answers="any"` keeps what comes back out of every check."""
 
@@ -43,6 +53,7 @@ class OperationHints(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeout_s: Seconds | None = None
     writes: Annotated[tuple[RecordKind, ...], Meta(min_length=1, max_length=20)] | None = None
     pagination: Pagination | None = None
+    undo: Undo | None = None
     answers: Literal["checked", "any"] = "checked"
 
 

@@ -15,6 +15,7 @@ from fairlead_http.reading import Document, document_of
 from fairlead_http.schemas import Schemas
 from fairlead_http.security import Need, Scheme, chosen, need_of, requirements_of, schemes_of, scopes_of
 from fairlead_http.servers import Servers
+from fairlead_http.undoing import CannotUndo, Made, with_undo
 
 MAX_TOOLS = 2_000
 MAX_LEFT_OUT = 1_000
@@ -113,7 +114,7 @@ class _Reading:
 
     def _tools(self, operations: list[Operation], scheme: Scheme | None) -> list[ImportedTool]:
         taken: set[str] = set()
-        found: list[tuple[Operation, ImportedTool]] = []
+        found: list[Made] = []
         for operation in operations:
             try:
                 found.append((operation, self._tool(operation, scheme, taken)))
@@ -125,8 +126,19 @@ class _Reading:
             if unusable := self._schemas.fault_of(tool.input):
                 self._leave_out(operation.key, unusable, operation.place)
             else:
-                tools.append(tool)
+                tools.append(self._undone(operation, tool, found))
         return tools
+
+    def _undone(self, operation: Operation, tool: ImportedTool, found: list[Made]) -> ImportedTool:
+        if operation.hints.undo is None:
+            return tool
+        try:
+            return with_undo(tool, operation.hints.undo, found)
+        except CannotUndo as fault:
+            key = next(key for key in (operation.id, operation.key) if key in self._hints.operations)
+            path = f"/hints{pointer('operations', key, 'undo')}"
+            self._problems.append(ImportProblem(path, "bad_hints", str(fault)))
+            return tool
 
     def _tool(self, operation: Operation, scheme: Scheme | None, taken: set[str]) -> ImportedTool:
         alternatives = requirements_of(self._document, operation.given)

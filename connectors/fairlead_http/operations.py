@@ -10,7 +10,7 @@ from fairlead_http.bodies import read_answer, read_body
 from fairlead_http.hints import NO_HINTS, Hints, OperationHints, Pagination
 from fairlead_http.naming import resource, snake, tool_name
 from fairlead_http.parameters import Arguments, read_parameters
-from fairlead_http.pointing import CannotImport, pointer
+from fairlead_http.pointing import CannotImport, pointer, resolved
 from fairlead_http.reading import Document
 from fairlead_http.recipes import Recipe, kept
 from fairlead_http.schemas import Schemas
@@ -92,7 +92,7 @@ def tool_of(
     arguments = read_parameters(document, schemas, operation.path, operation.item, operation.given, operation.place)
     body = read_body(document, schemas, operation.given, arguments, operation.place)
     kind, answer, accept = read_answer(document, schemas, operation.given, operation.place)
-    pagination = _pagination(operation, hints, kind == "json")
+    pagination = _pagination(document, operation, hints, kind == "json")
     paging = _with_pages(arguments) if pagination else None
     takes = arguments.schema()
     name = operation.hints.name or tool_name(operation.method, operation.path, operation.id, taken)
@@ -100,6 +100,7 @@ def tool_of(
         raise CannotImport(operation.place, "name_taken", f"another operation is called {name}")
     key_header = operation.hints.idempotency_header or arguments.key_header
     taken.add(name)
+    tagged = pagination is None and _speaks_of(document, operation, "etag")
     recipe = Recipe(
         method=operation.method.upper(),
         path=operation.path,
@@ -112,13 +113,15 @@ def tool_of(
         authorized=need.scopes is not None,
         key_header=key_header,
         pagination=pagination,
+        tagged=tagged,
     )
+    checked = {} if operation.hints.answers == "any" else answer
     return ImportedTool(
         name=f"{prefix}.{name}",
         title=_title(operation, name),
         description=_description(operation),
         input=takes,
-        output=_output({} if operation.hints.answers == "any" else answer, paged=paging is not None),
+        output=_output(_or_nothing(operation, checked) if tagged else checked, paged=paging is not None, tagged=tagged),
         effect=operation.effect,
         idempotency=_idempotency(operation, bool(key_header)),
         recipe=kept(recipe),
@@ -142,7 +145,7 @@ def _idempotency(operation: Operation, takes_key: bool) -> Idempotency:
     return Idempotency.KEY if takes_key else Idempotency.NONE
 
 
-def _pagination(operation: Operation, hints: Hints, is_json: bool) -> Pagination | None:
+def _pagination(document: Document, operation: Operation, hints: Hints, is_json: bool) -> Pagination | None:
     """What was said, else a Link header that an answer speaks of. Only what reads can go on reading."""
     if operation.method != "get" or not is_json:
         return None
@@ -151,7 +154,7 @@ def _pagination(operation: Operation, hints: Hints, is_json: bool) -> Pagination
     said = hints.pagination
     if said is not None and (said.parameter is None or _takes(operation, said.parameter)):
         return said
-    return Pagination(style="link") if _speaks_of_link(operation) else None
+    return Pagination(style="link") if _speaks_of(document, operation, "link") else None
 
 
 def _takes(operation: Operation, parameter: str) -> bool:
@@ -159,14 +162,22 @@ def _takes(operation: Operation, parameter: str) -> bool:
     return any(isinstance(each, dict) and each.get("name") == parameter for each in listed)
 
 
-def _speaks_of_link(operation: Operation) -> bool:
+def _speaks_of(document: Document, operation: Operation, header: str) -> bool:
+    """Whether an answer is said to bear it. A response may stand elsewhere; one that cannot be found says nothing."""
     responses = operation.given.get("responses")
-    return any(
-        str(name).lower() == "link"
-        for response in (responses.values() if isinstance(responses, dict) else ())
-        if isinstance(response, dict) and isinstance(response.get("headers"), dict)
-        for name in response["headers"]
-    )
+    for response in responses.values() if isinstance(responses, dict) else ():
+        try:
+            headers = resolved(document, response, "")[0].get("headers")
+        except CannotImport:
+            continue
+        if isinstance(headers, dict) and any(str(name).lower() == header for name in headers):
+            return True
+    return False
+
+
+def _or_nothing(operation: Operation, body: Schema) -> Schema:
+    """What was asked for only if it has changed may not have."""
+    return {"anyOf": [body, {"type": "null"}]} if operation.method == "get" else body
 
 
 def _with_pages(arguments: Arguments) -> bool:
@@ -178,8 +189,10 @@ def _with_pages(arguments: Arguments) -> bool:
     return True
 
 
-def _output(body: Schema, *, paged: bool) -> Schema:
+def _output(body: Schema, *, paged: bool, tagged: bool) -> Schema:
     properties: dict[str, Schema] = {"status": {"type": "integer"}, "body": body}
+    if tagged:
+        properties["etag"] = {"type": ["string", "null"]}
     if paged:
         properties["next_page"] = {"type": ["string", "null"]}
     return {

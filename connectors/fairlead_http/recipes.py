@@ -36,9 +36,16 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True):
     files: dict[str, str] = {}
 
 
+class UndoRecipe(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`recipe` is another operation's; `arguments` are its own once `{input.…}` and `{output.…}` are filled in."""
+
+    recipe: "Recipe"
+    arguments: dict[str, Any]
+
+
 class Recipe(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`server` is the address that `path` follows, or the beginning of a path. A connection may name another address,
-    unless it is `fixed`: the operation's own.
+    unless it is `fixed`: the operation's own. `tagged`: its answers bear an entity tag, which is part of the output.
     """
 
     method: str
@@ -52,6 +59,8 @@ class Recipe(Struct, frozen=True, kw_only=True, omit_defaults=True):
     authorized: bool = True
     key_header: str = ""
     pagination: Pagination | None = None
+    tagged: bool = False
+    undo: UndoRecipe | None = None
 
 
 def recipe_of(kept: dict[str, Any]) -> Recipe:

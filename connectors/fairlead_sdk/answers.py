@@ -1,6 +1,7 @@
 """What an HTTP answer means: its status as one of the SDK's errors, its JSON, and when to ask again."""
 
 import re
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from fairlead_sdk.outbound import HttpAnswer
 MAX_RETRY_AFTER_S = 24 * 3600.0
 
 _SECONDS = re.compile(r"[0-9]{1,9}")
+_COUNT = re.compile(r"[0-9]{1,12}")
 _JSON = re.compile(r"\s*(?:application|text)/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
 _CODES = {
     401: "unauthorized",
@@ -50,15 +52,33 @@ def json_of(answer: HttpAnswer, effect: Effect) -> Any:
 
 
 def retry_after_s(answer: HttpAnswer) -> float | None:
-    """Seconds until it may be asked again, at most a day. A date counts from the answer's own date."""
-    text = answer.headers.get("retry-after", "").strip()
+    """Seconds until it may be asked again, at most a day. Points in time count from the answer's own date.
+
+    Where there is no Retry-After, `x-ratelimit-reset` is read of an answer that says that nothing remains: seconds
+    since 1970, or those that are left.
+    """
+    headers = answer.headers
+    text = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(text):
         return min(float(text), MAX_RETRY_AFTER_S)
     try:
-        until = parsedate_to_datetime(text) - parsedate_to_datetime(answer.headers.get("date", ""))
+        until = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError, OverflowError):  # no dates, or one of them without a zone
-        return None
+        return None if text or not _is_used_up(answer) else _until_reset_s(headers)
     return min(max(until.total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def _until_reset_s(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("x-ratelimit-reset", "").strip()
+    if not _COUNT.fullmatch(text):
+        return None
+    left_s = float(text)
+    if left_s > MAX_RETRY_AFTER_S:
+        try:
+            left_s -= parsedate_to_datetime(headers.get("date", "")).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(left_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 def _error(answer: HttpAnswer, effect: Effect) -> ToolError:
@@ -80,8 +100,11 @@ def _error(answer: HttpAnswer, effect: Effect) -> ToolError:
 
 def _is_throttled(answer: HttpAnswer) -> bool:
     """Some say 403 for too many requests."""
-    headers = answer.headers
-    return answer.status == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0")
+    return answer.status == 403 and ("retry-after" in answer.headers or _is_used_up(answer))
+
+
+def _is_used_up(answer: HttpAnswer) -> bool:
+    return answer.headers.get("x-ratelimit-remaining") == "0"
 
 
 def _unreadable(effect: Effect, what: str, code: str) -> ToolError:

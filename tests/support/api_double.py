@@ -63,7 +63,7 @@ def scripted_api(script: Script) -> Iterator[ScriptedApi]:
             asked.append(request)
             self._send(script(request) if callable(script) else next(replies, Reply(500)))
 
-        do_POST = do_PUT = do_GET  # noqa: N815
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
         def _send(self, reply: Reply) -> None:
             content = reply.content

@@ -71,6 +71,58 @@ def test_either_of_several_shapes_is_closed() -> None:
     assert not accepts(document, {"a": "x", "c": 1})
 
 
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0"])
+def test_what_public_descriptions_have_all_at_once_is_understood(version: str) -> None:
+    """Wholes of parts, one shape of several told apart by a field, values that may be null, circles, two schemes."""
+    base = {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {
+            "kind": {"type": "string"},
+            "parent": {"nullable": True, "allOf": [{"$ref": "#/components/schemas/Animal"}]}
+            if version == "3.0.3"
+            else {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/Animal"}]},
+        },
+    }
+    schemas = {
+        "Base": base,
+        "Cat": {"allOf": [{"$ref": "#/components/schemas/Base"}, _own("cat", "lives")]},
+        "Dog": {"allOf": [{"$ref": "#/components/schemas/Base"}, _own("dog", "tricks")]},
+        "Animal": {
+            "oneOf": [{"$ref": "#/components/schemas/Cat"}, {"$ref": "#/components/schemas/Dog"}],
+            "discriminator": {"propertyName": "kind", "mapping": {"cat": "#/components/schemas/Cat"}},
+        },
+    }
+    schemes = {
+        "key": {"type": "apiKey", "in": "header", "name": "X-Key"},
+        "oauth": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "https://a.example/t", "scopes": {}}}},
+    }
+    document = takes(
+        {"$ref": "#/components/schemas/Animal"},
+        components={"schemas": schemas, "securitySchemes": schemes},
+        security=[{"key": []}, {"oauth": ["animals"]}],
+        openapi=version,
+    )
+    cat = {"kind": "cat", "lives": 9}
+    assert accepts(document, cat)
+    assert accepts(document, {"kind": "dog", "tricks": 1, "parent": {**cat, "parent": None}})
+    assert not accepts(document, {"kind": "dog", "lives": 9})
+    assert not accepts(document, {**cat, "parent": {"kind": "dog", "lives": 9}})
+    assert not accepts(document, {**cat, "wings": 2})
+    for security, auth in (("key", "api_key"), ("oauth", "oauth2")):
+        tool_set = imported(document, {"security": security}).tool_set
+        assert tool_set is not None
+        assert tool_set.auth.kind == auth
+
+
+def _own(kind: str, field: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": [field],
+        "properties": {"kind": {"type": "string", "enum": [kind]}, field: {"type": "integer"}},
+    }
+
+
 def test_a_reference_with_more_beside_it_means_both_in_31() -> None:
     schemas = {"Thing": THING}
     beside = {"$ref": "#/components/schemas/Thing", "properties": {"d": {"type": "string"}}, "required": ["d"]}

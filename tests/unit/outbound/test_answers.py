@@ -7,6 +7,8 @@ from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Re
 from fairlead_sdk.outbound import HttpAnswer
 
 NOW = "Sat, 21 Nov 2026 13:00:00 GMT"
+AT = 1_795_266_000  # the same in seconds since 1970
+USED_UP = {"x_ratelimit_remaining": "0"}
 
 
 def answer(status: int = 200, body: bytes = b"", **headers: str) -> HttpAnswer:
@@ -75,6 +77,14 @@ def test_too_many_requests_may_be_called_forbidden(headers: dict[str, str]) -> N
         ({"retry_after": "Sat, 21 Nov 2099 13:00:00 GMT", "date": NOW}, MAX_RETRY_AFTER_S),
         ({"retry_after": "Sat, 21 Nov 2026 13:00:30 GMT"}, None),
         ({"retry_after": "Sat, 21 Nov 2026 13:00:30", "date": NOW}, None),
+        ({**USED_UP, "x_ratelimit_reset": str(AT + 30), "date": NOW}, 30.0),
+        ({**USED_UP, "x_ratelimit_reset": str(AT - 30), "date": NOW}, 0.0),
+        ({**USED_UP, "x_ratelimit_reset": str(AT * 100), "date": NOW}, MAX_RETRY_AFTER_S),
+        ({**USED_UP, "x_ratelimit_reset": str(AT + 30)}, None),
+        ({**USED_UP, "x_ratelimit_reset": "90"}, 90.0),
+        ({**USED_UP, "x_ratelimit_reset": "soon", "date": NOW}, None),
+        ({**USED_UP, "x_ratelimit_reset": "90", "retry_after": "5"}, 5.0),
+        ({"x_ratelimit_remaining": "3", "x_ratelimit_reset": "90"}, None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date_counted_from_the_answers_own(
