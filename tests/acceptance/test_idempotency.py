@@ -2,11 +2,23 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import httpx2
+import pytest
 from fairlead_tenants.access import Grant, Role
+from msgspec.structs import replace
 
-from fairlead.api.idempotency import Asked, Idempotency, key_of, request_hash
+from fairlead.api.idempotency import (
+    MAX_KEPT_BYTES,
+    MOST_OWED_BYTES,
+    Answer,
+    Asked,
+    Idempotency,
+    key_of,
+    request_hash,
+)
+from fairlead.api.problems import KeyReused, TryAgain
 from fairlead.domain.envelope import SYSTEM
 from fairlead.domain.ids import CommandId
 from fairlead.domain.tenants.commands import CreateWorkspace
@@ -29,6 +41,24 @@ async def make(customer: Customer, name: str = "claims", key: str = "4711") -> h
 
 async def names(customer: Customer) -> list[str]:
     return [each["name"] for each in (await customer.owner.get(PATH)).json()["items"]]
+
+
+async def kept(served: Served, customer: Customer, count: int = 1) -> list[dict[str, Any]]:
+    """The rows of the customer's keys, once so many answers are kept: that comes a moment after they were sent."""
+    async with asyncio.timeout(5):
+        while True:
+            async with served.parts.database.read(customer.tenant_id) as tx:
+                rows = await tx.rows(_ROWS, None, columns)
+            if sum(row["status"] is not None for row in rows) >= count:
+                return rows
+            await asyncio.sleep(0.01)
+
+
+def asked_of(served: Served, customer: Customer, body: bytes) -> Asked:
+    key = key_of([(b"idempotency-key", b"4711")])
+    assert key is not None
+    request = served.parts.keys.digest(request_hash("POST", PATH, b"", body))
+    return Asked(tenant_id=customer.tenant_id, principal_id=customer.owner_id, key=key, request=request)
 
 
 async def test_the_same_request_again_has_the_same_answer(alice: Customer) -> None:
@@ -79,14 +109,7 @@ async def test_a_request_whose_process_died_is_finished_by_the_next_and_has_one_
     served: Served, alice: Customer
 ) -> None:
     body = b'{"name":"claims"}'
-    key = key_of([(b"idempotency-key", b"4711")])
-    assert key is not None
-    asked = Asked(
-        tenant_id=alice.tenant_id,
-        principal_id=alice.owner_id,
-        key=key,
-        request=served.parts.keys.digest(request_hash("POST", PATH, b"", body)),
-    )
+    asked = asked_of(served, alice, body)
     command_id = CommandId(served.parts.ids.new("cmd"))
     assert await Idempotency(served.parts.database).claim(asked, command_id) == command_id
     by = principal_of(await alice.state(), alice.owner_id)
@@ -105,6 +128,68 @@ async def test_a_request_whose_process_died_is_finished_by_the_next_and_has_one_
     assert (await alice.owner.post(PATH, content=body, headers=headers)).headers["Idempotency-Replayed"] == "true"
 
 
+async def test_an_answer_that_was_just_sent_is_there_for_every_process(served: Served, alice: Customer) -> None:
+    async with served.beside() as other:
+        first = await make(alice)
+        again, elsewhere = await asyncio.gather(
+            make(alice), other.client(alice.key).post(PATH, json=CLAIMS, headers=KEY)
+        )
+    for repeated in (again, elsewhere):
+        assert (repeated.status_code, repeated.json()) == (201, first.json())
+        assert repeated.headers["Idempotency-Replayed"] == "true"
+    assert Counter(await names(alice))["claims"] == 1
+
+
+async def test_between_an_answer_and_its_keeping_the_key_stands_for_the_same_request(
+    served: Served, alice: Customer
+) -> None:
+    mine, died = Idempotency(served.parts.database), Idempotency(served.parts.database, gather_s=3600)
+    asked, command_id = asked_of(served, alice, b"{}"), CommandId("cmd_1")
+    answer = Answer(status=201, headers={"etag": '"1"'}, body=b"{}")
+    assert await died.claim(asked, command_id) == command_id
+    await died.settle(asked, command_id, answer)
+    assert await died.claim(asked, CommandId("cmd_2")) == answer
+    for other_request in (died, mine):
+        with pytest.raises(KeyReused):
+            await other_request.claim(replace(asked, request=b"x" * 32), CommandId("cmd_2"))
+    with pytest.raises(TryAgain):  # nobody knows yet that its process is gone
+        await mine.claim(asked, CommandId("cmd_2"))
+    async with served.parts.database.tenant(alice.tenant_id) as tx:
+        await tx.run(_LEASE_OVER)
+    assert await mine.claim(asked, CommandId("cmd_2")) == command_id, "it is carried out again under its own id"
+    await mine.settle(asked, command_id, answer)
+    await mine.finish()
+    await died.finish()
+    assert await Idempotency(served.parts.database).claim(asked, CommandId("cmd_2")) == answer
+
+
+async def test_what_a_process_owes_is_kept_when_it_ends(served: Served, alice: Customer) -> None:
+    async with served.beside() as other:
+        made = await other.client(alice.key).post(PATH, json=CLAIMS, headers=KEY)
+    assert made.status_code == 201
+    (row,) = await kept(served, alice)
+    assert (row["status"], row["body"]) == (201, made.content)
+
+
+async def test_answers_that_would_take_much_memory_wait_until_they_are_kept(served: Served, alice: Customer) -> None:
+    idempotency = Idempotency(served.parts.database, gather_s=3600)
+    answer = Answer(status=201, headers={}, body=b"x" * MAX_KEPT_BYTES)
+    most = MOST_OWED_BYTES // MAX_KEPT_BYTES
+    for number in range(most + 1):
+        asked = replace(asked_of(served, alice, b"{}"), key=bytes([number]) * 32)
+        await idempotency.settle(asked, await claimed(idempotency, asked, f"cmd_{number}"), answer)
+    rows = await kept(served, alice)
+    assert sorted(row["command_id"] for row in rows if row["status"] is not None) == [f"cmd_{most}"]
+    await idempotency.finish()
+    assert len(await kept(served, alice, most + 1)) == most + 1
+
+
+async def claimed(idempotency: Idempotency, asked: Asked, command_id: str) -> CommandId:
+    found = await idempotency.claim(asked, CommandId(command_id))
+    assert not isinstance(found, Answer), "nobody has asked before"
+    return found
+
+
 async def test_a_refusal_is_not_kept_so_the_request_can_be_mended(alice: Customer) -> None:
     wrong = await make(alice, "Not A Slug")
     assert wrong.status_code == 422
@@ -113,6 +198,7 @@ async def test_a_refusal_is_not_kept_so_the_request_can_be_mended(alice: Custome
 
 async def test_after_a_day_a_key_is_new(served: Served, alice: Customer) -> None:
     assert (await make(alice)).status_code == 201
+    await kept(served, alice)
     async with served.parts.database.tenant(alice.tenant_id) as tx:
         await tx.run(_A_DAY_LATER)
     assert (await make(alice, "other")).status_code == 201
@@ -127,9 +213,7 @@ async def test_the_text_of_an_api_key_is_in_one_answer_and_in_no_table(served: S
     assert (await alice.as_key(secret).get("/v1/me")).json()["principal_id"] == alice.owner_id
     again = await alice.owner.post("/v1/keys", json=wanted, headers=KEY)
     assert again.json() == issued.json() | {"secret": None}
-    async with served.parts.database.read(alice.tenant_id) as tx:
-        rows = await tx.rows(_ROWS, None, columns)
-    assert rows
+    rows = await kept(served, alice)
     assert secret.split("_")[3] not in repr(rows)
 
 

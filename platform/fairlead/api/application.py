@@ -45,7 +45,8 @@ def create_api(parts: ApiParts, more_authenticators: Sequence[Authenticator] = (
             "places": RunPlaces(parts.handler),
         }
     )
-    api = routed(state, middleware=[passage.gate], lifespan=[lambda _: followed(live, parts.closing)])
+    lifespan: list[Lifespan] = [lambda _: passage.open(), lambda _: followed(live, parts.closing)]
+    api = routed(state, middleware=[passage.gate], lifespan=lifespan)
     api.asgi_handler = Edge(api.asgi_handler, metrics).handle
     return api
 
@@ -79,7 +80,15 @@ def routed(
         state=state,
     )
     _check_every_route_says_who_may(api)
+    _provide_one_by_one(api)
     return api
+
+
+def _provide_one_by_one(api: Litestar) -> None:
+    """What handlers depend on is at hand; providing it side by side would cost each request a group of tasks."""
+    for route in api.routes:
+        for _, model in getattr(route, "route_handler_map", {}).values():
+            model.dependency_batches = [{each} for batch in model.dependency_batches for each in batch]
 
 
 def _check_every_route_says_who_may(api: Litestar) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -35,6 +35,14 @@ class Passage:
         self.limiter = RateLimiter(parts.rate_limit)
         self.idempotency = Idempotency(parts.database)
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """For as long as requests come."""
+        try:
+            yield
+        finally:
+            await self.idempotency.finish()
 
     def room_for(self, opt: Mapping[str, Any]) -> AbstractAsyncContextManager[None]:
         """Before the body is read, so that those who wait hold none."""

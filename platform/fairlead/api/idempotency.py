@@ -4,8 +4,12 @@ The key is claimed before anything is done, together with a command id from whic
 a process dies on the way, whoever asks next after the lease carries the request out again under the same ids, and what
 had been done is found done. Only answers that say something was done are kept: a refusal did nothing, and is decided
 anew. Answers that carry a secret are kept without it.
+
+An answer is sent before it is kept, so that those of a moment are kept together. Whoever repeats a request in between
+is answered from here or, by another process, waits for it; after a crash in between the claim still stands.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +20,7 @@ from litestar.types import HTTPResponseStartEvent, Message, Send
 from msgspec import Struct
 
 from fairlead.api.problems import KeyReused, TryAgain
-from fairlead.api.together import Together
+from fairlead.api.together import MOST_AT_ONCE, Together
 from fairlead.domain.errors import Invalid, Problem, Rejected, Unavailable
 from fairlead.domain.ids import CommandId
 from fairlead.ports import SqlDatabase
@@ -28,6 +32,10 @@ KEPT_HEADERS = (b"content-type", b"location", b"etag", b"fairlead-position")
 SECRET = "secret"  # noqa: S105  # the name of a field, and of a route's option
 PURGE_EVERY = 64
 RETRY_AFTER_S = 1
+GATHER_S = 0.02  # answers that were sent gather for so long before they are kept
+KEPT_WITHIN_S = 0.1  # by then they are, unless something is amiss
+MOST_OWED = 256
+MOST_OWED_BYTES = 4 * 1024 * 1024
 
 _CLAIM = """
 SELECT place, claimed, request, status, headers, body
@@ -69,6 +77,18 @@ class Answer(Struct, frozen=True, kw_only=True):
     body: bytes | None
 
 
+class Owed(Struct, frozen=True):
+    """An answer that has to be kept, and the claim that it settles."""
+
+    asked: Asked
+    command_id: CommandId
+    answer: Answer
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.answer.body or b"")
+
+
 class _Found(Struct, frozen=True):
     """`claimed` is the command id to work under; without it the rest says what is there."""
 
@@ -101,11 +121,15 @@ def request_hash(method: str, path: str, query: bytes, body: bytes) -> bytes:
 
 
 class Idempotency:
-    def __init__(self, database: SqlDatabase) -> None:
+    def __init__(self, database: SqlDatabase, gather_s: float = GATHER_S) -> None:
         self._database = database
+        self._gather_s = gather_s
         self._claim = Together(self._claim_all)
         self._settle = Together(self._settle_all)
         self._claims = 0
+        self._owed: dict[tuple[str, str, bytes], Owed] = {}
+        self._owed_bytes = 0
+        self._keeping: asyncio.Task[None] | None = None
 
     async def claim(self, asked: Asked, command_id: CommandId) -> CommandId | Answer:
         """The command id to work under, which may be that of somebody who died; or the answer there is already.
@@ -116,15 +140,67 @@ class Idempotency:
         if self._claims % PURGE_EVERY == 0:
             async with self._database.tenant(asked.tenant_id) as tx:
                 await tx.run(_PURGE)
+        if (owed := self._owed.get(_place(asked))) is not None:
+            return _given(asked, owed)
         found = await self._claim((asked, command_id))
+        if found is not None and found.claimed is None and found.status is None and found.request == asked.request:
+            await asyncio.sleep(KEPT_WITHIN_S)  # it may have been answered by another process a moment ago
+            found = await self._claim((asked, command_id))
         if found is None:
             raise TryAgain("the same request has just been given up", RETRY_AFTER_S)
         return CommandId(found.claimed) if found.claimed is not None else _answer(asked, found)
 
     async def settle(self, asked: Asked, command_id: CommandId, answer: Answer) -> None:
-        """Keep an answer that says something was done, forget a refusal, let go of what nothing is known of."""
+        """Keep an answer that says something was done, forget a refusal, let go of what nothing is known of.
+
+        The first is done soon after; a refusal may be mended and sent again at once, so it is forgotten now.
+        """
+        owed = Owed(asked, command_id, answer)
+        if answer.status >= 400 or not self._has_room_for(owed):
+            await self._kept(owed)
+            return
+        self._owed[_place(asked)] = owed
+        self._owed_bytes += owed.size_bytes
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self._keep_owed())
+
+    async def finish(self) -> None:
+        """Keep now what is still owed: nobody asks any more."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
+        await self._keep_all()
+
+    def _has_room_for(self, owed: Owed) -> bool:
+        return len(self._owed) < MOST_OWED and self._owed_bytes + owed.size_bytes <= MOST_OWED_BYTES
+
+    async def _keep_owed(self) -> None:
         try:
-            await self._settle((asked, command_id, answer))
+            while self._owed:
+                await asyncio.sleep(self._gather_s)
+                await self._keep_all()
+        finally:
+            self._keeping = None
+
+    async def _keep_all(self) -> None:
+        """What cannot be kept is left to its lease: a repeated request then finds its effects done."""
+        gathered = list(self._owed.items())
+        for start in range(0, len(gathered), MOST_AT_ONCE):
+            page = gathered[start : start + MOST_AT_ONCE]
+            try:
+                await self._settle_all([owed for _, owed in page])
+            except Unavailable:
+                _log.warning("answers_not_kept", count=len(page))
+            except Exception as error:  # noqa: BLE001  # one that the database refuses must not cost the others
+                _log.error("answers_refused", count=len(page), error=type(error).__name__)  # its text may hold one
+                await asyncio.gather(*(self._kept(owed) for _, owed in page), return_exceptions=True)
+            for place, owed in page:
+                del self._owed[place]
+                self._owed_bytes -= owed.size_bytes
+
+    async def _kept(self, owed: Owed) -> None:
+        try:
+            await self._settle(owed)
         except Unavailable:
             _log.warning("answer_not_kept")  # the lease ends; a repeated request finds its effects done
 
@@ -136,10 +212,10 @@ class Idempotency:
         found = {each.place: each for each in await self._database.call(_CLAIM, params, _Found)}
         return [found.get(place) for place in range(1, len(claims) + 1)]
 
-    async def _settle_all(self, answered: list[tuple[Asked, CommandId, Answer]]) -> list[None]:
-        answers = [answer for _, _, answer in answered]
-        params = _columns([asked for asked, _, _ in answered]) | {
-            "commands": [command_id for _, command_id, _ in answered],
+    async def _settle_all(self, answered: list[Owed]) -> list[None]:
+        answers = [owed.answer for owed in answered]
+        params = _columns([owed.asked for owed in answered]) | {
+            "commands": [owed.command_id for owed in answered],
             "statuses": [answer.status for answer in answers],
             "headers": [msgspec.json.encode(answer.headers).decode() for answer in answers],
             "bodies": [answer.body for answer in answers],
@@ -154,6 +230,16 @@ def _columns(asked: list[Asked]) -> dict[str, Any]:
         "principals": [each.principal_id for each in asked],
         "keys": [each.key for each in asked],
     }
+
+
+def _place(asked: Asked) -> tuple[str, str, bytes]:
+    return asked.tenant_id, asked.principal_id, asked.key
+
+
+def _given(asked: Asked, owed: Owed) -> Answer:
+    """What was answered and is not kept yet, as it will be told once it is."""
+    answer = owed.answer
+    return _answer(asked, _Found(0, None, owed.asked.request, answer.status, answer.headers, answer.body))
 
 
 def _answer(asked: Asked, found: _Found) -> Answer:

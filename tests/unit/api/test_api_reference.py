@@ -49,6 +49,12 @@ def test_every_route_is_described_and_every_read_model_it_names_exists() -> None
         assert set(opt.get("reads", ())) <= names
 
 
+def test_what_a_handler_needs_is_given_without_tasks_of_its_own() -> None:
+    models = [model for route in routed().routes for _, model in getattr(route, "route_handler_map", {}).values()]
+    assert sum(len(model.dependency_batches) for model in models) > len(models), "most handlers need several things"
+    assert all(len(batch) == 1 for model in models for batch in model.dependency_batches)
+
+
 @pytest.mark.parametrize(("path", "method", "operation"), operations())
 def test_an_operation_names_its_problems_and_its_credential(path: str, method: str, operation: Any) -> None:
     statuses = set(operation["responses"])
