@@ -40,6 +40,7 @@ from fairlead.handling.starting import Asked, Starter
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import Results
 from fairlead.workers.alarm_worker import AlarmWorker
+from fairlead.workers.batching import Batches
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.call_limits import Bound, CallLimits
 from fairlead.workers.calling import Caller
@@ -59,6 +60,7 @@ AGENT = PrincipalId("prn_payer")
 WORKFLOW = workflow_id(TENANT, DEFAULT, "invoice-check")
 THE_TENANT = StreamRef(TENANT, "tenant", TENANT)
 PAYING = {"id": "pay", "call": "bills.pay", "with": {"number": "4711", "amount": 5}}
+GATHER_S = 0.3  # on a busy machine too, calls of one step find each other
 MARK_KEY = MarkKey("k1", b"m" * 32)
 FREELY = {"rules": [{"id": "all", "effects": ["write"], "verdict": "allow", "reason": "test"}]}
 
@@ -78,7 +80,7 @@ class Process:
         )
         self.starter = Starter(platform.log, self.handler, self.rulebook, platform.clock)
         remembering = Remembering(platform.results, platform.clock)
-        self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound()), remembering)
+        self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound()), remembering, Batches(GATHER_S))
         self.limits_of = CallLimits(known, Bound(), {})
         self.throttle = LeasingThrottle(platform.ledgers)
 

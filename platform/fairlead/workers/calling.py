@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ import structlog
 from fairlead_sdk.contract import Call, Effect, Idempotency, JsonSchema, Tool
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
 from fairlead_tenants.ids import TenantId
+from msgspec.structs import replace
 
 from fairlead.domain.errors import Problem
 from fairlead.domain.runs.commands import CallErred, CallSucceeded, Undone
@@ -20,6 +22,7 @@ from fairlead.domain.runs.states import OpenCall
 from fairlead.domain.runs.undoing import Undo
 from fairlead.domain.tenants.states import Tenant, TenantState
 from fairlead.handling.tenant_tools import Fitted
+from fairlead.workers.batching import Batches
 from fairlead.workers.equipping import Equipped, Equipping, NoAccess, Place
 from fairlead.workers.remembering import Recall, Remembering, is_kept
 
@@ -48,10 +51,13 @@ class ConnectorBroke(Exception):
 
 
 class Caller:
-    def __init__(self, tools: Toolbox, equipping: Equipping, remembering: Remembering) -> None:
+    def __init__(
+        self, tools: Toolbox, equipping: Equipping, remembering: Remembering, batches: Batches | None = None
+    ) -> None:
         self._tools = tools
         self._equipping = equipping
         self._remembering = remembering
+        self._batches = batches or Batches()
 
     async def recall(self, open_call: OpenCall, place: Place, tenant: TenantState) -> Recall | None:
         """What the same read gave a moment ago, for the account as it is now; None for a call that is always made.
@@ -69,8 +75,13 @@ class Caller:
         disablings = tenant.disablings.get(fitted.manifest.name, 0) if isinstance(tenant, Tenant) else 0
         return await self._remembering.recall(fitted, request, place, access, disablings)
 
-    async def call(self, open_call: OpenCall, place: Place, lost_answer: bool, recall: Recall | None = None) -> Result:
-        """Make the call, or find out what became of it when an earlier worker left no answer."""
+    async def call(
+        self, open_call: OpenCall, place: Place, lost_answer: bool, recall: Recall | None = None, beside: int = 0
+    ) -> Result:
+        """Make the call, or find out what became of it when an earlier worker left no answer.
+
+        `beside`: so many calls of its run that could be made together with this one are on their way.
+        """
         request = open_call.request
         fitted = await self._fitted(request, place)
         if fitted is None:
@@ -80,7 +91,8 @@ class Caller:
             arguments = _arguments(fitted, request.arguments)
             async with self._equipping.equip(plain, fitted, request, place, "call") as given:
                 began = time.perf_counter()  # a duration, not a point in time
-                result = await self._made(fitted, arguments, given, request.timeout_s, lost_answer)
+                together = self._together(fitted, request, place, given, beside)
+                result = await self._made(together, arguments, given, request.timeout_s, lost_answer)
                 if recall is not None and isinstance(result, CallSucceeded):
                     took_us = round((time.perf_counter() - began) * 1_000_000)
                     self._remembering.keep(recall, given.access, result.output, took_us)
@@ -88,6 +100,18 @@ class Caller:
                 return result
         except (BadArguments, NoAccess) as refused:
             return _classified(refused, fitted.tool)
+
+    def _together(
+        self, fitted: Fitted, request: ToolCallRequested, place: Place, given: Equipped, beside: int
+    ) -> Fitted:
+        """The same tool, asked about this call and those beside it at once: of one run, through one account."""
+        run_many = fitted.tool.run_many
+        if run_many is None or not beside:
+            return fitted
+        key = (place, given.access, request.tool, request.tool_version, request.schema_hash)
+        most = min(fitted.tool.max_batch, beside + 1)
+        run = partial(self._batches.ask, key, run_many, most)
+        return replace(fitted, tool=replace(fitted.tool, run=run))
 
     async def _made(
         self, fitted: Fitted, arguments: Any, given: Equipped, timeout_s: float, lost_answer: bool

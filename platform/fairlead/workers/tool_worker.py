@@ -24,6 +24,7 @@ from fairlead.domain.fairness import KEENNESS
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
 from fairlead.domain.runs.capabilities import NotEntitled, hold_to
+from fairlead.domain.runs.events import ToolCallRequested
 from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Reconsider, permit
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 from fairlead.domain.tenants.states import TenantState
@@ -338,7 +339,7 @@ class ToolWorker:
                 if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent):
                     return
                 began = time.perf_counter()  # a duration, not a point in time
-                outcome = await self._caller.call(call, place, lost_answer, recall)
+                outcome = await self._caller.call(call, place, lost_answer, recall, _beside(state, call))
                 latency_us = round((time.perf_counter() - began) * 1_000_000)
         finally:
             if isinstance(entered, Entered):
@@ -404,6 +405,19 @@ def _seen(answer: "asyncio.Future[Any]") -> None:
     """Whether anybody needs it is not known when it is asked for."""
     if not answer.cancelled():
         answer.exception()
+
+
+def _beside(state: Active, call: OpenCall) -> int:
+    """How many calls of the same tool are on their way too."""
+
+    def like(request: ToolCallRequested) -> tuple[str, str, str]:
+        return request.tool, request.schema_hash, request.connection
+
+    there = sum(
+        other.phase in ("dispatched", "started") and like(other.request) == like(call.request)
+        for other in state.calls.values()
+    )
+    return there - 1
 
 
 def _must_be_marked(call: OpenCall) -> bool:
