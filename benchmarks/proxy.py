@@ -118,6 +118,7 @@ def _in_memory(folder: Path) -> app.Core:
         clock=clock,
         ids=ids,
         log=log,
+        copies=log,
         jobs=jobs,
         timers=timers,
         connectors=connectors,

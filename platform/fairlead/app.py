@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from fairlead import accounts
+from fairlead import accounts, ledgers
 from fairlead.adapters.capability_keys import capability_keys
 from fairlead.adapters.cel import CelExpressions
 from fairlead.adapters.clock import SystemClock
@@ -69,7 +69,7 @@ from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import Clock, Ids, Jobs, Log, Results, Throttle, Timers, Unfinished
+from fairlead.ports import Clock, Ids, Jobs, Log, LogCopies, Results, Throttle, Timers, Unfinished
 from fairlead.registry import TENANTS, connected
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
@@ -113,6 +113,7 @@ class Core(Struct, frozen=True, kw_only=True):
     clock: Clock
     ids: Ids
     log: Log
+    copies: LogCopies
     jobs: Jobs
     timers: Timers
     connectors: Connectors
@@ -176,6 +177,7 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
         clock=clock,
         ids=UuidIds(),
         log=log,
+        copies=log,
         jobs=jobs,
         timers=timers,
         connectors=connectors,
@@ -319,7 +321,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
 
 
 async def engine(core: Core) -> None:
-    """Read models, process managers, alarms, the watch and the sweep, until cancelled."""
+    """Read models, process managers, alarms, the watch, the sweep and the ledger, until cancelled."""
     from fairlead.adapters.postgres import Database
     from fairlead.adapters.quiet_runs import QuietRuns
 
@@ -338,6 +340,8 @@ async def engine(core: Core) -> None:
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())
         tasks.create_task(watch.run())
         tasks.create_task(IdempotencySweep(core.log, database).run())
+        tasks.create_task(ledgers.keeper(core.copies, database).run())
+        tasks.create_task(ledgers.signer(settings, database, core.outbound, core.clock).run())
 
 
 def process_runner(core: Core, database: "Database", manager: ProcessManager) -> ProcessRunner:

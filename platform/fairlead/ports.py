@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, LiteralString, Protocol, TypeVar, runtime_checkable
 
+from fairlead_ledger.heads import Head
+from fairlead_ledger.keys import ListedKey, Signer
 from fairlead_sdk.auth import NO_AUTH, Auth
 from fairlead_sdk.contract import Manifest
 from fairlead_sdk.outbound import Addresses, Credential, Http
@@ -94,6 +96,52 @@ class Log(Protocol):
 
     async def last_sequence(self) -> LogSequence:
         """Sequence of the newest commit of all, 0 for an empty log."""
+
+
+class Copy(Struct, frozen=True, kw_only=True):
+    """A commit as the engine keeps it, whatever is in it. `body` is the commit. Where that lay as a blob, `claimed`, it
+    has been fetched; where it could not be, or is not what was written, `body` is the message that names it."""
+
+    sequence: LogSequence
+    stream: StreamRef
+    message_id: str
+    headers: bytes
+    body: bytes
+    claimed: bool
+
+
+class CopyBatches(Protocol):
+    def __aiter__(self) -> AsyncIterator[list[Copy]]:
+        """As `Batches`."""
+
+
+@runtime_checkable
+class LogCopies(Protocol):
+    """The log for whoever keeps a second one. Every method raises Unavailable when the engine does not answer."""
+
+    def copies(self, after: LogSequence, max_batch: int = 500) -> AbstractAsyncContextManager[CopyBatches]:
+        """As `Log.follow`, without reading what is in a commit."""
+
+    async def copy_of(self, sequence: LogSequence) -> Copy | None:
+        """The commit at this place; None where there is none, or none any more."""
+
+    async def last_sequence(self) -> LogSequence: ...
+
+
+class HeadKeys(Protocol):
+    """Keys that sign ledgers. A new one may come at any time."""
+
+    def signer(self) -> Signer: ...
+
+    def public(self) -> list[ListedKey]:
+        """Oldest first; each is vouched for by the one before it."""
+
+
+class HeadAnchor(Protocol):
+    """A place outside, for signed heads."""
+
+    async def lay(self, heads: Sequence[Head]) -> None:
+        """In order. Laid down when it returns. Raises Unavailable; some may be laid down then."""
 
 
 class Batches(Protocol):

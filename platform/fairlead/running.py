@@ -21,6 +21,7 @@ from fairlead.adapters.pepper import pepper
 from fairlead.adapters.vault.keys import vault_keys
 from fairlead.domain.errors import Rejected
 from fairlead.first_access import ensure_first_access
+from fairlead.ledgers import keys_of
 from fairlead.operating import urls_of, with_engines
 from fairlead.registry import registry
 from fairlead.settings import Settings
@@ -77,6 +78,7 @@ async def develop(
     async with embedded(settings.data_dir) as urls, _described(settings.data_dir, urls) as instance:
         served = with_engines(replace(settings, port=_free_port(settings)), urls)
         keys = ApiKeys(pepper(settings.pepper_file, settings.data_dir))
+        keys_of(settings)
         vault_keys(settings.vault_keys_file, settings.vault_keys, settings.data_dir)  # made once, before many look
         capability_keys(settings.capability_keys_file, settings.data_dir)
         await asyncio.to_thread(migrate, urls.database_owner)

@@ -31,6 +31,8 @@ _HOST_LIMIT = r"^[A-Za-z0-9*._:\[\]-]+=[0-9]{1,9}(/[1-9][0-9]{0,8})?$"
 
 DatabaseUrl = Annotated[str, Meta(pattern=_DATABASE)]
 NatsUrl = Annotated[str, Meta(pattern=_NATS)]
+AnchorUrl = Annotated[str, Meta(pattern=r"^https?://[^?#@ ]+$", max_length=2000)]
+AnchorSecret = Annotated[str, Meta(pattern=r"^whsec_[A-Za-z0-9+/]{32,100}={0,2}$")]
 PublicUrl = Annotated[str, Meta(pattern=_PUBLIC)]
 Names = tuple[Annotated[str, Meta(pattern=_NAME)], ...]
 PublicKeys = tuple[Annotated[str, Meta(pattern=_PUBLIC_KEY)], ...]
@@ -80,6 +82,25 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="Keys that mark the right of orders to make calls, in the form of the vault's; the same for all"
             " processes: the first marks, all of them are believed. Unset: made in the data directory."
         ),
+    ] = None
+    ledger_keys_file: Annotated[
+        Path | None,
+        Meta(
+            description="Keys that sign the heads of ledgers, as `fairlead ledger new-key` writes them: the last signs."
+            " Unset: made in the data directory."
+        ),
+    ] = None
+    ledger_head_interval_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="Seconds after which the head of a ledger that has grown is signed.")
+    ] = 60
+    ledger_anchor_file: Annotated[
+        Path | None, Meta(description="File that every head signed at intervals is added to, one a line.")
+    ] = None
+    ledger_anchor_url: Annotated[
+        AnchorUrl | None, Meta(description="Receiver of those heads, as messages of Standard Webhooks.")
+    ] = None
+    ledger_anchor_secret: Annotated[
+        AnchorSecret | None, Meta(description="Secret that these messages are signed with, `whsec_` and base64.")
     ] = None
     host: Annotated[str, Meta(min_length=1, description="Address that the API listens on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port that the API listens on; 0 takes any free one.")] = 8400
@@ -209,8 +230,16 @@ _LISTS = (
     "worker_lanes",
     "host_limits",
 )
-_SECRET = ("database_url", "database_engine_url", "database_owner_url", "nats_url", "vault_keys")
+_SECRET = (
+    "database_url",
+    "database_engine_url",
+    "database_owner_url",
+    "nats_url",
+    "vault_keys",
+    "ledger_anchor_secret",
+)
 _FILES = (
+    "ledger_keys_file",
     "nats_credentials_file",
     "nats_ca_file",
     "nats_cert_file",
@@ -253,6 +282,9 @@ def _together(settings: Settings, wrong: set[str]) -> Iterator[Problem]:
         for name in (name for name in missing if variable(name) not in wrong):
             message = "is needed as soon as one engine is named; unset them all for embedded engines"
             yield Problem(path=variable(name), message=message, code="missing")
+    if (settings.ledger_anchor_url is None) != (settings.ledger_anchor_secret is None):
+        path = variable("ledger_anchor_secret" if settings.ledger_anchor_secret is None else "ledger_anchor_url")
+        yield Problem(path=path, message="a receiver and its secret come together", code="missing")
     if (settings.nats_cert_file is None) != (settings.nats_key_file is None):
         path = variable("nats_key_file" if settings.nats_key_file is None else "nats_cert_file")
         yield Problem(path=path, message="a certificate and its key come together", code="missing")

@@ -8,7 +8,7 @@ from fairlead_tenants.ids import TenantId
 
 from fairlead.domain.codec import UnknownEvent, Unreadable, UnreadableCommit
 from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Kind, Sequence
-from fairlead.ports import Batches, Log
+from fairlead.ports import Batches, Copy, CopyBatches, Log, LogCopies
 from tests.contract.conftest import Logs
 from tests.support.commits import Sung, Torn, approval, note, of, readable, run, with_body_of
 
@@ -132,3 +132,28 @@ async def test_what_cannot_be_read_comes_in_its_place_with_the_reason_and_the_re
     assert [each.stream for each in seen] == [run("1"), run("2"), approval("3"), run("4")]
     reasons = [type(each.reason) for each in seen if isinstance(each, Unreadable)]
     assert reasons == [UnknownEvent, UnreadableCommit]
+
+
+async def test_copies_are_every_commit_as_it_is_stored_whether_it_can_be_read_or_not(logs: Logs) -> None:
+    log = logs.here
+    assert isinstance(log, LogCopies)
+    await fill(log, 3)
+    async with log.copies(Sequence(1)) as batches:
+        copies = [copy for batch in await _until_caught_up(batches) for copy in batch]
+    assert [copy.sequence for copy in copies] == [2, 3]
+    (recorded,) = await log.read(run("2"))
+    assert (copies[0].body, copies[0].message_id) == (recorded.body, recorded.commit.commit_id)
+    assert copies[0].stream == run("2")
+    again = await log.copy_of(Sequence(2))
+    assert again is not None
+    assert (again.body, again.message_id, again.stream) == (copies[0].body, copies[0].message_id, copies[0].stream)
+    assert await log.copy_of(Sequence(4)) is None
+
+
+async def _until_caught_up(batches: CopyBatches) -> list[list[Copy]]:
+    seen: list[list[Copy]] = []
+    async for batch in batches:
+        if not batch:
+            return seen
+        seen.append(batch)
+    raise AssertionError("following does not end")

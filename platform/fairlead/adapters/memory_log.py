@@ -15,7 +15,7 @@ from fairlead.domain.envelope import PARTITIONS, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import StreamMoved
 from fairlead.domain.subjects import events_of
-from fairlead.ports import AnyCommit, AnyRecorded, Batches, Delivery, Followed, Shares
+from fairlead.ports import AnyCommit, AnyRecorded, Batches, Copy, CopyBatches, Delivery, Followed, Shares
 
 
 class _Stored(Struct, frozen=True):
@@ -82,6 +82,17 @@ class _Store:
         batch = [self.followed(stored) for stored in islice(matching, limit)]
         return batch, next(matching, None) is None
 
+    def copy(self, sequence: int) -> Copy:
+        stored = self.stored[sequence - 1]
+        return Copy(
+            sequence=stored.sequence,
+            stream=stored.stream,
+            message_id=stored.commit_id,
+            headers=b"NATS/1.0\r\n\r\n",
+            body=stored.body,
+            claimed=False,
+        )
+
 
 class MemoryLog:
     def __init__(self, codec: Codec) -> None:
@@ -131,6 +142,14 @@ class MemoryLog:
             yield _Following(self._store, after, kinds, tenants, max_batch, news)
 
     @asynccontextmanager
+    async def copies(self, after: LogSequence, max_batch: int = 500) -> AsyncIterator[CopyBatches]:
+        async with self.follow(after, max_batch=max_batch) as batches:
+            yield _Copying(batches, self._store)
+
+    async def copy_of(self, sequence: LogSequence) -> Copy | None:
+        return self._store.copy(sequence) if 0 < sequence <= len(self._store.stored) else None
+
+    @asynccontextmanager
     async def share(self, group: str, kinds: Sequence[Kind] = (), max_batch: int = 100) -> AsyncIterator[Shares]:
         partitions = self._groups.setdefault(group, [_Partition(number) for number in range(PARTITIONS)])
         with self._store.bell.heard() as news:
@@ -178,6 +197,18 @@ class _Following:
                 self._is_told = True
                 return []
             await self._news.wait()
+
+
+class _Copying:
+    def __init__(self, batches: Batches, store: _Store) -> None:
+        self._batches = aiter(batches)
+        self._store = store
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Copy]:
+        return [self._store.copy(each.sequence) for each in await anext(self._batches)]
 
 
 class _Partition:

@@ -6,11 +6,12 @@ import msgspec
 from msgspec import Struct
 
 from fairlead.adapters.nats_blobs import NatsBlobs
+from fairlead.adapters.nats_messages import header_in
 from fairlead.domain.codec import Codec, Unreadable, UnreadableCommit
 from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Recorded
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.subjects import stream_of
-from fairlead.ports import AnyCommit, AnyRecorded, Followed
+from fairlead.ports import AnyCommit, AnyRecorded, Copy, Followed
 
 
 class Claim(Struct, frozen=True):
@@ -33,6 +34,7 @@ class Found(Struct, frozen=True):
     sequence: int
     subject: str
     body: bytes
+    headers: bytes = b""
 
 
 class CommitBodies:
@@ -57,6 +59,26 @@ class CommitBodies:
     async def each(self, messages: Iterable[Found]) -> list[Followed]:
         """What each message holds, or why that cannot be read."""
         return [await self._followed(found) if is_claim(found) else self._read(found, found.body) for found in messages]
+
+    async def copies(self, messages: Iterable[Found]) -> list[Copy]:
+        """What each message holds, unread."""
+        return [await self.copy(found) for found in messages]
+
+    async def copy(self, found: Found) -> Copy:
+        body, claimed = found.body, is_claim(found)
+        if claimed:
+            try:
+                body = await self._claimed(found)
+            except UnreadableCommit:
+                claimed = False
+        return Copy(
+            sequence=LogSequence(found.sequence),
+            stream=stream_of(found.subject),
+            message_id=header_in(found.headers, "Nats-Msg-Id") or "",
+            headers=found.headers,
+            body=body,
+            claimed=claimed,
+        )
 
     async def _followed(self, found: Found) -> Followed:
         try:

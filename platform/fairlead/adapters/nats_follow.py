@@ -1,16 +1,16 @@
 """Every commit in order, from a position that the caller keeps: an ordered consumer that is made anew after any gap."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import structlog
 
-from fairlead.adapters.nats_bodies import CommitBodies, Found
+from fairlead.adapters.nats_bodies import Found
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_messages import ApiRefused, NoAnswer
 from fairlead.adapters.nats_pull import GAP, Puller
-from fairlead.ports import Followed
 
 WINDOW = 1000  # messages under way or waiting here; bounds memory to this many claim check sizes
 EXPIRES_S = 30.0
@@ -18,20 +18,23 @@ UNUSED_S = 60  # after which the engine drops a consumer nobody asks
 RETRY_S = 0.5
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
-class Following:
+class Following(Generic[T]):
+    """`unpack` makes of messages what the caller is given, one for each."""
+
     def __init__(
         self,
         connection: NatsConnection,
-        bodies: CommitBodies,
+        unpack: Callable[[Sequence[Found]], Awaitable[list[T]]],
         stream: str,
         filters: list[str],
         after: int,
         max_batch: int,
     ) -> None:
         self._connection = connection
-        self._bodies = bodies
+        self._unpack = unpack
         self._stream = stream
         self._filters = filters
         self._position = after
@@ -47,7 +50,7 @@ class Following:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> list[Followed]:
+    async def __anext__(self) -> list[T]:
         while True:
             puller = await self._healthy()
             if not self._behind and not self._told and not puller.messages:
@@ -60,11 +63,11 @@ class Following:
                 return await self._unpacked()
             await puller.wait()
 
-    async def _unpacked(self) -> list[Followed]:
+    async def _unpacked(self) -> list[T]:
         # Blobs may be out of reach, or the caller may give up waiting: the batch stays in hand until it is given away.
         while True:
             try:
-                batch = await self._bodies.each(self._in_hand)
+                batch = await self._unpack(self._in_hand)
             except NoAnswer:
                 await asyncio.sleep(RETRY_S)
             else:
@@ -127,5 +130,5 @@ class Following:
                 break
             self._consumer_sequence += 1
             self._position, self._behind = message.sequence, message.pending > 0
-            batch.append(Found(message.sequence, message.subject, message.body))
+            batch.append(Found(message.sequence, message.subject, message.body, message.headers))
         return batch

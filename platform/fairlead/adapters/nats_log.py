@@ -29,7 +29,7 @@ from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import StreamMoved
 from fairlead.domain.subjects import events_of, events_of_kinds, header_value
-from fairlead.ports import AnyCommit, AnyRecorded, Batches, Shares
+from fairlead.ports import AnyCommit, AnyRecorded, Batches, Copy, CopyBatches, Shares
 
 FAILOVER_S = 3.0
 READ_PAGE = 500  # commits in one answer
@@ -106,11 +106,27 @@ class NatsLog:
         tenants: Sequence[TenantId] = (),
     ) -> AsyncIterator[Batches]:
         filters = events_of_kinds(kinds, shard=self._shard, tenants=tenants)
-        following = Following(self._connection, self._bodies, self._stream, filters, after, max_batch)
+        following = Following(self._connection, self._bodies.each, self._stream, filters, after, max_batch)
         try:
             yield following
         finally:
             await following.close()
+
+    @asynccontextmanager
+    async def copies(self, after: LogSequence, max_batch: int = 500) -> AsyncIterator[CopyBatches]:
+        filters = events_of_kinds((), shard=self._shard)
+        following = Following(self._connection, self._bodies.copies, self._stream, filters, after, max_batch)
+        try:
+            yield following
+        finally:
+            await following.close()
+
+    async def copy_of(self, sequence: LogSequence) -> Copy | None:
+        reply = await self._connection.patiently(lambda: self._one({"seq": sequence}, must_be_there=False))
+        if reply.status == NOT_FOUND:
+            return None
+        subject = reply.header("Nats-Subject") or ""
+        return await self._bodies.copy(Found(_sequence(reply), subject, reply.data, reply.headers))
 
     @asynccontextmanager
     async def share(self, group: str, kinds: Sequence[Kind] = (), max_batch: int = 100) -> AsyncIterator[Shares]:
