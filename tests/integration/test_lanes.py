@@ -1,11 +1,13 @@
 """Lanes on the real engine: what was there before, and what is lost with it."""
 
 import asyncio
+from pathlib import Path
 
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
-from fairlead.adapters.nats_streams import JOBS, ensure_jobs
+from fairlead.adapters.nats_streams import JOBS, ensure_jobs, ensure_results
 from fairlead.ports import Jobs
+from tests.support.nats_servers import HOST, nats_server
 
 
 async def taken(jobs: Jobs, lane: str, count: int) -> list[bytes]:
@@ -16,6 +18,17 @@ async def taken(jobs: Jobs, lane: str, count: int) -> list[bytes]:
             found.append(order.body)
             await order.done()
     return found
+
+
+async def test_every_process_may_make_the_streams_where_the_engine_has_no_room_for_them_twice(tmp_path: Path) -> None:
+    async with nats_server(tmp_path) as server:
+        connection = await NatsConnection.open(f"nats://{HOST}:{server.port}")
+        try:
+            for _ in range(2):
+                await ensure_jobs(connection)
+                await ensure_results(connection)
+        finally:
+            await connection.close()
 
 
 async def test_a_consumer_of_the_whole_lane_gives_way_to_lines(nats_url: str) -> None:

@@ -18,6 +18,9 @@ EVENTS_DEDUPE_S = 30
 RESULTS_MAX_BYTES = 64 * 1024 * 1024  # in memory; the oldest give way
 LIMITS_KEPT_S = 600  # longer than anything in a ledger counts
 _EXISTS_OTHERWISE = 10058
+# The engine looks for room before it looks whether the stream is there already, which then needs none.
+_NO_ROOM = 10028
+_NO_SUCH_STREAM = 10059
 
 
 def events_stream(shard: int) -> str:
@@ -61,9 +64,12 @@ async def _ensure(connection: NatsConnection, configuration: dict[str, Any]) -> 
     try:
         await connection.patiently(lambda: connection.api(f"STREAM.CREATE.{name}", configuration))
     except ApiRefused as refusal:
-        if refusal.number != _EXISTS_OTHERWISE:
+        if refusal.number not in (_EXISTS_OTHERWISE, _NO_ROOM):
             raise
-        await connection.patiently(lambda: connection.api(f"STREAM.UPDATE.{name}", configuration))
+        try:
+            await connection.patiently(lambda: connection.api(f"STREAM.UPDATE.{name}", configuration))
+        except ApiRefused as not_there:
+            raise (refusal if not_there.number == _NO_SUCH_STREAM else not_there) from None
 
 
 def _stream(name: str, subject: str, replicas: int, **rest: Any) -> dict[str, Any]:
