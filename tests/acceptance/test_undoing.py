@@ -1,8 +1,10 @@
-"""A run that fails after two payments gives both back, newest first and once, though its worker is killed meanwhile."""
+"""A worker is killed between effects and their records: what it was at is finished as each kind of call allows, and a
+run that was giving two payments back gives both back, newest first and once."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,19 @@ import pytest
 from fairlead import app
 from fairlead.adapters.api_keys import ApiKeys
 from fairlead.adapters.pepper import pepper
-from fairlead.domain.runs.events import CompensationEnded, QuestionAsked
+from fairlead.domain.ids import RunId
+from fairlead.domain.runs.events import CompensationEnded, QuestionAsked, ToolCallCompleted
 from fairlead.ports import AnyRecorded
+from tests.support.api import in_a_task_of_its_own
 from tests.support.firm import Firm, found
 from tests.support.settling import DOCUMENT
 from tests.support.stack import PLUGINS, Stack, connector_variables, running_stack
 from tests.support.witness import Witness
 
 ROLES = {"api": ["api", "engine"], "worker": ["worker"]}
-REFUND_MS = 500
 WITHIN_S = 60.0
+SHOUTED = {"reference": "held-shouts", "number": 1}
+HELD = 5  # four calls, one of each kind, and a refund
 
 
 def _pay(step: str) -> dict[str, Any]:
@@ -36,12 +41,43 @@ FAILING = {
 }
 
 
+def _branch(tool: str, collection: str) -> list[dict[str, Any]]:
+    arguments = {"reference": f"held-{collection}", "amount_minor": 1}
+    return [{"id": collection, "call": f"counterpart.{tool}", "with": arguments, "timeout_s": 2}]
+
+
+KINDS = {
+    **DOCUMENT,
+    "name": "kinds",
+    "tools": ["counterpart.pay", "counterpart.send_letter", "counterpart.put_stamp", "counterpart.shout"],
+    "writes": ["payment", "letter", "stamp", "shout"],
+    "steps": [
+        {
+            "id": "all",
+            "parallel": {
+                "branches": {
+                    "key": _branch("pay", "payments"),
+                    "natural": _branch("put_stamp", "stamps"),
+                    "read_back": _branch("send_letter", "letters"),
+                    "none": _branch("shout", "shouts"),
+                }
+            },
+        }
+    ],
+    "result": {},
+}
+
+
 class Scene:
+    """`refunding` and `kinds` are runs that were under way when their worker was killed; another is at work now."""
+
     def __init__(self, stack: Stack, core: app.Core, firm: Firm, other: Firm) -> None:
         self.stack = stack
         self.firm = firm
         self.other = other
         self.witness = Witness(core.log)
+        self.refunding = self.kinds = RunId("")
+        self.unknown: dict[str, QuestionAsked] = {}
         self.asked: dict[str, QuestionAsked] = {}
         self.undone: dict[str, CompensationEnded] = {}
 
@@ -49,6 +85,8 @@ class Scene:
         match event:
             case QuestionAsked(purpose="compensation"):
                 self.asked[recorded.commit.stream_id] = event
+            case QuestionAsked(purpose="outcome"):
+                self.unknown[recorded.commit.stream_id] = event
             case CompensationEnded():
                 self.undone[recorded.commit.stream_id] = event
 
@@ -56,34 +94,64 @@ class Scene:
         payments = (await self.stack.counterpart.payments()).values()
         return sorted(payment["number"] for payment in payments if payment["reference"].startswith(order))
 
+    async def begin(self) -> None:
+        await self.firm.publish(KINDS)
+        self.kinds = await self.firm.start({"number": "kinds"})
+        await self.firm.publish(FAILING)
+        self.refunding = await self.firm.start({"number": "held-refunds"})
+        await self.stack.counterpart.until_held(HELD)
 
-@pytest.fixture
-async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
-    monkeypatch.syspath_prepend(PLUGINS)
-    keys, chance = ApiKeys(pepper(None, tmp_path)), random.Random(0)
+
+@asynccontextmanager
+async def after_a_death(folder: Path) -> AsyncIterator[Scene]:
+    keys, chance = ApiKeys(pepper(None, folder)), random.Random(0)
     async with (
-        running_stack(tmp_path, ROLES, REFUND_MS) as stack,
+        running_stack(folder, ROLES) as stack,
         app.core(stack.settings, connector_variables(stack.counterpart.url), "test") as core,
         found(core, stack.url, keys, "harbour", chance) as firm,
         found(core, stack.url, keys, "lighthouse", chance) as other,
-        asyncio.timeout(WITHIN_S),
     ):
-        await firm.publish(FAILING)
         scene = Scene(stack, core, firm, other)
         watching = asyncio.create_task(scene.witness.run(scene.react))
+        async with asyncio.timeout(WITHIN_S):
+            await scene.begin()
+        await stack.kill("worker")
+        await stack.start("worker")
         yield scene
         watching.cancel()
 
 
+@pytest.fixture(scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PLUGINS)
+        async with in_a_task_of_its_own(after_a_death(tmp_path_factory.mktemp("undoing"))) as found_there:
+            yield found_there
+
+
+async def test_a_call_that_its_worker_died_in_is_finished_as_its_kind_allows(scene: Scene) -> None:
+    """A key and a state of things are asked for again, a letter is looked for, and a shout is left to a person."""
+    async with asyncio.timeout(WITHIN_S):
+        await scene.witness.until(lambda: scene.kinds in scene.unknown)
+        await scene.firm.answer(scene.kinds, scene.unknown[scene.kinds], {"happened": True, "output": SHOUTED})
+        await scene.witness.until(lambda: scene.kinds in scene.witness.ended)
+    counted, held = scene.stack.counterpart, "held-{}".format
+    paid = [each["reference"] for each in (await counted.payments()).values()]
+    assert paid.count(held("payments")) == 1
+    assert (await counted.stamps())[held("stamps")] == 2
+    assert len((await counted.letters())[held("letters")]) == 1
+    assert len((await counted.shouts())[held("shouts")]) == 1
+    history = await scene.firm.core.log.read(scene.firm.run(scene.kinds))
+    completed = [each for commit in history for each in commit.commit.events if isinstance(each, ToolCallCompleted)]
+    assert sorted(each.settled for each in completed) == ["call", "call", "person", "read_back"]
+
+
 async def test_payments_are_given_back_and_what_is_kept_goes_to_a_person(scene: Scene) -> None:
-    run_id = await scene.firm.start({"number": "order"})
-    await scene.stack.counterpart.first_refund()
-    await scene.stack.kill("worker")
-    await scene.stack.start("worker")
-    await _a_person_decides(scene)
-    await scene.witness.until(lambda: run_id in scene.undone)
-    assert scene.undone[run_id] == CompensationEnded(undone=2, left=0)
-    assert await scene.stack.counterpart.refunds() == list(reversed(await scene.numbers_paid("order")))
+    async with asyncio.timeout(WITHIN_S):
+        await _a_person_decides(scene)
+        await scene.witness.until(lambda: scene.refunding in scene.undone)
+    assert scene.undone[scene.refunding] == CompensationEnded(undone=2, left=0)
+    assert await scene.stack.counterpart.refunds() == list(reversed(await scene.numbers_paid("held-refunds")))
 
 
 async def _a_person_decides(scene: Scene) -> None:

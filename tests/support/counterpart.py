@@ -1,8 +1,9 @@
 """The other side of tool calls: an HTTP service of its own that counts every effect, as a bank or a post office would.
 
 `python -m tests.support.counterpart PORT [SLOW_MS]`. It is never killed by a test, so what it counted is what happened.
-Each answer to a POST is late by up to SLOW_MS: the time in which a caller can die between effect and answer. It ends
-when its standard input does, so that it does not outlive its maker.
+Each answer to a POST is late by up to SLOW_MS: the time in which a caller can die between effect and answer. One about
+a reference that begins with `held-` and the name of the collection is not given at all the first time: whoever asked
+can only die. It ends when its standard input does, so that it does not outlive its maker.
 """
 
 import json
@@ -11,21 +12,26 @@ import random
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Lock, Thread
+from threading import Condition, Lock, Thread
 from typing import Any
+
+HELD_S = 60.0
 
 
 class Books:
-    """`payments` by idempotency key; `letters` by reference, with every copy ever sent; `refunds` in their order, one a
-    key."""
+    """`payments` by idempotency key; `letters` and `shouts` by reference, with every copy ever sent; `stamps` by
+    reference, with how often they were put there; `refunds` in their order, one a key; `held` is what got no answer."""
 
     def __init__(self) -> None:
         self.lock = Lock()
         self.payments: dict[str, dict[str, Any]] = {}
         self.letters: dict[str, list[int]] = {}
+        self.shouts: dict[str, list[int]] = {}
+        self.stamps: dict[str, int] = {}
         self.refunds: dict[str, int] = {}
+        self.held: list[str] = []
         self.numbered = 0
-        self.refunded = Event()
+        self.news = Condition(self.lock)
 
     def number(self) -> int:
         self.numbered += 1
@@ -39,12 +45,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         _, collection, *key = self.path.split("/")
-        if self.path == "/refunds/first":
-            self.books.refunded.wait(30)
-            key = []
         with self.books.lock:
-            held: Any = getattr(self.books, collection)
-            found = held if not key else held.get(key[0])
+            if collection == "held":
+                wanted = int(key.pop())
+                self.books.news.wait_for(lambda: len(self.books.held) >= wanted, HELD_S)
+            kept: Any = getattr(self.books, collection)
+            found = kept if not key else kept.get(key[0])
             if key and collection == "letters" and found:
                 found = {"number": found[0]}
             encoded = json.dumps(found).encode()
@@ -58,15 +64,29 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/refunds":
             self._refund(asked["number"])
             return
+        collection = self.path.removeprefix("/")
         with self.books.lock:
-            if self.path == "/payments":
+            if collection == "payments":
                 made = self._pay(asked)
+            elif collection == "stamps":
+                self.books.stamps[asked["reference"]] = self.books.stamps.get(asked["reference"], 0) + 1
+                made = {"number": 1}
             else:
                 number = self.books.number()
-                self.books.letters.setdefault(asked["reference"], []).append(number)
+                getattr(self.books, collection).setdefault(asked["reference"], []).append(number)
                 made = {"number": number}
+        self._hold(collection, asked["reference"])
         time.sleep(random.uniform(0, self.slow_ms) / 1000)
         self._answer(json.dumps(made).encode())
+
+    def _hold(self, collection: str, reference: str) -> None:
+        with self.books.lock:
+            is_held = reference.startswith(f"held-{collection}") and collection not in self.books.held
+            if is_held:
+                self.books.held.append(collection)
+                self.books.news.notify_all()
+        if is_held:
+            time.sleep(HELD_S)
 
     def _pay(self, asked: dict[str, Any]) -> dict[str, Any]:
         key = self.headers["Idempotency-Key"]
@@ -75,14 +95,13 @@ class Handler(BaseHTTPRequestHandler):
         return self.books.payments[key]
 
     def _refund(self, number: int) -> None:
-        """Answers only after SLOW_MS, so that whoever asked can die meanwhile. What is `kept…` is not given back."""
+        """What is `kept…` is not given back."""
         with self.books.lock:
             paid = next(each for each in self.books.payments.values() if each["number"] == number)
             kept = paid["reference"].startswith("kept")
             if not kept:
                 self.books.refunds.setdefault(self.headers["Idempotency-Key"], number)
-                self.books.refunded.set()
-        time.sleep(self.slow_ms / 1000)
+        self._hold("refunds", paid["reference"])
         self._answer(b"{}", 409 if kept else 200)
 
     def _answer(self, encoded: bytes, status: int = 200) -> None:

@@ -146,12 +146,18 @@ class Counterpart:
         """Numbers of the payments that were given back, in that order."""
         return list((await self._counted("refunds", dict[str, int])).values())
 
-    async def first_refund(self) -> None:
-        """Returns when something has been given back; whoever asked for it may not know yet."""
-        await self._counted("refunds/first", dict[str, int])
+    async def stamps(self) -> dict[str, int]:
+        return await self._counted("stamps", dict[str, int])
+
+    async def shouts(self) -> dict[str, list[int]]:
+        return await self._counted("shouts", dict[str, list[int]])
+
+    async def until_held(self, count: int) -> None:
+        """So many effects have happened of which nobody will hear."""
+        await self._counted(f"held/{count}", list[str])
 
     async def _counted(self, what: str, type_: type[T]) -> T:
-        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=30) as client:
+        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=60) as client:
             return msgspec.json.decode((await client.get(f"/{what}")).content, type=type_)
 
 

@@ -100,6 +100,34 @@ async def send_letter(arguments: Transfer, call: Call) -> Receipt:
 
 
 @tool(
+    "counterpart.put_stamp",
+    title="Put a stamp",
+    effect=Effect.WRITE,
+    idempotency=Idempotency.NATURAL,
+    writes=("stamp",),
+    scopes=("letters:write",),
+)
+async def put_stamp(arguments: Transfer, call: Call) -> Receipt:
+    """Put a stamp on what has the reference; one that is there already stays as it is."""
+    answer = await _ask(call, "POST", "/stamps", json={"reference": arguments.reference})
+    return Receipt(arguments.reference, answer.json()["number"])
+
+
+@tool(
+    "counterpart.shout",
+    title="Shout",
+    effect=Effect.WRITE,
+    idempotency=Idempotency.NONE,
+    writes=("shout",),
+    scopes=("letters:write",),
+)
+async def shout(arguments: Transfer, call: Call) -> Receipt:
+    """Shout a reference; nobody can tell afterwards whether somebody did."""
+    answer = await _ask(call, "POST", "/shouts", json={"reference": arguments.reference})
+    return Receipt(arguments.reference, answer.json()["number"])
+
+
+@tool(
     "counterpart.look",
     title="Look up",
     effect=Effect.READ,
@@ -117,7 +145,7 @@ class _Counterpart:
         name="counterpart",
         title="Counterpart",
         version="1.0.0",
-        tools=(pay, send_letter, look),
+        tools=(pay, send_letter, put_stamp, shout, look),
         settings=("url",),
         scopes=(
             Scope(name="payments:read", access=Access.READ, title="Look into payments"),
