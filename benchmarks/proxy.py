@@ -25,6 +25,7 @@ from fairlead.adapters.ids import UuidIds
 from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.memory_results import MemoryResults
+from fairlead.adapters.memory_switches import MemorySwitches
 from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.plugins import load_connectors
 from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers
@@ -44,6 +45,7 @@ from fairlead.handling.founding import Founded, Founder
 from fairlead.handling.handler import Cause, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Asked, Starter
+from fairlead.handling.switching import Brake, Switching
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.settings import Settings
 from fairlead.workers.calling import Caller
@@ -113,6 +115,8 @@ def _in_memory(folder: Path) -> app.Core:
     jobs, timers = MemoryJobs(), MemoryTimers(clock)
     dispatch = Dispatch(jobs, timers, capabilities)
     handler = Handler(log, clock, app.deciders(rulebook), {"run": dispatch.run_appended})
+    switches = MemorySwitches()
+    brake = Brake(switches, clock)
     return app.Core(
         settings=settings,
         clock=clock,
@@ -128,16 +132,20 @@ def _in_memory(folder: Path) -> app.Core:
         capabilities=capabilities,
         dispatch=dispatch,
         handler=handler,
-        starter=Starter(log, handler, rulebook, clock),
+        starter=Starter(log, handler, rulebook, brake, clock),
         outbound=way_out(settings),
         throttle=LeasingThrottle(MemoryLedgers()),
         results=MemoryResults(),
+        switches=switches,
+        switching=Switching(log, handler, switches),
+        brake=brake,
     )
 
 
 @asynccontextmanager
 async def _at_work(core: app.Core) -> AsyncIterator[None]:
-    caller = Caller(core.tools, Equipping(Unlent(), core.outbound), Remembering(core.results, core.clock))
+    remembering = Remembering(core.results, core.clock)
+    caller = Caller(core.tools, Equipping(Unlent(), core.outbound, core.brake), remembering)
     working = asyncio.create_task(app.tool_worker(core, "tool", "bench", caller).run())
     try:
         yield

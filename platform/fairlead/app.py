@@ -23,6 +23,7 @@ from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_results import NatsResults
+from fairlead.adapters.nats_switches import FRESH_S, NatsSwitches
 from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors, load_connectors, third_party
@@ -42,6 +43,8 @@ from fairlead.consumers import (
     reconnecting,
     run_board,
     run_commits,
+    switch_mirror,
+    switch_pauses,
     toolset_versions,
     workflow_versions,
 )
@@ -68,9 +71,10 @@ from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
+from fairlead.handling.switching import Brake, Switching
 from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import Clock, Ids, Jobs, Log, LogCopies, Results, Throttle, Timers, Unfinished
-from fairlead.registry import TENANTS, connected
+from fairlead.ports import Clock, Ids, Jobs, Log, LogCopies, Results, Switches, Throttle, Timers, Unfinished
+from fairlead.registry import SWITCHES, TENANTS, connected
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
@@ -80,6 +84,7 @@ from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
 from fairlead.workers.remembering import Remembering
 from fairlead.workers.run_watch import RunWatch
+from fairlead.workers.switch_keeper import SwitchKeeper
 from fairlead.workers.tool_worker import ToolWorker
 
 # What only one role needs is imported by it: litestar alone takes a second, and the others start without it.
@@ -102,8 +107,9 @@ PROJECTIONS: tuple[Projection, ...] = (
     toolset_versions,
     dead_letters,
     breakers,
+    switch_pauses,
 )
-PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting)
+PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
 
 
 class Core(Struct, frozen=True, kw_only=True):
@@ -127,6 +133,9 @@ class Core(Struct, frozen=True, kw_only=True):
     outbound: GuardedOutbound
     throttle: Throttle
     results: Results
+    switches: Switches
+    switching: Switching
+    brake: Brake
 
 
 @asynccontextmanager
@@ -142,8 +151,20 @@ async def core(settings: Settings, environment: Mapping[str, str], name: str) ->
             connectors,
             settings.trusted_authors,
         )
-        async with made.outbound, published.kept_up():
+        async with made.outbound, published.kept_up(), watched(made):
             yield made
+
+
+@asynccontextmanager
+async def watched(core: Core) -> AsyncIterator[None]:
+    """Switches are known before anything begins, or the engine does not answer: then nothing is done until it does."""
+    watching = asyncio.create_task(core.switches.run(core.switching.fill))
+    try:
+        while core.switches.known() is None and await core.switches.changed(FRESH_S):
+            pass
+        yield
+    finally:
+        watching.cancel()
 
 
 def sandbox_of(settings: Settings) -> Sandbox:
@@ -172,6 +193,8 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
     capabilities = Capabilities(keys, rulebook, clock)
     dispatch = Dispatch(jobs, timers, capabilities)
     handler = Handler(log, clock, deciders(rulebook), {"run": dispatch.run_appended})
+    switches = NatsSwitches(connection, settings.nats_replicas)
+    brake = Brake(switches, clock)
     return Core(
         settings=settings,
         clock=clock,
@@ -187,10 +210,13 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
         capabilities=capabilities,
         dispatch=dispatch,
         handler=handler,
-        starter=Starter(log, handler, rulebook, clock),
+        starter=Starter(log, handler, rulebook, brake, clock),
         outbound=accounts.way_out(settings),
         throttle=LeasingThrottle(NatsLedgers(connection, settings.nats_replicas)),
         results=NatsResults(connection, settings.nats_replicas),
+        switches=switches,
+        switching=Switching(log, handler, switches),
+        brake=brake,
     )
 
 
@@ -219,6 +245,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=approval.decide,
             finished=lambda state: isinstance(state, approval.Settled),
         ),
+        "switch": SWITCHES,
         "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
         "toolset": Decider(
             initial=toolset.initial,
@@ -339,6 +366,7 @@ async def engine(core: Core) -> None:
             tasks.create_task(process_runner(core, database, manager).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())
         tasks.create_task(watch.run())
+        tasks.create_task(switch_keeper(core, database).run())
         tasks.create_task(IdempotencySweep(core.log, database).run())
         tasks.create_task(ledgers.keeper(core.copies, database).run())
         tasks.create_task(ledgers.signer(settings, database, core.outbound, core.clock).run())
@@ -349,8 +377,17 @@ def process_runner(core: Core, database: "Database", manager: ProcessManager) ->
     from fairlead.adapters.waiting_runs import WaitingRuns
 
     reconnector = Reconnector(core.handler, WaitingRuns(database))
-    handle: Handle = reconnector.handle if manager is reconnecting else core.handler.handle
+    others: dict[ProcessManager, Handle] = {reconnecting: reconnector.handle, switch_mirror: core.switching.mirror}
+    handle = others.get(manager, core.handler.handle)
     return ProcessRunner(core.log, database, handle, manager)
+
+
+def switch_keeper(core: Core, database: "Database") -> SwitchKeeper:
+    """`database` is connected as the role for engines."""
+    from fairlead.adapters.paused_runs import PausedRuns
+
+    runs = PausedRuns(database)
+    return SwitchKeeper(core.switches, core.switching, core.brake, runs, core.handler, core.clock)
 
 
 async def worker(core: Core) -> None:
@@ -366,7 +403,7 @@ async def worker(core: Core) -> None:
         worker_id = f"{socket.gethostname()}-{os.getpid()}"
         lender = accounts_of(core, database).lender(worker_id)
         remembering = Remembering(core.results, core.clock)
-        caller = Caller(core.tools, Equipping(lender, core.outbound), remembering)
+        caller = Caller(core.tools, Equipping(lender, core.outbound, core.brake), remembering)
         for lane in settings.worker_lanes:
             tasks.create_task(tool_worker(core, lane, worker_id, caller).run())
 
@@ -407,6 +444,7 @@ def tool_worker(core: Core, lane: str, worker_id: str, caller: Caller) -> ToolWo
         rulebook=core.rulebook,
         caller=caller,
         gates=gates(core, worker_id),
+        brake=core.brake,
         clock=core.clock,
         max_in_flight=core.settings.worker_concurrency,
         lane=lane,

@@ -36,6 +36,7 @@ _STREAMS: dict[Kind, str] = {
     "connector": "One stream for each connector that was published to the installation, under a tenant of nobody.",
     "toolset": "One stream for each imported set of tools, and one for each content that a version of it has.",
     "webhook": "One stream for each webhook. What was delivered is in a list of its own and not on the log.",
+    "switch": "One stream for each tenant, and one for the installation under nobody's tenant: what is switched off.",
 }
 _PLAIN = {str: "text", int: "integer", float: "number", bool: "true or false", datetime: "instant", Any: "any JSON"}
 _MAX_VALUES = 12  # an enumeration with more is named and not listed

@@ -1,7 +1,7 @@
 """The Protocols that everything above is written against. Each has a real and a memory implementation
 that pass the same suite in tests/contract."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, LiteralString, Protocol, TypeVar, runtime_checkable
@@ -28,6 +28,8 @@ from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.ids import ConnectionId
 from fairlead.domain.results import Found, KeptResult, ResultKey
+from fairlead.domain.switches.board import Board
+from fairlead.domain.switches.verdict import Boards
 from fairlead.domain.throttling import Limit
 
 AnyCommit = Commit[Any]
@@ -249,6 +251,26 @@ class Throttle(Protocol):
 
     async def keep(self) -> None:
         """Say that calls are under way: places of a process that says nothing for a while go to others."""
+
+
+class Switches(Protocol):
+    """The switches that are on, where every process sees them. Derived: the facts are on the log."""
+
+    def known(self) -> Boards | None:
+        """As of a moment ago, without a question. None while that cannot be said: nothing may then be done."""
+
+    async def changed(self, timeout_s: float) -> bool:
+        """Wait until something else is known than when this was asked. False: the time was up first."""
+
+    async def keep(self, holder: TenantId, board: Board) -> None:
+        """Show a holder's board to everybody; one that is older than what is shown is not. Raises Unavailable."""
+
+    async def complete(self) -> None:
+        """Every board on the log is kept: from here on what is shown is all there is. Raises Unavailable."""
+
+    async def run(self, fill: Callable[[], Awaitable[None]]) -> None:
+        """Watch, until cancelled. `fill` is asked when what is shown may not be all: it keeps every board that is on
+        the log, and says `complete`."""
 
 
 class SqlTx(Protocol):

@@ -14,6 +14,7 @@ from fairlead.adapters.nats_messages import NO_STREAM, ApiRefused
 from fairlead.adapters.nats_streams import ensure_streams
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
+from fairlead.domain.switches import board
 from fairlead.domain.tenants import decide, states
 from fairlead.handling.founding import Founder
 from fairlead.handling.handler import Decider, Handler
@@ -21,6 +22,7 @@ from fairlead.ports import Log
 from fairlead.settings import Settings
 
 TENANTS = Decider(initial=states.initial, evolve=states.evolve, decide=decide.decide)
+SWITCHES = Decider(initial=board.initial, evolve=board.evolve, decide=board.decide)
 
 
 class Registry(Struct, frozen=True, kw_only=True):

@@ -62,6 +62,7 @@ def test_every_table_with_a_tenant_has_the_forced_fence_and_only_the_watch_sees_
     with psycopg.connect(database_urls.admin) as connection:
         assert connection.execute(_UNFENCED).fetchall() == []
         assert connection.execute(_MORE_POLICIES).fetchall() == [
+            ("switch_pauses", "keeper_sees_all", "r", "{fairlead_engine}"),
             ("ledger_commits", "ledger_is_compared", "r", "{fairlead_owner}"),
             ("ledger_trees", "ledger_sees_all", "r", "{fairlead_engine,fairlead_owner}"),
             ("open_work", "watch_postpones_all", "w", "{fairlead_engine}"),

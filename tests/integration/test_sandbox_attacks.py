@@ -34,6 +34,7 @@ from tests.support.connectors import known, remembering
 from tests.support.database import DatabaseUrls
 from tests.support.histories import a_run, requested
 from tests.support.sandboxes import HOSTILE, NAMES, SMALL, Wire, holding, sandboxed, still_there
+from tests.support.switches import FREE
 
 SECRET = "ghp_" + "x9Y8" * 9
 TENANT = "tnt_1"
@@ -93,7 +94,8 @@ def called(hostile: SandboxedConnector) -> Called:
 
     async def call(name: str, **rest: Any) -> Result:
         place = Place(TenantId(TENANT), "live", WorkspaceId("wsp_1"), EnvironmentId("env_1"), RunId("run_1"))
-        caller = Caller(known(Connectors([hostile])), Equipping(NoAccounts(), GuardedOutbound()), remembering())
+        equipping = Equipping(NoAccounts(), GuardedOutbound(), FREE)
+        caller = Caller(known(Connectors([hostile])), equipping, remembering())
         return await caller.call(an_open_call(name, **rest), place, lost_answer=False)
 
     return call

@@ -16,6 +16,7 @@ from fairlead_tenants.ids import PrincipalId
 from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.memory_results import MemoryResults
+from fairlead.adapters.memory_switches import MemorySwitches
 from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors
@@ -37,6 +38,7 @@ from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Asked, Starter
+from fairlead.handling.switching import Brake, Switching
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import Results
 from fairlead.workers.alarm_worker import AlarmWorker
@@ -78,9 +80,12 @@ class Process:
         self.handler = Handler(
             platform.log, platform.clock, deciders(self.rulebook), {"run": self.dispatch.run_appended}
         )
-        self.starter = Starter(platform.log, self.handler, self.rulebook, platform.clock)
+        brake = Brake(platform.switches, platform.clock)
+        self.brake = brake
+        self.switching = Switching(platform.log, self.handler, platform.switches)
+        self.starter = Starter(platform.log, self.handler, self.rulebook, brake, platform.clock)
         remembering = Remembering(platform.results, platform.clock)
-        self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound()), remembering, Batches(GATHER_S))
+        self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound(), brake), remembering, Batches(GATHER_S))
         self.limits_of = CallLimits(known, Bound(), {})
         self.throttle = LeasingThrottle(platform.ledgers)
 
@@ -105,6 +110,7 @@ class Process:
             capabilities=self.capabilities,
             rulebook=self.rulebook,
             caller=self.caller,
+            brake=self.brake,
             clock=self._platform.clock,
             **options,
         )
@@ -128,6 +134,7 @@ class Platform:
         self.ids = SequentialIds()
         self.ledgers = MemoryLedgers()
         self.results = results or MemoryResults()
+        self.switches = MemorySwitches()
         self.steady = SteadyClock()
         self.tools = tools
         self.main = Process(self, tools)

@@ -11,6 +11,7 @@ BLOBS = "BLOBS"
 JOBS = "JOBS"
 LIMITS = "LIMITS"
 RESULTS = "RESULTS"
+SWITCHES = "SWITCHES"  # a bucket of keys and values
 TIMERS = "TIMERS"
 
 JOBS_MAX_BYTES = 128 * 1024 * 1024  # in memory; a full lane refuses orders, which are made again from the facts
@@ -39,6 +40,7 @@ async def ensure_streams(connection: NatsConnection, shards: int = 1, replicas: 
     await ensure_jobs(connection, replicas)
     await ensure_limits(connection, replicas)
     await ensure_results(connection, replicas)
+    await ensure_switches(connection, SWITCHES, replicas)
 
 
 async def ensure_events(connection: NatsConnection, shard: int, replicas: int = 1) -> None:
@@ -57,6 +59,10 @@ async def ensure_limits(connection: NatsConnection, replicas: int = 1) -> None:
 async def ensure_results(connection: NatsConnection, replicas: int = 1) -> None:
     """RESULTS is in memory too."""
     await _ensure(connection, _results(replicas))
+
+
+async def ensure_switches(connection: NatsConnection, bucket: str, replicas: int = 1) -> None:
+    await _ensure(connection, _bucket(bucket, replicas))
 
 
 async def _ensure(connection: NatsConnection, configuration: dict[str, Any]) -> None:
@@ -124,6 +130,19 @@ def _results(replicas: int) -> dict[str, Any]:
         max_bytes=RESULTS_MAX_BYTES,
         max_msgs_per_subject=1,
         max_age=int(LONGEST_S) * 10**9,
+    )
+
+
+def _bucket(name: str, replicas: int) -> dict[str, Any]:
+    # What the engine's own tools know as a bucket of keys and values, each with its last value only.
+    return _stream(
+        f"KV_{name}",
+        f"$KV.{name}.>",
+        replicas,
+        max_msgs_per_subject=1,
+        allow_rollup_hdrs=True,
+        deny_delete=True,
+        duplicate_window=10**9,
     )
 
 

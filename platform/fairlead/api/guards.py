@@ -23,6 +23,7 @@ ReadModel = Literal[
     "toolset_versions",
     "dead_letters",
     "breakers",
+    "switch_pauses",
 ]
 
 NEEDS = "needs"

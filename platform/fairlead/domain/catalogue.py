@@ -11,6 +11,7 @@ from fairlead.domain.connections.events import ConnectionEvent, ConnectionUsed
 from fairlead.domain.connectors.catalogue import ConnectorEvent
 from fairlead.domain.envelope import Kind
 from fairlead.domain.runs.events import RunEvent
+from fairlead.domain.switches.board import SwitchEvent
 from fairlead.domain.tenants.events import TenantEvent
 from fairlead.domain.toolsets import ToolsetEvent
 from fairlead.domain.webhooks.events import WebhookEvent
@@ -28,5 +29,6 @@ EVENTS: Mapping[Kind, Any] = {
     "connector": ConnectorEvent,
     "toolset": ToolsetEvent,
     "webhook": WebhookEvent,
+    "switch": SwitchEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

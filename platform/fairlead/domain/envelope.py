@@ -29,6 +29,7 @@ Kind = Literal[
     "connector",
     "toolset",
     "webhook",
+    "switch",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

@@ -24,6 +24,7 @@ PREFIX_OF_KIND = {
     "oauth_client": "oac_",
     "connector": "cnr_",
     "webhook": "whk_",
+    "switch": "swi_",
 }
 
 

@@ -94,4 +94,8 @@ def results_epoch(tenant_id: str, connector: str) -> str:
     return f"fl.rc.{token(tenant_id)}.epoch.{token(connector)}"
 
 
+def switches_of(bucket: str, key: str) -> str:
+    return f"$KV.{token(bucket)}.{token(key)}"
+
+
 TIMERS_DUE = "fl.tm.due.>"

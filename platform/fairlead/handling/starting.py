@@ -18,11 +18,13 @@ from fairlead.domain.runs.events import RunEvent, RunLimits, RunStarted
 from fairlead.domain.runs.letters import fork_point, letter_of
 from fairlead.domain.runs.sagas import undone_since
 from fairlead.domain.runs.states import Active, NotStarted, fold
+from fairlead.domain.switches.verdict import Where
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.workflow.document import Limits
 from fairlead.domain.workflows import Published, Version, WorkflowIsArchived
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Known, Rulebook
+from fairlead.handling.switching import Brake
 from fairlead.ports import Clock, Log
 
 
@@ -44,14 +46,16 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Starter:
-    def __init__(self, log: Log, handler: Handler, rulebook: Rulebook, clock: Clock) -> None:
+    def __init__(self, log: Log, handler: Handler, rulebook: Rulebook, brake: Brake, clock: Clock) -> None:
         self._log = log
         self._handler = handler
         self._rulebook = rulebook
+        self._brake = brake
         self._clock = clock
 
     async def start(self, principal: Principal, asked: Asked) -> StartRun:
-        """Raises NotFound, Denied (`run:start`), Invalid for an input that breaks its schema, WorkflowIsArchived."""
+        """Raises NotFound, Denied (`run:start`), Invalid for an input that breaks its schema, WorkflowIsArchived,
+        StartsStopped, SwitchesUnknown."""
         workflow = StreamRef(principal.tenant_id, "workflow", asked.workflow_id)
         tenant_head, workflow_head = await self._log.heads([_tenant(principal), workflow])
         history = (await self._handler.load(workflow, workflow_head)).state
@@ -66,6 +70,8 @@ class Starter:
             raise WorkflowIsArchived("the workflow is archived")
         if problems := known.rules.input_problems(asked.input):
             raise Invalid(problems, "the input does not fit the workflow")
+        published = known.version.published
+        self._brake.check_start(Where(principal.tenant_id, environment_id, published.workspace_id, asked.workflow_id))
         return self._command(principal, asked, known, tenant, environment_id)
 
     def _command(
@@ -132,6 +138,8 @@ class Starter:
     ) -> ForkRun:
         begun, now = fold(NotStarted(), inherited), self._clock.now()
         assert isinstance(begun, Active), "the caller has looked"
+        start = begun.start
+        self._brake.check_start(Where(principal.tenant_id, start.environment_id, start.workspace_id, start.workflow_id))
         return ForkRun(
             run_id=run_id,
             parent_run_id=RunId(parent.id),

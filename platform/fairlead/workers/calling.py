@@ -23,7 +23,7 @@ from fairlead.domain.runs.undoing import Undo
 from fairlead.domain.tenants.states import Tenant, TenantState
 from fairlead.handling.tenant_tools import Fitted
 from fairlead.workers.batching import Batches
-from fairlead.workers.equipping import Equipped, Equipping, NoAccess, Place
+from fairlead.workers.equipping import Braked, Equipped, Equipping, NoAccess, Place
 from fairlead.workers.remembering import Recall, Remembering, is_kept
 
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
@@ -229,7 +229,7 @@ class Caller:
             return CallErred(error_class="unknown_outcome", code="outcome_unknown", message=why)
         try:
             found = await self._verified(fitted, arguments, given, timeout_s)
-        except (ToolError, TimeoutError) as error:
+        except (ToolError, TimeoutError, Braked) as error:
             _log.warning(
                 "read_back_failed", tool=fitted.tool.name, call_id=given.plain.call_id, error=type(error).__name__
             )

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fairlead_sdk.auth import AuthKind
-from fairlead_sdk.contract import Call
+from fairlead_sdk.contract import Call, Effect
 from fairlead_sdk.errors import NeedsReconnect, ToolError, TryLater
 from fairlead_sdk.outbound import Connection
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
@@ -19,9 +19,11 @@ from msgspec.structs import replace
 from fairlead.domain.connections.errors import ScopeMissing
 from fairlead.domain.connections.use import Lent, Purpose, Seen, Use
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
-from fairlead.domain.ids import RunId
+from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.runs.events import ToolCallRequested
 from fairlead.domain.runs.states import Active
+from fairlead.domain.switches.verdict import Where
+from fairlead.handling.switching import Brake, SwitchesUnknown
 from fairlead.handling.tenant_tools import Fitted
 from fairlead.ports import Credentials, Outbound, WayOut
 
@@ -34,6 +36,7 @@ class Place(Struct, frozen=True):
     workspace_id: WorkspaceId
     environment_id: EnvironmentId
     run_id: RunId
+    workflow_id: WorkflowId = WorkflowId("")
 
     def settings(self, raw: Mapping[str, str]) -> dict[str, str]:
         """`{tenant}` and `{environment}` in a setting keep tenants apart: a folder each, a database each."""
@@ -45,7 +48,23 @@ class Place(Struct, frozen=True):
 
 def place_of(tenant_id: TenantId, run: Active) -> Place:
     start = run.start
-    return Place(tenant_id, start.environment_kind, start.workspace_id, start.environment_id, run.run_id)
+    return Place(
+        tenant_id, start.environment_kind, start.workspace_id, start.environment_id, run.run_id, start.workflow_id
+    )
+
+
+def where_of(tenant_id: TenantId, run: Active, tool: str = "") -> Where:
+    """What switches are asked about."""
+    start = run.start
+    return Where(tenant_id, start.environment_id, start.workspace_id, start.workflow_id, tool)
+
+
+class Braked(Exception):
+    """A switch was set, or the sight of switches was lost, between the last look and this one. Nothing was asked."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(subject)
+        self.subject = subject
 
 
 class NoAccess(NeedsReconnect):
@@ -83,6 +102,8 @@ class Equipped:
         return Equipped(plain, self._fitted, self._place, self._equipping, self._use, self._lent)
 
     def call(self, timeout_s: float) -> Call:
+        """What one asking is given. It is the last thing before connector code runs. Raises Braked."""
+        self._equipping.look(self._use, self._fitted.tool.effect, self._place.workflow_id)
         manifest, lent = self._fitted.manifest, self._lent
         if not manifest.egress and lent is None:
             return self.plain
@@ -124,9 +145,20 @@ class Equipped:
 
 
 class Equipping:
-    def __init__(self, credentials: Credentials, outbound: Outbound) -> None:
+    def __init__(self, credentials: Credentials, outbound: Outbound, brake: Brake) -> None:
         self.credentials = credentials
         self.outbound = outbound
+        self._brake = brake
+
+    def look(self, use: Use, effect: Effect, workflow_id: WorkflowId) -> None:
+        """Raises Braked."""
+        where = Where(use.tenant_id, use.environment_id, use.workspace_id, workflow_id, use.tool)
+        try:
+            stop = self._brake.stop_of(use.purpose, effect, where)
+        except SwitchesUnknown as unknown:
+            raise Braked(unknown.code) from unknown
+        if stop is not None:
+            raise Braked(stop.switch)
 
     @asynccontextmanager
     async def equip(

@@ -25,7 +25,7 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
 from fairlead.domain.runs.capabilities import NotEntitled, hold_to
 from fairlead.domain.runs.events import ToolCallRequested
-from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Reconsider, permit
+from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Reconsider, Suspend, Wait, permit
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 from fairlead.domain.tenants.states import TenantState
 from fairlead.handling.capabilities import Capabilities, Expired, UnknownKey
@@ -33,10 +33,12 @@ from fairlead.handling.dispatch import TOOL_LANE, Dispatch
 from fairlead.handling.handler import Cause, Handler
 from fairlead.handling.reconnecting import AccessCheck
 from fairlead.handling.rulebook import Rulebook
+from fairlead.handling.switching import Brake
 from fairlead.ports import Clock, Jobs, Log, Order
 from fairlead.workers.asking import Asking, because, fingerprint
+from fairlead.workers.braking import Braking, held_by
 from fairlead.workers.calling import Caller, Result
-from fairlead.workers.equipping import Place, place_of
+from fairlead.workers.equipping import Braked, Place, place_of
 from fairlead.workers.gates import Entered, Gates, Instead, PutBack
 from fairlead.workers.holding import Holding, asked_for
 from fairlead.workers.kept_orders import KeptOrder, kept_of
@@ -70,6 +72,7 @@ class ToolWorker:
         rulebook: Rulebook,
         caller: Caller,
         gates: Gates,
+        brake: Brake,
         clock: Clock,
         max_in_flight: int = 64,
         lane: str = TOOL_LANE,
@@ -82,6 +85,7 @@ class ToolWorker:
         self._asking = Asking(handler, dispatch, caller, clock)
         self._verifying = Verifying(handler, caller, clock, worker_id)
         self._undoing = Undoing(handler, caller, clock, worker_id)
+        self._braking = Braking(brake, handler, clock)
         self._access = AccessCheck(log, handler, clock)
         self._rulebook = rulebook
         self._caller = caller
@@ -216,6 +220,8 @@ class ToolWorker:
             await self._fulfil(wanted, order, newest)
         except PutBack as held:
             return held
+        except Braked as braked:
+            return held_by(braked.subject)
         return None
 
     async def _park(self, held: PutBack, order: Order, began_s: float) -> bool:
@@ -266,7 +272,8 @@ class ToolWorker:
         if not isinstance(state, Active):
             return
         rules = await self._rulebook.of_run(run, state, tenant)
-        match permit(wanted, state, tenant, rules, self._clock.now(), redelivered=order.deliveries > 1):
+        stop = self._braking.stop_of(run, state, wanted)
+        match permit(wanted, state, tenant, rules, self._clock.now(), order.deliveries > 1, stop):
             case Go(call=call, lost_answer=True) if _unrepeatable(call) and not waited:
                 await asyncio.sleep(ASKS_PER_CALL * call.request.timeout_s)  # whoever began it may still be at it
                 await self._carry_out(wanted, order, waited=True)
@@ -281,6 +288,8 @@ class ToolWorker:
                 await self._handler.handle(run, denial, because(wanted, "deny", SYSTEM))
             case Reconsider(reason=reason):
                 await self._void(run, wanted, reason)
+            case Wait() | Suspend() as stopped:
+                await self._braking.obey(run, wanted, stopped)
             case Lost(reason=reason):
                 unknown = c.CallErred(error_class="unknown_outcome", code="outcome_unknown", message=reason)
                 await self._record(run, wanted, unknown, 0, because(wanted, "lost", SYSTEM))
@@ -336,10 +345,14 @@ class ToolWorker:
         outcome, latency_us = entered.outcome if isinstance(entered, Instead) else None, 0
         try:
             if isinstance(entered, Entered):
-                if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent):
+                if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent, call):
                     return
                 began = time.perf_counter()  # a duration, not a point in time
-                outcome = await self._caller.call(call, place, lost_answer, recall, _beside(state, call))
+                try:
+                    outcome = await self._caller.call(call, place, lost_answer, recall, _beside(state, call))
+                except Braked as braked:
+                    await self._braking.take_back(run, wanted, call, braked, lost_answer)
+                    raise
                 latency_us = round((time.perf_counter() - began) * 1_000_000)
         finally:
             if isinstance(entered, Entered):
@@ -353,12 +366,14 @@ class ToolWorker:
         """What another worker saw later is another report."""
         return f"outcome-{self._worker_id}-{order.deliveries}"
 
-    async def _mark_started(self, wanted: o.CallOrder, run: StreamRef, agent: Actor) -> bool:
+    async def _mark_started(self, wanted: o.CallOrder, run: StreamRef, agent: Actor, call: OpenCall) -> bool:
         """False when the run moved on between the check and the mark."""
         command = c.MarkStarted(
             call_id=wanted.call_id, attempt=wanted.attempt, worker=self._worker_id, now=self._clock.now()
         )
-        marked = await self._handler.handle(run, command, because(wanted, f"start-{self._worker_id}", agent))
+        marked = await self._handler.handle(
+            run, command, because(wanted, f"start-{self._worker_id}{_taken_back(call)}", agent)
+        )
         return bool(marked.facts)
 
     async def _record(
@@ -424,6 +439,11 @@ def _must_be_marked(call: OpenCall) -> bool:
     """Whether it has to be known afterwards that this attempt was begun."""
     is_held_write = call.held is not None and call.request.effect is not Effect.READ
     return _unrepeatable(call) or call.approval is not None or is_held_write
+
+
+def _taken_back(call: OpenCall) -> str:
+    """A mark that was taken back can be made again."""
+    return f"-{call.held.until.timestamp():.3f}" if call.held is not None else ""
 
 
 def _unrepeatable(call: OpenCall) -> bool:

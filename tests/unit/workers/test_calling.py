@@ -25,10 +25,11 @@ from tests.support.connections import NoAccounts
 from tests.support.connectors import Bill, BillsConnector, known, manifest, remembering, tool
 from tests.support.documents import Plain
 from tests.support.histories import a_run, requested
+from tests.support.switches import FREE
 
 SECRET = "ghp_" + "a1B2" * 9
 HERE = Place(TenantId("tnt_1"), "live", WorkspaceId("wsp_1"), EnvironmentId("env_1"), RunId("run_1"))
-WITHOUT_ACCOUNTS = Equipping(NoAccounts(), GuardedOutbound())
+WITHOUT_ACCOUNTS = Equipping(NoAccounts(), GuardedOutbound(), FREE)
 
 
 class Throttled(TryLater):

@@ -29,6 +29,7 @@ from tests.support.connections import ALICE, CONFIG, DESK, LIVE, MAIN, READ, WRI
 from tests.support.connectors import remembering
 from tests.support.documents import Plain
 from tests.support.histories import a_run, requested
+from tests.support.switches import FREE
 
 RUN = a_run(ALICE, 1)
 HERE = Place(ALICE, "live", DESK, LIVE, RUN.id)  # type: ignore[arg-type]  # a run's id
@@ -123,7 +124,7 @@ class Bench:
     def __init__(self, manifest: Manifest, bank: Bank | None = None, runs_here: bool = True) -> None:
         self.bank = bank or Bank()
         self.ways = Ways()
-        self.caller = Caller(Shelf(manifest, runs_here), Equipping(self.bank, self.ways), remembering())
+        self.caller = Caller(Shelf(manifest, runs_here), Equipping(self.bank, self.ways, FREE), remembering())
         self.seen: list[Call] = []
 
     async def call(self) -> CallSucceeded | CallErred:

@@ -22,6 +22,7 @@ from tests.support.clock import T0
 from tests.support.connections import NoAccounts
 from tests.support.connectors import BillsConnector, known, manifest, remembering
 from tests.support.platform import Platform, ended, running, the_call
+from tests.support.switches import FREE
 from tests.support.tenancy import DEFAULT, LIVE, TENANT
 from tests.unit.workers.test_run_watch import Quiet, watch
 
@@ -47,7 +48,7 @@ class NeedsAccount(Caller):
     def __init__(self, platform: Platform, books: Books) -> None:
         super().__init__(
             known(Connectors([BillsConnector(manifest(books.keyed()))])),
-            Equipping(NoAccounts(), GuardedOutbound()),
+            Equipping(NoAccounts(), GuardedOutbound(), FREE),
             remembering(),
         )
         self._platform = platform

@@ -197,6 +197,21 @@ class ResumeRun(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+class SuspendRun(Struct, frozen=True, kw_only=True):
+    """A switch stops it, just when the call in `hold` was to be made."""
+
+    switch: str
+    reason: str
+    now: Instant
+    hold: HoldCall | None = None
+
+
+class ReleaseRun(Struct, frozen=True, kw_only=True):
+    """No switch stops it any more. A run that a person has paused stays so."""
+
+    now: Instant
+
+
 class CancelRun(Struct, frozen=True, kw_only=True):
     reason: str
     now: Instant
@@ -242,6 +257,7 @@ class CutShort(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+Steering = PauseRun | ResumeRun | SuspendRun | ReleaseRun | CancelRun
 RunCommand = (
     StartRun
     | ForkRun
@@ -260,6 +276,8 @@ RunCommand = (
     | FireAlarm
     | PauseRun
     | ResumeRun
+    | SuspendRun
+    | ReleaseRun
     | CancelRun
     | RepairStep
     | EditLetter

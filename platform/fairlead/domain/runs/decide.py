@@ -74,7 +74,9 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             _fire(command, run)
         case c.EditLetter() | c.ReplayLetter() | c.DiscardLetter():
             handle_letter(command, run, rules)
-        case c.AnswerQuestion() | c.SendSignal() | c.PauseRun() | c.ResumeRun() | c.CancelRun() | c.RepairStep():
+        case (c.AnswerQuestion() | c.SendSignal() | c.RepairStep()) | (
+            c.PauseRun() | c.ResumeRun() | c.SuspendRun() | c.ReleaseRun() | c.CancelRun()
+        ):
             intervene(command, run, rules)
         case c.CutShort():
             raise AssertionError("nothing is cut short twice")

@@ -27,12 +27,12 @@ ErrorClass = Literal[
     "outage",
 ]
 Verdict = Literal["allow", "deny", "require_approval"]
-DeniedBy = Literal["policy", "approval", "permission", "limit"]
+DeniedBy = Literal["policy", "approval", "permission", "limit", "switch"]
 LimitName = Literal["tool_calls", "model_calls", "steps", "tokens", "cost_usd_micros"]
 QuestionPurpose = Literal["step", "limit", "outcome", "mismatch", "compensation"]
 SettledHow = Literal["call", "read_back", "person"]
 OnOutage = Literal["wait", "fail", "cached", "read_only"]
-HeldFor = Literal["rate", "concurrency", "outage"]
+HeldFor = Literal["rate", "concurrency", "outage", "switch"]
 OnMismatch = Literal["ask", "compensate", "continue"]
 ReadBackVerdict = Literal["matched", "drifted", "unverifiable"]
 IncidentKind = Literal["readback_drifted", "compensation_failed"]
@@ -150,10 +150,12 @@ class ToolCallDispatched(Event, frozen=True, kw_only=True, tag="tool_call.dispat
 
 
 class ToolCallHeld(Event, frozen=True, kw_only=True, tag="tool_call.held.v1"):
-    """The call waits before it is made, and uses up no attempt: for room in a limit, or for its counterpart to answer.
+    """The call waits before it is made, and uses up no attempt: for room in a limit, for its counterpart to answer, or
+    for a switch.
 
-    `subject` names the limit or the connector. It is looked at again at `until`, and may then have to wait on, which is
-    not recorded again. `untouched`: nobody can have begun this attempt; from here on a write is marked before it is.
+    `subject` names the limit, the connector or the switch. It is looked at again at `until`, and may then have to wait
+    on, which is not recorded again. `untouched`: nobody can have begun this attempt; from here on a write is marked
+    before it is.
     """
 
     call_id: CallId
@@ -496,10 +498,14 @@ class StepRepaired(Event, frozen=True, kw_only=True, tag="run.step_repaired.v1",
     output: Any = None
 
 
-class RunPaused(Event, frozen=True, kw_only=True, tag="run.paused.v1"):
-    """No new call begins and nothing is planned; outcomes, signals and times are still recorded."""
+class RunPaused(Event, frozen=True, kw_only=True, tag="run.paused.v1", omit_defaults=True):
+    """No new call begins and nothing is planned; outcomes, signals and times are still recorded.
+
+    `switch` names the switch that stopped it: the run goes on by itself when that is released. Empty: a person did.
+    """
 
     reason: str
+    switch: str = ""
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="run.resumed.v1"):

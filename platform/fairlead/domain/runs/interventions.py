@@ -19,7 +19,7 @@ from fairlead.domain.runs.errors import (
     RunNotActive,
     TooManySignals,
 )
-from fairlead.domain.runs.outcomes import completed
+from fairlead.domain.runs.outcomes import completed, move_call
 from fairlead.domain.runs.readback import mismatch_failed
 from fairlead.domain.runs.sagas import answer_undo
 from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall
@@ -28,7 +28,7 @@ MAX_EARLY_SIGNALS = 100
 
 
 def intervene(
-    command: c.AnswerQuestion | c.SendSignal | c.PauseRun | c.ResumeRun | c.CancelRun | c.RepairStep,
+    command: c.AnswerQuestion | c.SendSignal | c.Steering | c.RepairStep,
     run: Unfolding,
     rules: RunRules,
 ) -> None:
@@ -48,14 +48,23 @@ def intervene(
             _answer(command, run, rules)
         case c.RepairStep():
             _repair(command, run, rules)
-        case c.PauseRun() | c.ResumeRun() | c.CancelRun():
+        case c.SuspendRun(hold=hold):
+            if state.paused is None and hold is not None:
+                move_call(hold, run, rules)
+            run.add(*_steered(command, state))
+        case c.PauseRun() | c.ResumeRun() | c.ReleaseRun() | c.CancelRun():
             run.add(*_steered(command, state))
 
 
-def _steered(command: c.PauseRun | c.ResumeRun | c.CancelRun, state: Active) -> list[e.RunEvent]:
+def _steered(command: c.Steering, state: Active) -> list[e.RunEvent]:
     match command:
-        case c.PauseRun(reason=reason):
-            return [e.RunPaused(reason=redact_text(reason))] if state.paused is None else []
+        case c.PauseRun(reason=reason):  # also of a run that a switch has paused: it is then for people to resume
+            is_news = state.paused is None or bool(state.paused_by)
+            return [e.RunPaused(reason=redact_text(reason))] if is_news else []
+        case c.SuspendRun(switch=switch, reason=reason):
+            return [e.RunPaused(reason=redact_text(reason), switch=switch)] if state.paused is None else []
+        case c.ReleaseRun():
+            return [e.RunResumed(reason=f"released: {state.paused_by}")] if state.paused_by else []
         case c.ResumeRun(reason=reason):
             return [e.RunResumed(reason=redact_text(reason))] if state.paused is not None else []
         case c.CancelRun(reason=reason):

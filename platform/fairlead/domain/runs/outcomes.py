@@ -182,7 +182,9 @@ def move_call(
     match command, call.phase:
         case c.MarkStarted(attempt=attempt, worker=worker), "dispatched" if attempt == call.attempt:
             run.add(e.ToolCallStarted(call_id=command.call_id, attempt=attempt, worker=worker))
-        case c.HoldCall(attempt=attempt), "dispatched" | "started" if attempt == call.attempt and call.held is None:
+        case c.HoldCall(attempt=attempt), "dispatched" | "started" if attempt == call.attempt and _is_news(
+            command, call
+        ):
             run.add(_held(command))
         case c.DenyCall(by=by, rule_id=rule_id, reason=reason), "dispatched":
             run.add(_denied(call, by, rule_id, reason))
@@ -195,6 +197,11 @@ def move_call(
             _judge_again(command, call, run, rules)
         case _:
             return
+
+
+def _is_news(command: c.HoldCall, call: OpenCall) -> bool:
+    """Once for each attempt; and that it was begun and not made, which takes back that it was begun."""
+    return call.held is None or (command.untouched and call.phase == "started")
 
 
 def _held(command: c.HoldCall) -> e.ToolCallHeld:

@@ -15,6 +15,7 @@ from fairlead.domain.runs.events import DeniedBy, ToolCallRequested
 from fairlead.domain.runs.obligations import CallOrder, UndoOrder
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 from fairlead.domain.runs.undoing import Undo
+from fairlead.domain.switches.verdict import Stop
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.tenants.states import Tenant, TenantState
 from fairlead.domain.tools import connector_of
@@ -55,13 +56,34 @@ class Expire(Struct, frozen=True):
     """The run's deadline has passed."""
 
 
-Permit = Go | Drop | Forbid | Reconsider | Lost | Expire
+class Wait(Struct, frozen=True, kw_only=True):
+    """A switch stops it, and to say that it was denied could be untrue: it is looked at again."""
+
+    switch: str
+
+
+class Suspend(Struct, frozen=True, kw_only=True):
+    """A switch pauses the run. `untouched`: nobody can have begun this attempt."""
+
+    switch: str
+    reason: str
+    untouched: bool
+
+
+Permit = Go | Drop | Forbid | Reconsider | Lost | Expire | Wait | Suspend
 
 
 def permit(
-    order: CallOrder, run: RunState, tenant: TenantState, rules: RunRules, now: Instant, redelivered: bool = False
+    order: CallOrder,
+    run: RunState,
+    tenant: TenantState,
+    rules: RunRules,
+    now: Instant,
+    redelivered: bool = False,
+    stop: Stop | None = None,
 ) -> Permit:
-    """`redelivered`: an earlier worker had the order, and may have got as far as the effect."""
+    """`redelivered`: an earlier worker had the order, and may have got as far as the effect. `stop`: what a switch
+    says of the call."""
     if not isinstance(run, Active):
         return Drop(why="the run is not under way")
     call = run.calls.get(order.call_id)
@@ -71,14 +93,25 @@ def permit(
         return Expire()
     if run.paused is not None:
         return Drop(why="the run is paused")
-    said = forbidden(run, tenant) or _switched_off(call.request.tool, tenant) or _judged(call, run, rules, now)
     was_out_before = (redelivered or order.remade) and not is_untouched(call)
     may_have_happened = call.phase == "started" or (was_out_before and call.request.effect is not Effect.READ)
+    if stop is not None:
+        return _stopped(stop, call, was_out_before, may_have_happened)
+    said = forbidden(run, tenant) or _switched_off(call.request.tool, tenant) or _judged(call, run, rules, now)
     if isinstance(said, Forbid) and may_have_happened:
         return Lost(reason=said.reason)  # to say that it was denied could be untrue
     if isinstance(said, Reconsider) and call.phase == "started":
         return Lost(reason=said.reason)
     return said
+
+
+def _stopped(stop: Stop, call: OpenCall, was_out_before: bool, may_have_happened: bool) -> Permit:
+    if stop.answer == "pause":
+        untouched = call.phase == "dispatched" and not was_out_before
+        return Suspend(switch=stop.switch, reason=stop.reason, untouched=untouched)
+    if may_have_happened:
+        return Wait(switch=stop.switch)
+    return Forbid(by="switch", rule_id=f"switch.{stop.mode}", reason=f"{stop.switch} is switched off: {stop.reason}")
 
 
 def permit_undo(order: UndoOrder, run: RunState, tenant: TenantState, rules: RunRules) -> Undo | Drop | Forbid:

@@ -119,6 +119,7 @@ class Active(Struct, frozen=True, kw_only=True):
     steps_used: int = 0
     numbered: int = 0  # child ids given out
     paused: str | None = None
+    paused_by: str = ""  # the switch, where one did
     resumed: int = 0  # how often
     limit_reached: e.LimitReached | None = None
     effects: tuple[u.Effected, ...] = ()
@@ -285,7 +286,9 @@ def _dispatched(s: Active, event: e.ToolCallDispatched) -> Active:
 
 
 def _held(s: Active, event: e.ToolCallHeld) -> Active:
-    return _with_call(s, replace(s.calls[event.call_id], held=event))
+    call = s.calls[event.call_id]
+    phase = "dispatched" if event.untouched and call.phase == "started" else call.phase
+    return _with_call(s, replace(call, held=event, phase=phase))
 
 
 def _started(s: Active, event: e.ToolCallStarted) -> Active:
@@ -532,11 +535,11 @@ def _unmoved(s: Active, _: e.RunEvent) -> Active:
 
 
 def _paused(s: Active, event: e.RunPaused) -> Active:
-    return replace(s, paused=event.reason)
+    return replace(s, paused=event.reason, paused_by=event.switch)
 
 
 def _resumed(s: Active, _: e.RunResumed) -> Active:
-    return replace(s, paused=None, resumed=s.resumed + 1)
+    return replace(s, paused=None, paused_by="", resumed=s.resumed + 1)
 
 
 def _without(mapping: dict[K, V], key: K) -> dict[K, V]:
