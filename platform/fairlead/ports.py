@@ -81,10 +81,12 @@ class Log(Protocol):
         kinds: Sequence[Kind] = (),
         max_batch: int = 500,
         tenants: Sequence[TenantId] = (),
+        in_bursts: bool = False,
     ) -> AbstractAsyncContextManager["Batches"]:
         """Every commit past `after` in log order, then new ones as they come. Keeps no position: the caller does.
 
-        Of these kinds and tenants alone, where some are named.
+        Of these kinds and tenants alone, where some are named. `in_bursts` is for a caller that pauses between batches:
+        what comes meanwhile is handed over together when it asks, which costs less than handing over each by itself.
         """
 
     def share(
@@ -122,7 +124,7 @@ class LogCopies(Protocol):
     """The log for whoever keeps a second one. Every method raises Unavailable when the engine does not answer."""
 
     def copies(self, after: LogSequence, max_batch: int = 500) -> AbstractAsyncContextManager[CopyBatches]:
-        """As `Log.follow`, without reading what is in a commit."""
+        """As `Log.follow` in bursts, without reading what is in a commit."""
 
     async def copy_of(self, sequence: LogSequence) -> Copy | None:
         """The commit at this place; None where there is none, or none any more."""

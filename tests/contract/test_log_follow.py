@@ -57,6 +57,20 @@ async def test_what_is_appended_later_comes_by_itself_and_being_caught_up_is_sai
             assert await until_caught_up(batches) == [[place]]
 
 
+async def test_what_comes_while_the_caller_pauses_comes_together(log: Log) -> None:
+    places = await fill(log, 3)
+    async with log.follow(EMPTY, max_batch=10, in_bursts=True) as batches:
+        assert await until_caught_up(batches) == [places]
+        waiting = asyncio.ensure_future(until_caught_up(batches))
+        (first,) = await fill(log, 1, 4)
+        assert await waiting == [[first]], "whoever waits is told of the first that comes"
+        places = await fill(log, 25, 5)
+        assert await until_caught_up(batches) == [places[:10], places[10:20], places[20:]]
+        for number in (30, 31):
+            (place,) = await fill(log, 1, number)
+            assert await until_caught_up(batches) == [[place]]
+
+
 async def test_only_the_kinds_asked_for_come(log: Log) -> None:
     await log.append(note(run("1")), EMPTY)
     wanted = await log.append(note(approval("1")), EMPTY)

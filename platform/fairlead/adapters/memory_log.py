@@ -137,6 +137,7 @@ class MemoryLog:
         kinds: Sequence[Kind] = (),
         max_batch: int = 500,
         tenants: Sequence[TenantId] = (),
+        in_bursts: bool = False,  # noqa: ARG002  # handing over costs nothing here
     ) -> AsyncIterator[Batches]:
         with self._store.bell.heard() as news:
             yield _Following(self._store, after, kinds, tenants, max_batch, news)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Following(Generic[T]):
-    """`unpack` makes of messages what the caller is given, one for each."""
+    """`unpack` makes of messages what the caller is given, one for each. `in_bursts`: see `Log.follow`."""
 
     def __init__(
         self,
@@ -32,8 +32,10 @@ class Following(Generic[T]):
         filters: list[str],
         after: int,
         max_batch: int,
+        in_bursts: bool = False,
     ) -> None:
         self._connection = connection
+        self._in_bursts = in_bursts
         self._unpack = unpack
         self._stream = stream
         self._filters = filters
@@ -56,12 +58,16 @@ class Following(Generic[T]):
             if not self._behind and not self._told and not puller.messages:
                 self._told = True
                 return []
-            self._refill(puller)
+            if self._in_bursts and not self._in_hand and not puller.messages:
+                await puller.burst(self._max_batch, EXPIRES_S)
+            elif not self._in_bursts:
+                self._refill(puller)
             if not self._in_hand:
                 self._in_hand = self._cut(puller)
             if self._in_hand:
                 return await self._unpacked()
-            await puller.wait()
+            if not self._in_bursts:
+                await puller.wait()
 
     async def _unpacked(self) -> list[T]:
         # Blobs may be out of reach, or the caller may give up waiting: the batch stays in hand until it is given away.

@@ -104,9 +104,12 @@ class NatsLog:
         kinds: Sequence[Kind] = (),
         max_batch: int = 500,
         tenants: Sequence[TenantId] = (),
+        in_bursts: bool = False,
     ) -> AsyncIterator[Batches]:
         filters = events_of_kinds(kinds, shard=self._shard, tenants=tenants)
-        following = Following(self._connection, self._bodies.each, self._stream, filters, after, max_batch)
+        following = Following(
+            self._connection, self._bodies.each, self._stream, filters, after, max_batch, in_bursts=in_bursts
+        )
         try:
             yield following
         finally:
@@ -115,7 +118,9 @@ class NatsLog:
     @asynccontextmanager
     async def copies(self, after: LogSequence, max_batch: int = 500) -> AsyncIterator[CopyBatches]:
         filters = events_of_kinds((), shard=self._shard)
-        following = Following(self._connection, self._bodies.copies, self._stream, filters, after, max_batch)
+        following = Following(
+            self._connection, self._bodies.copies, self._stream, filters, after, max_batch, in_bursts=True
+        )
         try:
             yield following
         finally:

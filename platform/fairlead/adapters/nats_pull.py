@@ -12,6 +12,8 @@ from fairlead.adapters.nats_messages import NoAnswer, Reply
 
 GRACE_S = 2.0  # after its end a request counts as over, even if nobody says so
 _OVER = (404, 408)  # the ordinary ends of a request: nothing there, or its time is up
+_NOTHING_MORE = 404
+_AT_ONCE = {"no_wait": True}  # together with an end: what is there now, or else the first that comes
 _HEARTBEAT = 100
 LOST = -1  # the connection broke
 GAP = -2  # messages did not come in the order they were sent
@@ -89,6 +91,21 @@ class Puller:
         except NoAnswer:
             self.fail(LOST)
 
+    async def burst(self, batch: int, expires_s: float) -> None:
+        """Ask for what is there, or else for the first that comes, and return once that is all here.
+
+        Nothing is under way afterwards, so what comes next is sent together too. There may be trouble.
+        """
+        if not self.asked:  # else whoever asked gave up waiting
+            self.ask(batch, expires_s, _AT_ONCE)
+        while self.asked and self.trouble is None:
+            self._news.clear()
+            try:
+                async with asyncio.timeout_at(self._answered_by):
+                    await self._news.wait()
+            except TimeoutError:
+                self.asked = 0
+
     async def wait(self, timeout_s: float | None = None) -> None:
         """Return when a message or trouble is there, when a request has ended, or the time is up."""
         self._news.clear()
@@ -129,7 +146,10 @@ class Puller:
             self.asked = max(0, self.asked - 1)
             self._tell()
         elif status in _OVER:
-            self.asked = max(0, self.asked - int(reply.header("Nats-Pending-Messages") or 0))
+            # Only whoever wants what is there now, and has nothing else under way, is told that there is no more.
+            self.asked = (
+                0 if status == _NOTHING_MORE else max(0, self.asked - int(reply.header("Nats-Pending-Messages") or 0))
+            )
             self._tell()
         elif status != _HEARTBEAT:
             self.fail(status)

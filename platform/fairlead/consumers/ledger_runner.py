@@ -15,7 +15,7 @@ from fairlead.domain.errors import FairleadError
 from fairlead.ports import CopyBatches, LogCopies, SqlSession, SqlSessions
 
 MAX_BATCH = 1_000
-GATHER_S = 0.05  # a little lag makes few transactions of many commits, and each waits for the disk
+GATHER_S = 0.2  # a little lag makes few transactions of many commits, and each waits for the disk
 LOOK_EVERY_S = 5.0  # at a log that gives nothing new
 LOCK_POLL_S = 0.5
 MIN_PAUSE_S = 0.2

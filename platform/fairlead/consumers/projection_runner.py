@@ -64,7 +64,7 @@ class ProjectionRunner:
 
     async def _lead(self, session: SqlSession, members: Sequence[Member]) -> None:
         after, loop = min(member.standing.sequence for member in members), asyncio.get_running_loop()
-        async with self._log.follow(LogSequence(after), max_batch=MAX_BATCH) as batches:
+        async with self._log.follow(LogSequence(after), max_batch=MAX_BATCH, in_bursts=True) as batches:
             plans = Plans(session, members)
             async for batch in batches:
                 if not batch:
