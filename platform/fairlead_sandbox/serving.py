@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 from fairlead_sdk import errors
-from fairlead_sdk.contract import Call, JsonSchema, Manifest
+from fairlead_sdk.contract import Call, Manifest
 from fairlead_sdk.description import described
 from fairlead_sdk.outbound import Connection
 
-from fairlead_sandbox import loading, walls
+from fairlead_sandbox import batches, loading, walls
 from fairlead_sandbox import wire as w
+from fairlead_sandbox.arguments import typed
 from fairlead_sandbox.egress import CallHttp, Egress
 from fairlead_sandbox.faults import fault_of
 
@@ -132,10 +133,13 @@ class Server:
     async def _asked(self, ask: w.Ask, http: CallHttp) -> Any:
         assert self._manifest is not None, "the platform asks only where it gave a connector"
         tool = self._manifest.by_name[ask.tool]
-        arguments, call = _typed(ask.arguments, tool.input), _call(ask, http)
+        call = _call(ask, http)
+        if ask.part == "run_many":
+            return await batches.made(ask, tool, call, self._begin.output_bytes)
+        arguments = typed(ask.arguments, tool.input)
         if ask.part == "compensate":
             assert tool.compensate is not None, "the manifest said so"
-            return await tool.compensate(arguments, _typed(ask.output, tool.output), call)
+            return await tool.compensate(arguments, typed(ask.output, tool.output), call)
         return await getattr(tool, ask.part)(arguments, call)
 
     async def _tidy(self) -> None:
@@ -162,14 +166,6 @@ def _described(ticket: str, manifest: Manifest) -> w.Described | w.Broken:
     except Exception as error:  # noqa: BLE001  # whatever it put where types belong
         reason = f"its manifest cannot be described: {type(error).__name__}"[: w.MAX_MESSAGE]
         return w.Broken(ticket=ticket, reason=reason)
-
-
-def _typed(plain: msgspec.Raw, shape: Any) -> Any:
-    """Raises BadArguments: the platform has checked the schema, but a type may check itself."""
-    try:
-        return msgspec.json.decode(plain, type=Any if isinstance(shape, JsonSchema) else shape)
-    except Exception as misfit:
-        raise errors.BadArguments(f"the tool's type refuses them: {type(misfit).__name__}", "bad_arguments") from misfit
 
 
 def _call(ask: w.Ask, http: CallHttp) -> Call:

@@ -17,7 +17,7 @@ MAX_CODE = 64
 
 Message = TypeVar("Message")
 Ticket = Annotated[str, Meta(max_length=32)]
-Part = Literal["run", "verify", "preview", "compensate"]
+Part = Literal["run", "verify", "preview", "compensate", "run_many"]
 ErrorName = Literal[
     "AnswerTooLarge", "BadArguments", "NeedsReconnect", "OutcomeUnknown", "Refused", "ToolError", "TryLater"
 ]
@@ -67,8 +67,17 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     config: dict[str, str]
 
 
+class OneOfMany(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call of a batch; settings, connection and way out are those of all."""
+
+    call_id: str
+    attempt: int
+    idempotency_key: str
+
+
 class Ask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="ask"):
-    """`output` is what a call gave that is now to be compensated."""
+    """`output` is what a call gave that is now to be compensated. For `run_many` the arguments are a list, in the order
+    of `many`."""
 
     ticket: Ticket
     part: Part
@@ -80,6 +89,7 @@ class Ask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="as
     idempotency_key: str
     settings: dict[str, str]
     connection: Account | None
+    many: list[OneOfMany] = []
 
 
 class Cancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="cancel"):
@@ -124,6 +134,14 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     message: Annotated[str, Meta(max_length=MAX_MESSAGE)]
     code: Annotated[str, Meta(max_length=MAX_CODE)]
     retry_after_s: float | None = None
+
+
+class Answered(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What became of one call of a batch. `Returned.output` is a list of these then."""
+
+    output: Raw = Raw(b"null")
+    fault: Fault | None = None
+    broke: Annotated[str, Meta(max_length=MAX_CODE)] = ""
 
 
 class Raised(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="raised"):
@@ -175,6 +193,20 @@ HttpOutcome = HttpAnswered | HttpFailed
 
 _encode = msgspec.json.Encoder().encode
 NULL = Raw(b"null")
+
+
+_answered = msgspec.json.Decoder(list[Answered]).decode
+
+
+def answers_of(output: Raw, count: int) -> list[Answered]:
+    """Of a batch. Raises Malformed."""
+    try:
+        answers = _answered(output)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"not the answers to a batch: {type(error).__name__}") from error
+    if len(answers) != count:
+        raise Malformed(f"{len(answers)} answers to {count} calls")
+    return answers
 
 
 def packed(message: object) -> bytes:

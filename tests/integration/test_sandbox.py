@@ -149,6 +149,52 @@ async def test_the_other_parts_of_a_tool_work_too(guest: SandboxedConnector) -> 
         await tool.compensate({"what": "tell", "where": "x"}, {"said": ["y"]}, A_CALL)
 
 
+def a_call(number: int) -> Call:
+    return replace(A_CALL, call_id=f"tcl_{number}", attempt=number, idempotency_key=f"key_{number}")
+
+
+async def wished_at_once(guest: SandboxedConnector, *wishes: tuple[str, str]) -> list[Any]:
+    tool = guest.tool("guest.get_wish", "tnt_1")
+    assert tool is not None
+    assert tool.run_many is not None
+    wanted = [{"what": what, "where": where} for what, where in wishes]
+    return await tool.run_many(wanted, [a_call(number) for number in range(1, len(wishes) + 1)])
+
+
+async def test_calls_of_a_batch_are_asked_at_once_and_each_has_its_own_key_and_answer(
+    guest: SandboxedConnector, pool: Pool
+) -> None:
+    wishes = [("tell", ""), ("fail", "busy"), ("impossible", ""), ("nothing of the kind", ""), ("tell", "")]
+    told, busy, refused, broke, last = await wished_at_once(guest, *wishes)
+    assert told == {"said": ["tcl_1", "1", "key_1", "/data"]}
+    assert isinstance(busy, TryLater)
+    assert (busy.code, busy.retry_after_s) == ("busy", 7.0)
+    assert isinstance(refused, BadArguments)
+    assert isinstance(broke, OutcomeUnknown)
+    assert "raised KeyError" in str(broke)
+    assert last == {"said": ["tcl_5", "5", "key_5", "/data"]}
+
+
+async def test_a_batch_that_fails_as_a_whole_or_loses_an_answer_says_so_of_every_call(
+    guest: SandboxedConnector,
+) -> None:
+    with pytest.raises(Refused, match="none of them"):
+        await wished_at_once(guest, ("tell", ""), ("all fail", ""))
+    with pytest.raises(OutcomeUnknown, match="raised WrongNumber"):
+        await wished_at_once(guest, ("lose one", ""), ("tell", ""))
+
+
+async def test_an_output_of_a_batch_that_is_too_large_is_too_large_alone(containment: Containment) -> None:
+    pool = Pool(containment, Limits(output_bytes=2_000))
+    try:
+        guest = SandboxedConnector(GUEST, await pool.describe(GUEST), pool)
+        large, small = await wished_at_once(guest, ("repeat", "1000"), ("repeat", "800"))
+    finally:
+        await pool.aclose()
+    assert isinstance(large, AnswerTooLarge)
+    assert small == {"said": ["x" * 800]}
+
+
 async def test_requests_go_our_way_and_carry_a_credential_that_it_never_sees(ask: Ask) -> None:
     async with (
         FlakyServer.at() as server,

@@ -235,6 +235,21 @@ async def test_a_process_that_dies_or_lies_costs_its_call_and_no_other(called: C
     assert await called("print_much") == HONEST
 
 
+@pytest.mark.parametrize("name", ["crash", "answer_twice", "answer_too_few"])
+async def test_a_batch_whose_process_dies_or_lies_has_an_unknown_outcome(
+    hostile: SandboxedConnector, called: Called, name: str
+) -> None:
+    tool, calls = hostile.tool("hostile.try_read", TENANT), [A_CALL, A_CALL]
+    assert tool is not None
+    assert tool.run_many is not None
+    assert await tool.run_many([{"name": "print_much", "target": ""}] * 2, calls) == [HONEST.output] * 2
+    warm = sandboxed()
+    with pytest.raises(OutcomeUnknown):
+        await tool.run_many([{"name": name, "target": ""}] * 2, calls)
+    assert await still_there(warm) == []
+    assert await called("print_much") == HONEST
+
+
 @pytest.mark.parametrize("name", ["crash", "say_nonsense", "answer_twice"])
 async def test_what_became_of_a_write_is_then_unknown(called: Called, name: str) -> None:
     result = await called(name, tool="hostile.try_write")

@@ -11,9 +11,8 @@ from typing import Protocol
 
 import structlog
 from fairlead_sdk.checks import faults_of
-from fairlead_sdk.description import ManifestDescription, described
+from fairlead_sdk.description import described
 from msgspec import Struct
-from msgspec.structs import replace
 
 from fairlead.adapters.connector_packages import ConnectorPackages
 from fairlead.adapters.plugins import BrokenConnector, Connectors
@@ -137,7 +136,7 @@ class PublishedConnectors:
         connector = await self._sandbox.connector(code)
         if faults := faults_of(connector.manifest):
             raise _Unusable("; ".join(map(str, faults)))
-        if _promised(described(connector.manifest)) != _promised(package.manifest):
+        if described(connector.manifest) != package.manifest:
             raise _Unusable("what it says of itself is not what was signed")
         return connector
 
@@ -159,12 +158,3 @@ def _installed(listed: Mapping[str, Listed]) -> _Wanted:
         for version, entry in state.versions.items()
         if entry.installed
     }
-
-
-def _promised(manifest: ManifestDescription) -> ManifestDescription:
-    """Calls are made one by one in the sandbox, so what is said of batches does not come back from there."""
-    tools = tuple(
-        replace(tool, max_batch=1, parts=tuple(part for part in tool.parts if part != "run_many"))
-        for tool in manifest.tools
-    )
-    return replace(manifest, tools=tools)

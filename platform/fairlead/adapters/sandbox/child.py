@@ -132,7 +132,7 @@ class Child:
             async with asyncio.timeout(self._limits.wall_s):
                 answer = await self._exchange(replace(ask, ticket=ticket), ticket)
             self._look_at_files()
-            return _output(answer)
+            return _output(answer, ask)
         except TimeoutError:
             self._fail(TookTooLong(self._limits.wall_s))
             raise TookTooLong(self._limits.wall_s) from None
@@ -267,8 +267,14 @@ class Child:
         return float(times.user + times.system)
 
 
-def _output(answer: w.FromChild) -> msgspec.Raw:
+def _output(answer: w.FromChild, ask: w.Ask) -> msgspec.Raw:
     match answer:
+        case w.Returned(output=output) if ask.part == "run_many":
+            try:
+                w.answers_of(output, len(ask.many))
+            except w.Malformed as what:
+                raise ProtocolBroken(str(what)) from what
+            return output
         case w.Returned(output=output):
             return output
         case w.Raised(fault=fault):

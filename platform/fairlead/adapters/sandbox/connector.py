@@ -5,10 +5,12 @@ from typing import Any, Literal
 
 import msgspec
 from fairlead_sandbox import wire as w
+from fairlead_sandbox.faults import error_of
 from fairlead_sdk.contract import Call, JsonSchema, Manifest, Tool
 from fairlead_sdk.description import ManifestDescription, ToolDescription
 from fairlead_sdk.outbound import Connection
 
+from fairlead.adapters.sandbox.faults import ConnectorRaised
 from fairlead.adapters.sandbox.packages import Unpacked
 from fairlead.adapters.sandbox.pool import Pool
 
@@ -66,6 +68,8 @@ class SandboxedConnector:
             cache_s=said.cache_s,
             on_outage=said.on_outage,
             cost_usd_micros=said.cost_usd_micros,
+            max_batch=said.max_batch,
+            run_many=self._asking_many(said.name, tenant_id) if "run_many" in said.parts else None,
         )
 
     def _asking(self, tool: str, part: w.Part, tenant_id: str) -> Callable[[Any, Call], Awaitable[Any]]:
@@ -74,6 +78,18 @@ class SandboxedConnector:
 
         return ask
 
+    def _asking_many(self, tool: str, tenant_id: str) -> Callable[[list[Any], list[Call]], Awaitable[list[Any]]]:
+        async def ask_many(arguments: list[Any], calls: list[Call]) -> list[Any]:
+            """All on the way out of the first: they are of one run, through one account."""
+            many = [
+                w.OneOfMany(call_id=call.call_id, attempt=call.attempt, idempotency_key=call.idempotency_key)
+                for call in calls
+            ]
+            returned = await self._returned(tool, "run_many", tenant_id, arguments, None, calls[0], many)
+            return [_said(answered) for answered in w.answers_of(returned, len(calls))]
+
+        return ask_many
+
     def _undoing(self, tool: str, tenant_id: str) -> Callable[[Any, Any, Call], Awaitable[None]]:
         async def compensate(arguments: Any, output: Any, call: Call) -> None:
             await self._ask(tool, "compensate", tenant_id, arguments, output, call)
@@ -81,6 +97,18 @@ class SandboxedConnector:
         return compensate
 
     async def _ask(self, tool: str, part: w.Part, tenant_id: str, arguments: Any, output: Any, call: Call) -> Any:
+        return msgspec.json.decode(await self._returned(tool, part, tenant_id, arguments, output, call, []))
+
+    async def _returned(
+        self,
+        tool: str,
+        part: w.Part,
+        tenant_id: str,
+        arguments: Any,
+        output: Any,
+        call: Call,
+        many: list[w.OneOfMany],
+    ) -> msgspec.Raw:
         ask = w.Ask(
             ticket="",
             part=part,
@@ -92,9 +120,16 @@ class SandboxedConnector:
             idempotency_key=call.idempotency_key,
             settings=dict(call.settings),
             connection=_account(call.connection),
+            many=many,
         )
-        returned = await self._pool.call(self._code, tenant_id, ask, call.http)
-        return msgspec.json.decode(returned)
+        return await self._pool.call(self._code, tenant_id, ask, call.http)
+
+
+def _said(answered: w.Answered) -> Any:
+    """An output, or the error that is this call's own."""
+    if answered.fault is not None:
+        return error_of(answered.fault)
+    return ConnectorRaised(answered.broke) if answered.broke else msgspec.json.decode(answered.output)
 
 
 def _account(connection: Connection | None) -> w.Account | None:

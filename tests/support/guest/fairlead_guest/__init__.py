@@ -105,6 +105,10 @@ async def _stay(where: str, _: Call) -> list[str]:
     return [before]
 
 
+async def _repeat(where: str, _: Call) -> list[str]:
+    return ["x" * int(where)]
+
+
 async def _fail(where: str, _: Call) -> list[str]:
     raise {
         "busy": TooBusy("come back", "busy", retry_after_s=7),
@@ -130,6 +134,19 @@ async def _undone(arguments: Wish, output: Granted, _: Call) -> None:
         raise Refused("that is not what was done", "other")
 
 
+async def _read_many(wishes: list[Wish], calls: list[Call]) -> list[Any]:
+    """One after the other, as a service that takes lists would; some wishes are for the batch as a whole."""
+    if any(wish.what == "all fail" for wish in wishes):
+        raise Refused("none of them", "closed")
+    answers: list[Any] = []
+    for wish, call in zip(wishes, calls, strict=True):
+        try:
+            answers.append(await _read(wish, call))
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is that wish's alone
+            answers.append(error)
+    return answers[1:] if any(wish.what == "lose one" for wish in wishes) else answers
+
+
 @tool(
     "guest.get_wish",
     title="Get a wish",
@@ -137,6 +154,8 @@ async def _undone(arguments: Wish, output: Granted, _: Call) -> None:
     idempotency=Idempotency.NATURAL,
     scopes=("read",),
     cache_s=5,
+    max_batch=10,
+    run_many=_read_many,
 )
 async def get_wish(arguments: Wish, call: Call) -> Granted:
     """Have a wish granted."""

@@ -37,7 +37,18 @@ async def _compensated(arguments: Attack, output: Loot, call: Call) -> None:
     await _attack(arguments, call)
 
 
-@tool("hostile.try_read", title="Try a read", effect=Effect.READ, idempotency=Idempotency.NATURAL)
+async def _attacked_at_once(arguments: list[Attack], calls: list[Call]) -> list[Any]:
+    return [await _attack(each, call) for each, call in zip(arguments, calls, strict=True)]
+
+
+@tool(
+    "hostile.try_read",
+    title="Try a read",
+    effect=Effect.READ,
+    idempotency=Idempotency.NATURAL,
+    max_batch=2,
+    run_many=_attacked_at_once,
+)
 async def try_read(arguments: Attack, call: Call) -> Loot:
     """Attack, declared as a read."""
     return await _attack(arguments, call)

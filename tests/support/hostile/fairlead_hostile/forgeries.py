@@ -69,6 +69,12 @@ async def answer_twice(_: str, __: Call) -> list[str]:
     return ["third"]
 
 
+async def answer_too_few(_: str, __: Call) -> list[str]:
+    """Of a batch: whose answer is it?"""
+    _say(w.Returned(ticket=_ticket(), output=msgspec.Raw(b'[{"output":{"taken":[]}}]')))
+    return []
+
+
 async def answer_another(_: str, __: Call) -> list[str]:
     _say(w.Returned(ticket="0" * 32, output=_loot("for somebody else")))
     return []
