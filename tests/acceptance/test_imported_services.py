@@ -3,6 +3,7 @@ and one that has bad days."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +142,15 @@ async def test_arguments_that_do_not_fit_the_description_are_sent_nowhere(
 
 
 async def test_a_service_that_is_busy_is_asked_again_when_it_says(installation: Installation, alice: Customer) -> None:
-    busy = iter([reply(429, retry_after="1"), reply(503, retry_after="1"), reply(201, b'{"number": 7}')])
+    busy = iter([reply(429, retry_after="1"), reply(429), reply(503, retry_after="0"), reply(201, b'{"number": 7}')])
 
     async def answer(writer: Any, asked: Any) -> None:
         await next(busy)(writer, asked)
 
     installation.service.answers["/orders"] = answer
     await imports(alice, "shop", service(installation, {"type": "integer"}))
-    order = {"id": "order", "call": "shop.make_order", "with": {"body": {"amount": 5}}}
+    retry = {"attempts": 4, "initial_ms": 100, "max_ms": 100}
+    order = {"id": "order", "call": "shop.make_order", "with": {"body": {"amount": 5}}, "retry": retry}
     run = await a_run(
         alice,
         ["shop.make_order"],
@@ -158,8 +160,20 @@ async def test_a_service_that_is_busy_is_asked_again_when_it_says(installation: 
     )
     ended = await until_status(alice, run, "completed")
     assert ended["output"] == {"number": 7}
-    keys = {asked.headers["idempotency-key"] for asked in installation.service.asked[-3:]}
+    keys = {asked.headers["idempotency-key"] for asked in installation.service.asked[-4:]}
     assert len(keys) == 1
+    position = {"Fairlead-Position": str(await alice.served.parts.log.last_sequence())}
+    timeline = (await alice.owner.get(f"/v1/runs/{run}/timeline", headers=position)).json()["items"]
+    failed = [event for event in timeline if event["type"] == "tool_call.failed.v1"]
+    pauses_s = [_pause_s(event) for event in failed]
+    assert [event["data"]["error_class"] for event in failed] == ["rate_limited", "transient", "rate_limited"]
+    assert pauses_s[0] > 0.9, "as the service asked"
+    assert max(pauses_s[1:]) <= 0.1, "by our own rule where it asked for nothing"
+
+
+def _pause_s(failed: dict[str, Any]) -> float:
+    at, again_at = (datetime.fromisoformat(text) for text in (failed["at"], failed["data"]["retry_at"]))
+    return (again_at - at).total_seconds()
 
 
 async def test_a_write_whose_answer_is_lost_and_that_takes_no_key_waits_for_a_person(

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from fairlead_sdk.errors import TryLater
 from fairlead_tenants.ids import TenantId
 
 from fairlead.adapters.memory_jobs import MemoryJobs
@@ -223,6 +224,34 @@ async def test_a_failed_call_is_made_again_when_its_pause_is_over() -> None:
             platform.timers.ring()
         assert (await platform.until(run, ended)).outcome == "completed"
     assert (len(books.requests), books.total) == (3, 1)
+
+
+async def test_a_pause_that_a_counterpart_asked_for_is_kept_by_whoever_comes_after_the_worker_that_heard_it() -> None:
+    books = Books()
+    busy = iter([TryLater("busy", "slow_down", retry_after_s=90)])
+
+    async def is_busy(_: Any) -> None:
+        for answer in busy:
+            raise answer
+
+    books.during, books.effect_first = is_busy, False
+    platform = Platform(books.keyed())
+    await platform.prepare()
+    run = await platform.start()
+    async with running(platform.main.worker("w1").run()):
+        await platform.until(run, partial(backing_off, 1))
+    after = Process(platform, platform.tools)
+    alarms = AlarmWorker(platform.timers, after.handler, platform.clock)
+    async with running(after.worker("w2").run(), alarms.run()):
+        platform.clock.forward(timedelta(seconds=89))
+        platform.timers.ring()
+        other = await platform.start()
+        assert (await platform.until(other, ended)).outcome == "completed"
+        assert len(books.requests) == 2, "one of each run: the first is not asked again before its time"
+        platform.clock.forward(timedelta(seconds=60))  # what was asked for, and a jitter of our own
+        platform.timers.ring()
+        assert (await platform.until(run, ended)).outcome == "completed"
+    assert (len(books.requests), books.total) == (3, 2)
 
 
 async def test_an_alarm_for_a_run_that_this_program_cannot_read_is_kept_until_one_can(
