@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 READY := .venv/.ready
 # Counterparts of tests that are written for Node.
-COUNTERPARTS := $(addsuffix /node_modules/.package-lock.json,tests/support/oauth_provider tests/support/mcp_servers tests/support/object_store)
+COUNTERPARTS := $(addsuffix /node_modules/.package-lock.json,tests/support/oauth_provider tests/support/mcp_servers)
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 # A program of many processes that compiled itself anew at each start would start slowly.

@@ -17,7 +17,7 @@ from fairlead_objects.reading import Wanted, Which, get_object, list_objects
 from fairlead_objects.signing import Key, signed
 from fairlead_objects.writing import Deleted, NewObject, delete_object, put_object
 from tests.support.flaky_http import FlakyServer, reply
-from tests.support.object_store.store import ACCESS_KEY, BUCKET, SECRET, object_store
+from tests.support.object_store import ACCESS_KEY, BUCKET, SECRET, object_store
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ DATED = {"date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCE
 def test_signatures_are_those_of_the_published_examples(
     method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes, signature: str
 ) -> None:
-    """The store below does not look at them. Source: examples of signature calculations in the API reference."""
+    """Source: examples of signature calculations in the API reference."""
     key = Key("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "us-east-1")
     at, host = datetime(2013, 5, 24, tzinfo=UTC), "examplebucket.s3.amazonaws.com"
     sent = signed(key, method, host, path, query, headers, body, at)
@@ -161,6 +161,33 @@ async def test_deleting_again_changes_nothing(store: str) -> None:
 async def test_an_account_that_the_store_does_not_know_is_refused(store: str) -> None:
     error = await met(put_object.run(note("w.txt"), call_to(store, account="nobody")))
     assert (type(error), error.code) == (Refused, "forbidden")
+
+
+async def test_what_is_signed_with_another_secret_is_refused(store: str) -> None:
+    """The store reckons each signature itself, so all that is done here was signed as it expects."""
+    await put_object.run(note("signed.txt"), call_to(store))
+    wrong = call_to(store, secret="another secret")
+    for asked in (
+        put_object.run(note("signed.txt", "changed"), wrong),
+        get_object.run(Which(key="signed.txt"), wrong),
+        list_objects.run(Wanted(), wrong),
+        delete_object.run(Which(key="signed.txt"), wrong),
+    ):
+        error = await met(asked)
+        assert (type(error), error.code) == (Refused, "forbidden")
+    assert (await get_object.run(Which(key="signed.txt"), call_to(store))).text == "hello"
+
+
+async def test_a_listing_goes_on_where_it_stopped(store: str) -> None:
+    for number in range(3):
+        await put_object.run(note(f"pages/{number}.txt"), call_to(store))
+    found, after = list[str](), None
+    while True:
+        page = await list_objects.run(Wanted(prefix="pages/", limit=2, after=after), call_to(store))
+        found += [each.key for each in page.objects]
+        if (after := page.next) is None:
+            break
+    assert found == [f"pages/{number}.txt" for number in range(3)]
 
 
 async def test_the_secret_is_never_sent() -> None:
