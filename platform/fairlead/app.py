@@ -40,6 +40,7 @@ from fairlead.consumers import (
     dead_letters,
     executor,
     open_work,
+    policy_versions,
     reconnecting,
     run_board,
     run_commits,
@@ -54,6 +55,7 @@ from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.domain import approvals as approval
 from fairlead.domain import breakers as breaker
+from fairlead.domain import policies as policy
 from fairlead.domain import toolsets as toolset
 from fairlead.domain import workflows as workflow
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
@@ -108,6 +110,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     dead_letters,
     breakers,
     switch_pauses,
+    policy_versions,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
 
@@ -247,6 +250,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
         ),
         "switch": SWITCHES,
         "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
+        "policy": Decider(initial=policy.initial, evolve=policy.evolve, decide=policy.decide),
         "toolset": Decider(
             initial=toolset.initial,
             evolve=toolset.evolve,

@@ -30,6 +30,8 @@ class Permission(StrEnum):
     TOOL_IMPORT = "tool:import"  # sets of tools, for the whole tenant
     WORKFLOW_READ = "workflow:read"
     WORKFLOW_PUBLISH = "workflow:publish"
+    POLICY_READ = "policy:read"
+    POLICY_PUBLISH = "policy:publish"  # also put in force, try out, roll back
     APPROVAL_READ = "approval:read"
     APPROVAL_DECIDE = "approval:decide"
     CONNECTION_READ = "connection:read"  # accounts at counterparts, never their secrets
@@ -61,7 +63,9 @@ class Role(StrEnum):
 
 ALL = frozenset(Permission)
 _P = Permission
-_SEES_RUNS = frozenset({_P.RUN_READ, _P.WORKFLOW_READ, _P.TOOL_READ, _P.APPROVAL_READ, _P.WORKSPACE_READ})
+_SEES_RUNS = frozenset(
+    {_P.RUN_READ, _P.WORKFLOW_READ, _P.TOOL_READ, _P.APPROVAL_READ, _P.POLICY_READ, _P.WORKSPACE_READ}
+)
 _DRIVES_RUNS = frozenset({_P.RUN_START, _P.RUN_CONTROL, _P.RUN_SIGNAL, _P.RUN_ANSWER, _P.RUN_FORK})
 
 PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
@@ -100,6 +104,7 @@ LIVE_ONLY = frozenset(
         _P.KEY_MANAGE,
         _P.TENANT_MANAGE,
         _P.CONNECTOR_MANAGE,
+        _P.POLICY_PUBLISH,
     }
 )
 

@@ -28,9 +28,11 @@ from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import SYSTEM, Kind, Sequence, StreamRef
 from fairlead.domain.ids import CommandId, RunId
+from fairlead.domain.policies import PublishPolicy, Scope, policy_id, policy_stream
+from fairlead.domain.policy.checks import checked
 from fairlead.domain.runs.events import ToolCallApprovalRequested
 from fairlead.domain.runs.states import Active, Ended, OpenCall
-from fairlead.domain.tenants.commands import CreateAgent, TenantCommand
+from fairlead.domain.tenants.commands import ChoosePolicy, CreateAgent, PolicyMove, TenantCommand
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.workflows import PublishWorkflow, workflow_id
 from fairlead.handling.capabilities import Capabilities, MarkKey
@@ -59,6 +61,7 @@ from tests.support.ids import SequentialIds
 from tests.support.tenancy import BY_OWNER, CREATE, DEFAULT, LIVE, OWNER, TENANT
 
 AGENT = PrincipalId("prn_payer")
+EVERYWHERE = Scope()
 WORKFLOW = workflow_id(TENANT, DEFAULT, "invoice-check")
 THE_TENANT = StreamRef(TENANT, "tenant", TENANT)
 PAYING = {"id": "pay", "call": "bills.pay", "with": {"number": "4711", "amount": 5}}
@@ -170,6 +173,32 @@ class Platform:
 
     async def tell_tenant(self, command: TenantCommand) -> Handled:
         return await self.handle(THE_TENANT, command)
+
+    async def enforce(
+        self, *rules: Plain, scope: Scope = EVERYWHERE, move: PolicyMove = "enforce", **fields: Any
+    ) -> int:
+        """Publish a policy of these rules and choose it. Gives its version."""
+        document = {"fairlead_policy": 1, "rules": [{"reason": "test", **rule} for rule in rules], **fields}
+        checked(document, EXPRESSIONS)
+        stream = policy_stream(TENANT, scope)
+        version: int = (
+            await self.handle(stream, PublishPolicy(scope=scope, document=document, reason="test"))
+        ).state.version
+        await self.choose(move, version, scope)
+        return version
+
+    async def choose(self, move: PolicyMove, version: int | None, scope: Scope = EVERYWHERE) -> None:
+        choice = ChoosePolicy(
+            by=BY_OWNER,
+            now=self.clock.now(),
+            policy_id=policy_id(TENANT, scope),
+            workspace_id=scope.workspace_id,
+            workflow=scope.workflow,
+            move=move,
+            version=version,
+            reason="test",
+        )
+        await self.tell_tenant(choice)
 
     async def handle(self, stream: StreamRef, command: Any) -> Handled:
         return await self.main.handler.handle(stream, command, self.cause())

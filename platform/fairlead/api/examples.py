@@ -38,6 +38,7 @@ EXAMPLES: dict[str, Any] = {
         "reason": "renewals are looked up there",
     },
     "NewWorkspace": {"name": "claims"},
+    "RollBack": {"reason": "it asked for people too often"},
     "Rotation": {"overlap_s": 3600},
     "TenantChange": {"tool_cap": 20},
     "AnswerGiven": {"answer": {"approved": True}},

@@ -24,6 +24,7 @@ ReadModel = Literal[
     "dead_letters",
     "breakers",
     "switch_pauses",
+    "policy_versions",
 ]
 
 NEEDS = "needs"

@@ -84,6 +84,7 @@ async def publish_workflow(
         agent_principal_id=await _agent(act, parts, WorkflowId(stream.id), workspace, workflow),
         tool_versions=_tool_versions(checked, catalogue),
         expected_version=expected,
+        unstated_autonomy="propose_only",
     )
     return await _published(act, stream, command)
 

@@ -14,6 +14,8 @@ from fairlead.api.keys import KeyController
 from fairlead.api.oauth_callback import oauth_callback
 from fairlead.api.oauth_clients import OAuthClientController
 from fairlead.api.operations import healthz, metrics, openapi, readyz
+from fairlead.api.policies import PolicyController
+from fairlead.api.policy_publishing import publish_policy
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
 from fairlead.api.run_controls import RunControlController, signal_by_label
@@ -39,6 +41,8 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     KeyController,
     WorkflowController,
     publish_workflow,
+    PolicyController,
+    publish_policy,
     CatalogueController,
     ConnectorController,
     ToolsetController,

@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "logout": "fairlead.cli.identity:logout",
     "oauth-client": "fairlead.cli.oauth_clients:oauth_client",
     "person": "fairlead.cli.access:person",
+    "policy": "fairlead.cli.policies:policy",
     "principal": "fairlead.cli.access:principal",
     "run": "fairlead.cli.exports:run",
     "service-account": "fairlead.cli.access:service_account",

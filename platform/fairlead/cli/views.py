@@ -405,3 +405,44 @@ IMPORTED = View(
         Column("NOT IMPORTED", _left_out),
     ),
 )
+POLICY = View(
+    identity="policy_id",
+    columns=(
+        Column("POLICY", lambda policy: ".".join(filter(None, (policy["scope"], policy["workflow"])))),
+        Column("WORKSPACE", "workspace_id"),
+        Column("DECIDES", "enforced_version", right=True),
+        Column("TRIED", "tried_version", right=True),
+        Column("NEWEST", "newest_version", right=True),
+        Column("SINCE", "in_force_since"),
+    ),
+    details=(Column("BY", "chosen_by.id"), Column("REASON", "chosen_reason"), Column("ID", "policy_id")),
+)
+POLICY_STATE = View(
+    identity="policy_id",
+    columns=(
+        Column("POLICY", "policy_id"),
+        Column("DECIDES", "enforced_version", right=True),
+        Column("TRIED", "tried_version", right=True),
+        Column("SINCE", "since"),
+    ),
+)
+POLICY_VERSION = View(
+    identity="version",
+    columns=(
+        Column("VERSION", "version", right=True),
+        Column("PUBLISHED", "published_at"),
+        Column("BY", "author.id"),
+        Column("REASON", "reason"),
+        Column("HASH", "document_hash"),
+    ),
+    details=(Column("DOCUMENT", "document"),),
+)
+POLICY_CHANGE = View(
+    identity="path",
+    columns=(
+        Column("CHANGE", "op"),
+        Column("WHERE", "path"),
+        Column("BEFORE", "before"),
+        Column("NOW", "value"),
+    ),
+)

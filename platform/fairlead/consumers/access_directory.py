@@ -91,7 +91,7 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
         commit = recorded.commit
         for version, event in enumerate(commit.events, start=commit.first_version):
             place = {"tenant": commit.tenant_id, "at": commit.at, "version": version}
-            if not isinstance(event, _OF_CONNECTORS):
+            if not isinstance(event, _OF_OTHERS):
                 statement, said = _SAID[type(event)](event, place)
                 await tx.run(statement, place | said)
 
@@ -148,7 +148,7 @@ def _fields(event: Any) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__struct_fields__}
 
 
-_OF_CONNECTORS = (t.ConnectorEnabled, t.ConnectorPinned, t.ConnectorDisabled)  # read from the tenant itself
+_OF_OTHERS = (t.ConnectorEnabled, t.ConnectorPinned, t.ConnectorDisabled, t.PolicyChosen)  # shown by others
 _NOBODY: dict[str, Any] = {"email": None, "issuer": None, "subject": None, "workflow_id": None}
 _SAID: Mapping[type, Callable[[Any, Mapping[str, Any]], _Said]] = {
     t.TenantCreated: lambda event, _: (_TENANT, _fields(event)),

@@ -10,6 +10,7 @@ from fairlead.domain.connections.clients import OAuthClientEvent
 from fairlead.domain.connections.events import ConnectionEvent, ConnectionUsed
 from fairlead.domain.connectors.catalogue import ConnectorEvent
 from fairlead.domain.envelope import Kind
+from fairlead.domain.policies import PolicyEvent
 from fairlead.domain.runs.events import RunEvent
 from fairlead.domain.switches.board import SwitchEvent
 from fairlead.domain.tenants.events import TenantEvent
@@ -30,5 +31,6 @@ EVENTS: Mapping[Kind, Any] = {
     "toolset": ToolsetEvent,
     "webhook": WebhookEvent,
     "switch": SwitchEvent,
+    "policy": PolicyEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

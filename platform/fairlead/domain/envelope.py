@@ -30,6 +30,7 @@ Kind = Literal[
     "toolset",
     "webhook",
     "switch",
+    "policy",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

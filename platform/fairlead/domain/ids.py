@@ -9,6 +9,7 @@ QuestionId = NewType("QuestionId", str)  # qst_<run>-<n>
 TimerId = NewType("TimerId", str)  # tmr_<run>-<n>
 WorkflowId = NewType("WorkflowId", str)  # wfl_<hash of workspace and name>: one stream per name
 ConnectionId = NewType("ConnectionId", str)  # con_<hash of workspace, environment and name>
+PolicyId = NewType("PolicyId", str)  # pol_<hash of scope>: one stream per tenant, workspace or workflow name
 OAuthClientId = NewType("OAuthClientId", str)  # oac_<hash of workspace, environment and connector>
 WebhookId = NewType("WebhookId", str)  # whk_…
 CommandId = NewType("CommandId", str)  # cmd_…: one decision; also the identity of the commit it made
@@ -25,6 +26,7 @@ PREFIX_OF_KIND = {
     "connector": "cnr_",
     "webhook": "whk_",
     "switch": "swi_",
+    "policy": "pol_",
 }
 
 

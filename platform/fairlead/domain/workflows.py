@@ -16,6 +16,7 @@ from fairlead.domain.envelope import Actor, Event, Recorded
 from fairlead.domain.errors import NotFound, Rejected
 from fairlead.domain.ids import WorkflowId
 from fairlead.domain.instant import Instant
+from fairlead.domain.policy.document import Autonomy
 from fairlead.domain.workflow.plain import document_hash
 
 ID_CHARS = 26
@@ -27,8 +28,12 @@ def workflow_id(tenant_id: TenantId, workspace_id: WorkspaceId, name: str) -> Wo
     return WorkflowId("wfl_" + base64.b32encode(digest).decode()[:ID_CHARS].lower())
 
 
-class WorkflowPublished(Event, frozen=True, kw_only=True, tag="workflow.published.v1"):
-    """`document` is the plain data that was validated, `tool_versions` the `version/schema_hash` of its tools then."""
+class WorkflowPublished(Event, frozen=True, kw_only=True, tag="workflow.published.v1", omit_defaults=True):
+    """`document` is the plain data that was validated, `tool_versions` the `version/schema_hash` of its tools then.
+
+    `unstated_autonomy` is the level where neither the document nor a policy states one: versions from before there were
+    levels act within policy.
+    """
 
     workspace_id: WorkspaceId
     name: str
@@ -38,6 +43,7 @@ class WorkflowPublished(Event, frozen=True, kw_only=True, tag="workflow.publishe
     reason: str
     agent_principal_id: PrincipalId
     tool_versions: dict[str, str]
+    unstated_autonomy: Autonomy = "act_within_policy"
 
 
 class WorkflowArchived(Event, frozen=True, kw_only=True, tag="workflow.archived.v1"):
@@ -65,6 +71,7 @@ class PublishWorkflow(Struct, frozen=True, kw_only=True):
     agent_principal_id: PrincipalId
     tool_versions: dict[str, str]
     expected_version: int | None = None
+    unstated_autonomy: Autonomy = "act_within_policy"
 
 
 class ArchiveWorkflow(Struct, frozen=True, kw_only=True):
@@ -149,6 +156,7 @@ def _publish(publish: PublishWorkflow, state: WorkflowState) -> list[WorkflowEve
             reason=publish.reason,
             agent_principal_id=publish.agent_principal_id,
             tool_versions=publish.tool_versions,
+            unstated_autonomy=publish.unstated_autonomy,
         )
     ]
 

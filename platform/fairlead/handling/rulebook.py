@@ -1,6 +1,7 @@
 """What decides about a run besides its history: the compiled version of its workflow.
 
-A version never changes, so a compiled one is kept for as long as its tenant uses the same versions of connectors.
+A version never changes, so a compiled one is kept for as long as its tenant uses the same versions of connectors. The
+policies that apply to it are compiled anew whenever the tenant puts others in force.
 """
 
 from collections import OrderedDict
@@ -79,11 +80,18 @@ class Rulebook:
         used = await self._tools.uses(workflow.tenant_id)
         kept = self._kept.get((workflow, version))
         if kept is None or kept.used is not used:
-            kept = await self._known(workflow, version, used)
-            self._kept[workflow, version] = kept
-            while len(self._kept) > KEPT_VERSIONS:
-                self._kept.popitem(last=False)
+            kept = self._keep(workflow, version, await self._known(workflow, version, used))
+        published = kept.version.published
+        layers = await self._tools.policies.of(workflow.tenant_id, published.workspace_id, published.name)
+        if kept.rules.layers is not layers:
+            kept = self._keep(workflow, version, replace(kept, rules=kept.rules.under(layers)))
         return kept
+
+    def _keep(self, workflow: StreamRef, version: int, known: Known) -> Known:
+        self._kept[workflow, version] = known
+        while len(self._kept) > KEPT_VERSIONS:
+            self._kept.popitem(last=False)
+        return known
 
     async def _known(self, workflow: StreamRef, version: int, used: Uses) -> Known:
         kept = self._kept.get((workflow, version))
@@ -111,7 +119,13 @@ class Rulebook:
 
     def _compiled(self, version: Version, tools: ToolCatalogue) -> WorkflowRules:
         published = version.published
-        return WorkflowRules(read(published.document), published.version, tools, self._expressions)
+        return WorkflowRules(
+            read(published.document),
+            published.version,
+            tools,
+            self._expressions,
+            unstated=published.unstated_autonomy,
+        )
 
 
 def _same_for(tools: Iterable[str], before: Uses, now: Uses) -> bool:

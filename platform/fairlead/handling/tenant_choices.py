@@ -1,4 +1,4 @@
-"""What tenants say of connectors, at most a moment old, so that no decision asks the log for it.
+"""What tenants say of connectors and policies, at most a moment old, so that no decision asks the log for it.
 
 Whoever has just read the tenant says so, and what is known here is then as new as that.
 """
@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.tenants.events import ConnectorDisabled, ConnectorEnabled, ConnectorPinned
-from fairlead.domain.tenants.states import Choice, Tenant, TenantState, choice_of
+from fairlead.domain.tenants.states import Absent, Choice, PolicyChoices, Tenant, TenantState, evolve, initial
 from fairlead.ports import Clock, Log
 
 FRESH_FOR = timedelta(seconds=1)
@@ -23,9 +23,14 @@ Choices = Mapping[str, Choice]
 
 
 class _Known(Struct, frozen=True):
-    choices: Choices
-    sequence: LogSequence  # of the last commit that was read here
+    """`shown` is the newest that anybody has seen; `base` was folded here, up to `sequence`."""
+
+    shown: TenantState
+    base: TenantState
+    sequence: LogSequence
     at: datetime
+    connectors: Choices
+    policies: PolicyChoices
 
 
 class TenantChoices:
@@ -35,34 +40,46 @@ class TenantChoices:
         self._kept: OrderedDict[TenantId, _Known] = OrderedDict()
 
     async def of(self, tenant_id: TenantId) -> Choices:
+        """Of connectors: the same object for as long as nothing new is said. Raises Unavailable."""
+        return (await self._known(tenant_id)).connectors
+
+    async def policies(self, tenant_id: TenantId) -> PolicyChoices:
         """The same object for as long as nothing new is said. Raises Unavailable."""
-        known, now = self._kept.get(tenant_id), self._clock.now()
-        if known is not None and now - known.at < FRESH_FOR:
-            return known.choices
-        return self._keep(tenant_id, await self._read(tenant_id, known, now))
+        return (await self._known(tenant_id)).policies
 
     def saw(self, tenant: TenantState) -> None:
         """The tenant as it is on the log now."""
         if isinstance(tenant, Tenant):
             known = self._kept.get(tenant.tenant_id)
-            same = known is not None and known.choices == tenant.connectors
-            choices = known.choices if known and same else tenant.connectors
-            sequence = known.sequence if known else LogSequence(0)
-            self._keep(tenant.tenant_id, _Known(choices, sequence, self._clock.now()))
+            base, sequence = (known.base, known.sequence) if known else (initial(), LogSequence(0))
+            self._keep(tenant.tenant_id, self._showing(tenant, base, sequence, known))
 
-    async def _read(self, tenant_id: TenantId, known: _Known | None, now: datetime) -> _Known:
-        sequence = known.sequence if known else LogSequence(0)
-        choices = dict(known.choices) if known else {}
+    async def _known(self, tenant_id: TenantId) -> _Known:
+        known, now = self._kept.get(tenant_id), self._clock.now()
+        if known is not None and now - known.at < FRESH_FOR:
+            return known
+        state, sequence = (known.base, known.sequence) if known else (initial(), LogSequence(0))
         for recorded in await self._log.read(StreamRef(tenant_id, "tenant", tenant_id), sequence):
             sequence = recorded.sequence
             for event in recorded.commit.events:
-                if isinstance(event, ConnectorEnabled | ConnectorPinned | ConnectorDisabled):
-                    choices[event.connector] = choice_of(event)
-        return _Known(known.choices if known and known.choices == choices else choices, sequence, now)
+                state = evolve(state, event)
+        return self._keep(tenant_id, self._showing(state, state, sequence, known))
 
-    def _keep(self, tenant_id: TenantId, known: _Known) -> Choices:
+    def _showing(self, shown: TenantState, base: TenantState, sequence: LogSequence, known: _Known | None) -> _Known:
+        """Objects that say the same stay the same."""
+        now = self._clock.now()
+        if known is not None and known.shown is shown:
+            return replace(known, base=base, sequence=sequence, at=now)
+        connectors, policies = ({}, {}) if isinstance(shown, Absent) else (shown.connectors, shown.policies)
+        if known is not None and known.connectors == connectors:
+            connectors = known.connectors
+        if known is not None and known.policies == policies:
+            policies = known.policies
+        return _Known(shown, base, sequence, now, connectors, policies)
+
+    def _keep(self, tenant_id: TenantId, known: _Known) -> _Known:
         self._kept[tenant_id] = known
         self._kept.move_to_end(tenant_id)
         while len(self._kept) > KEPT_TENANTS:
             self._kept.popitem(last=False)
-        return known.choices
+        return known

@@ -20,6 +20,7 @@ from fairlead.domain.tenants.states import TenantState
 from fairlead.domain.tools import ToolCatalogue, ToolFacts, connector_of, facts_of
 from fairlead.domain.toolsets import ToolsetDefined, ToolsetImported, definition_stream, toolset_stream
 from fairlead.handling.tenant_choices import KEPT_TENANTS, Choices, TenantChoices
+from fairlead.handling.tenant_policies import TenantPolicies
 from fairlead.ports import Clock, Log
 
 KEPT_BYTES = 64 * 1024 * 1024  # of encoded sets
@@ -109,12 +110,13 @@ class TenantTools:
         self._log = log
         self._installed = installed
         self._choices = TenantChoices(log, clock)
+        self.policies = TenantPolicies(log, self._choices)
         self._used: OrderedDict[TenantId, _Used] = OrderedDict()
         self._kept: OrderedDict[tuple[TenantId, str, int], tuple[ReadSet, int]] = OrderedDict()
         self._kept_bytes = 0
 
     def saw(self, tenant: TenantState) -> None:
-        """The tenant was just read: what it says of connectors counts from now on."""
+        """The tenant was just read: what it says of connectors and policies counts from now on."""
         self._choices.saw(tenant)
 
     async def uses(self, tenant_id: TenantId) -> Uses:

@@ -86,6 +86,8 @@ class Caller:
         fitted = await self._fitted(request, place)
         if fitted is None:
             return CallErred(error_class="permanent", code="tool_missing", message=f"{request.tool} is not installed")
+        if open_call.obligations.dry_run:
+            return await self._proposed(fitted, open_call, place)
         plain = _plain(fitted, request, open_call.attempt, open_call.key, place)
         try:
             arguments = _arguments(fitted, request.arguments)
@@ -112,6 +114,17 @@ class Caller:
         most = min(fitted.tool.max_batch, beside + 1)
         run = partial(self._batches.ask, key, run_many, most)
         return replace(fitted, tool=replace(fitted.tool, run=run))
+
+    async def _proposed(self, fitted: Fitted, open_call: OpenCall, place: Place) -> Result:
+        """What the call would do, where the tool can show it. Nothing is done."""
+        try:
+            shown = await self._shown(fitted, open_call, place) if fitted.tool.preview else {}
+        except (ToolError, NoAccess) as refused:
+            return _classified(refused, fitted.tool)
+        except TimeoutError:
+            message = f"no preview within {open_call.request.timeout_s:g} s"
+            return CallErred(error_class="timeout", code="timeout", message=message)
+        return CallSucceeded(output={"dry_run": True, "preview": shown}, settled="preview")
 
     async def _made(
         self, fitted: Fitted, arguments: Any, given: Equipped, timeout_s: float, lost_answer: bool

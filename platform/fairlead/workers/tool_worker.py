@@ -437,6 +437,8 @@ def _beside(state: Active, call: OpenCall) -> int:
 
 def _must_be_marked(call: OpenCall) -> bool:
     """Whether it has to be known afterwards that this attempt was begun."""
+    if call.obligations.dry_run:
+        return False
     is_held_write = call.held is not None and call.request.effect is not Effect.READ
     return _unrepeatable(call) or call.approval is not None or is_held_write
 

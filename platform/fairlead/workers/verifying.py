@@ -6,12 +6,11 @@ import time
 from fairlead_sdk.errors import ToolError
 
 from fairlead.domain.envelope import Actor, StreamRef
-from fairlead.domain.redaction import redact
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.obligations import VerifyOrder
 from fairlead.domain.runs.permit import forbidden
-from fairlead.domain.runs.readback import difference
+from fairlead.domain.runs.readback import as_recorded, difference
 from fairlead.domain.runs.states import Active, OpenCall
 from fairlead.domain.tenants.states import TenantState
 from fairlead.handling.handler import Handler
@@ -56,7 +55,7 @@ class Verifying:
         """Again after a pause when it is not as it should be: only what stays so is a difference."""
         for pause_s in PAUSES_S:
             seen = await self._read(call, place)
-            if isinstance(seen, c.ReadBack) and not difference(call.output, redact(seen.found)[0]):
+            if isinstance(seen, c.ReadBack) and not difference(call.output, as_recorded(call, seen.found)):
                 return seen
             await asyncio.sleep(pause_s)
         return await self._read(call, place)

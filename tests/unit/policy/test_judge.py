@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from fairlead.adapters.cel import CelExpressions
 from fairlead.domain.expressions import ExpressionInvalid
 from fairlead.domain.ids import RunId
+from fairlead.domain.policy.compiled import Policy, compile_policy
 from fairlead.domain.policy.document import ApprovalsNeeded, PolicyDocument
-from fairlead.domain.policy.judge import Judgement, Policy, ProposedCall, RunSoFar, compile_policy, judge
+from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, judge
 from tests.support.clock import T0
 
 EXPRESSIONS = CelExpressions()

@@ -36,6 +36,8 @@ tool:call         x x x . . . x
 tool:import       x x x . . . .
 workflow:read     x x x x x x .
 workflow:publish  x x x . . . .
+policy:read       x x x x x x .
+policy:publish    x x . . . . .
 approval:read     x x x x x x .
 approval:decide   x x . . x . .
 connection:read   x x x x . x .

@@ -1,27 +1,19 @@
 """The judge: may this call be made, and if not, who can say otherwise. The same call always gets the same answer."""
 
-import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-import rfc8785
 from fairlead_sdk.contract import Effect
 from fairlead_tenants.ids import PrincipalId
 from msgspec import Struct
+from msgspec.structs import replace
 
-from fairlead.domain.expressions import Expression, ExpressionFailed, Expressions
+from fairlead.domain.expressions import ExpressionFailed
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.policy.document import ApprovalsNeeded, PolicyDocument, Rule, Verdict
-from fairlead.domain.workflow.references import reads
-
-CONDITION_VARIABLES = ("args", "tool", "effect", "run", "principal", "env", "now")
-"""What `when` may speak of. `run` has id, input, workflow, version and calls: the number so far by tool, with this one.
-`now` is RFC 3339 text: compare `timestamp(now)`."""
-
-_STRICTEST_FIRST: tuple[Verdict, ...] = ("deny", "require_approval", "allow")
-_VERSION_CHARS = 16
+from fairlead.domain.policy.compiled import BoundRule, Policy
+from fairlead.domain.policy.document import NO_OBLIGATIONS, ApprovalsNeeded, Obligations, Verdict
+from fairlead.domain.policy.trial import Trial
 
 
 class RunSoFar(Struct, frozen=True, kw_only=True):
@@ -48,62 +40,22 @@ class ProposedCall(Struct, frozen=True, kw_only=True):
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """`approvals` is there when the verdict is `require_approval` and only then."""
+    """`approvals` is there when the verdict is `require_approval` and only then.
+
+    The call may be made on the terms of `obligations` and no other.
+    """
 
     verdict: Verdict
     rule_id: str
     reason: str
     policy_version: str
     approvals: ApprovalsNeeded | None = None
-
-
-class BoundRule(Struct, frozen=True):
-    """A rule with its condition compiled."""
-
-    rule: Rule
-    condition: Expression | None
-
-
-class Policy(Struct, frozen=True, kw_only=True):
-    """A policy ready to judge by: rules that can apply, strictest first, for each allowed tool and effect."""
-
-    version: str
-    forbidden: frozenset[str]
-    writes: frozenset[str]
-    rules: dict[tuple[str, Effect], tuple[BoundRule, ...]]
-    asks_time: frozenset[tuple[str, Effect]]
-
-    def depends_on_time(self, tool: str, effect: Effect) -> bool:
-        """Whether a rule that can apply reads `now`. Else a call that is judged again is judged alike."""
-        return (tool, effect) in self.asks_time
-
-
-def compile_policy(
-    document: PolicyDocument,
-    allowed: Collection[str],
-    forbidden: Collection[str],
-    writes: Collection[str],
-    expressions: Expressions,
-) -> Policy:
-    """`allowed`, `forbidden` and `writes` are the workflow's lists. Raises ExpressionInvalid."""
-    bound = [BoundRule(rule, _condition(rule, expressions)) for rule in document.rules]
-    bound.sort(key=lambda each: _STRICTEST_FIRST.index(each.rule.verdict))  # stable: document order within a verdict
-    rules = {
-        (tool, effect): tuple(each for each in bound if _speaks_of(each.rule, tool, effect))
-        for tool in allowed
-        for effect in Effect
-    }
-    return Policy(
-        version=_version(document, allowed, forbidden, writes),
-        forbidden=frozenset(forbidden),
-        writes=frozenset(writes),
-        rules=rules,
-        asks_time=frozenset(key for key, those in rules.items() if any(_reads_now(each.rule) for each in those)),
-    )
+    obligations: Obligations = NO_OBLIGATIONS
+    trial: Trial | None = None
 
 
 def judge(policy: Policy, call: ProposedCall) -> Judgement:
-    """The workflow's lists first, then the rules, then what holds where no rule speaks.
+    """The workflow's lists first, then the rules of all layers, then what holds where no rule speaks, then the level.
 
     A condition that cannot be evaluated denies, whatever its rule's verdict: an error must never open a door.
     """
@@ -115,31 +67,62 @@ def judge(policy: Policy, call: ProposedCall) -> Judgement:
     for kind in call.writes:
         if kind not in policy.writes:
             return _deny(policy, "default.undeclared_write", f"the workflow does not declare that it writes {kind}")
-    return _by_rules(policy, rules, call) or _by_default(policy, call.effect)
+    said = _by_rules(policy, rules, call) or _by_default(policy, call.effect)
+    return _within_level(policy, said, call.effect)
+
+
+def judge_both(policy: Policy, tried: Policy | None, call: ProposedCall) -> Judgement:
+    """As `judge`, with what the policy that is only tried would say beside it."""
+    said = judge(policy, call)
+    if tried is None:
+        return said
+    other = judge(tried, call)
+    trial = Trial(
+        verdict=other.verdict, rule_id=other.rule_id, policy_version=other.policy_version, reason=other.reason
+    )
+    return replace(said, trial=trial)
 
 
 def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) -> Judgement | None:
     """The strictest rule that matches. The laxer ones are still asked, so that none of them fails unnoticed."""
     variables: dict[str, Any] = {}
-    winner: Rule | None = None
+    winner: BoundRule | None = None
+    asking: dict[int, ApprovalsNeeded] = {}
     for bound in rules:
         if bound.condition is not None:
-            variables = variables or _variables(call)
+            variables = variables or variables_of(call)
             try:
                 if not bound.condition.holds(variables):
                     continue
             except ExpressionFailed as failure:
-                return _deny(policy, bound.rule.id, f"condition could not be evaluated: {failure}")
-        winner = winner or bound.rule
-        if winner.verdict == "deny":
+                return _deny(policy, bound.name, f"condition could not be evaluated: {failure}")
+        winner = winner or bound
+        if winner.rule.verdict == "deny":
             break
-    return None if winner is None else _judgement(policy, winner)
+        if bound.rule.verdict == "require_approval":
+            asking.setdefault(bound.layer, bound.rule.approvals or ApprovalsNeeded())
+    return None if winner is None else _judgement(policy, winner, [*asking.values()])
 
 
-def _judgement(policy: Policy, rule: Rule) -> Judgement:
-    needed = (rule.approvals or ApprovalsNeeded()) if rule.verdict == "require_approval" else None
+def _judgement(policy: Policy, winner: BoundRule, asking: list[ApprovalsNeeded]) -> Judgement:
     return Judgement(
-        verdict=rule.verdict, rule_id=rule.id, reason=rule.reason, policy_version=policy.version, approvals=needed
+        verdict=winner.rule.verdict,
+        rule_id=winner.name,
+        reason=winner.rule.reason,
+        policy_version=policy.version,
+        approvals=_together(asking) if winner.rule.verdict == "require_approval" else None,
+    )
+
+
+def _together(asking: list[ApprovalsNeeded]) -> ApprovalsNeeded:
+    """What satisfies each layer that asks for people: the most signatures, the earliest deadline, and roles that all of
+    them take; where there is none, those of the outermost."""
+    first = asking[0]
+    common = [role for role in first.roles if all(role in each.roles for each in asking)]
+    return ApprovalsNeeded(
+        count=max(each.count for each in asking),
+        roles=tuple(common) or first.roles,
+        deadline_s=min(each.deadline_s for each in asking),
     )
 
 
@@ -161,23 +144,35 @@ def _by_default(policy: Policy, effect: Effect) -> Judgement:
             return _deny(policy, "default.destructive", "no rule speaks of this destructive call")
 
 
+def _within_level(policy: Policy, said: Judgement, effect: Effect) -> Judgement:
+    """A level takes away and never gives: what is denied stays denied."""
+    if effect is Effect.READ or said.verdict == "deny":
+        return said
+    if policy.autonomy == "propose_only":
+        return Judgement(
+            verdict="allow",
+            rule_id="autonomy.propose_only",
+            reason="the workflow may only propose writes: what the call would do is shown, and nothing is done",
+            policy_version=policy.version,
+            obligations=Obligations(dry_run=True),
+        )
+    if policy.autonomy == "approve_writes" and said.verdict == "allow":
+        return replace(
+            said,
+            verdict="require_approval",
+            rule_id="autonomy.approve_writes",
+            reason="each write of this workflow needs a person",
+            approvals=ApprovalsNeeded(),
+        )
+    return said
+
+
 def _deny(policy: Policy, rule_id: str, reason: str) -> Judgement:
     return Judgement(verdict="deny", rule_id=rule_id, reason=reason, policy_version=policy.version)
 
 
-def _condition(rule: Rule, expressions: Expressions) -> Expression | None:
-    return None if rule.when is None else expressions.compile(rule.when, CONDITION_VARIABLES)
-
-
-def _reads_now(rule: Rule) -> bool:
-    return rule.when is not None and "now" in reads(rule.when).names
-
-
-def _speaks_of(rule: Rule, tool: str, effect: Effect) -> bool:
-    return (not rule.tools or tool in rule.tools) and (not rule.effects or effect in rule.effects)
-
-
-def _variables(call: ProposedCall) -> dict[str, Any]:
+def variables_of(call: ProposedCall) -> dict[str, Any]:
+    """What conditions read, by the names in `CONDITION_VARIABLES`."""
     run = call.run
     return {
         "args": call.arguments,
@@ -194,16 +189,3 @@ def _variables(call: ProposedCall) -> dict[str, Any]:
         "env": call.environment,
         "now": call.now.isoformat(),
     }
-
-
-def _version(
-    document: PolicyDocument, allowed: Collection[str], forbidden: Collection[str], writes: Collection[str]
-) -> str:
-    """Changes whenever any decision could. The order of rules counts, the order of the lists does not."""
-    decides = {
-        "policy": msgspec.to_builtins(document),
-        "allowed": sorted(allowed),
-        "forbidden": sorted(forbidden),
-        "writes": sorted(writes),
-    }
-    return hashlib.sha256(rfc8785.dumps(decides)).hexdigest()[:_VERSION_CHARS]

@@ -12,7 +12,8 @@ from fairlead.domain.errors import Problem
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, child_id
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning import seam
-from fairlead.domain.policy.document import ApprovalsNeeded
+from fairlead.domain.policy.document import ApprovalsNeeded, Obligations
+from fairlead.domain.policy.trial import Trial
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import Active, OpenCall, RunState, evolve
 from fairlead.domain.workflow.document import Workflow
@@ -52,6 +53,10 @@ class Verdict(Protocol):
     def reason(self) -> str: ...
     @property
     def policy_version(self) -> str: ...
+    @property
+    def obligations(self) -> Obligations: ...
+    @property
+    def trial(self) -> Trial | None: ...
     @property
     def approvals(self) -> ApprovalsNeeded | None: ...
 
@@ -268,6 +273,8 @@ def judge(run: Unfolding, call_id: CallId, rules: RunRules, now: Instant) -> Non
             rule_id=said.rule_id,
             policy_version=said.policy_version,
             reason=said.reason,
+            obligations=said.obligations,
+            trial=said.trial,
         )
     )
     match said.verdict:

@@ -14,6 +14,8 @@ from msgspec import Struct, field
 from fairlead.domain.envelope import Event
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId, WorkflowId
 from fairlead.domain.instant import Instant
+from fairlead.domain.policy.document import NO_OBLIGATIONS, Obligations
+from fairlead.domain.policy.trial import Trial
 
 ErrorClass = Literal[
     "transient",
@@ -30,7 +32,7 @@ Verdict = Literal["allow", "deny", "require_approval"]
 DeniedBy = Literal["policy", "approval", "permission", "limit", "switch"]
 LimitName = Literal["tool_calls", "model_calls", "steps", "tokens", "cost_usd_micros"]
 QuestionPurpose = Literal["step", "limit", "outcome", "mismatch", "compensation"]
-SettledHow = Literal["call", "read_back", "person"]
+SettledHow = Literal["call", "read_back", "person", "preview"]
 OnOutage = Literal["wait", "fail", "cached", "read_only"]
 HeldFor = Literal["rate", "concurrency", "outage", "switch"]
 OnMismatch = Literal["ask", "compensate", "continue"]
@@ -133,13 +135,19 @@ class ToolCallRequested(Event, frozen=True, kw_only=True, tag="tool_call.request
 
 
 class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1", omit_defaults=True):
-    """What policy says of the call; `rule_id` is a rule of the document, or `default.…` where none speaks."""
+    """What policy says of the call; `rule_id` is a rule of the document, or `default.…` where none speaks.
+
+    A rule of a tenant's, workspace's or workflow's policy stands after its layer, as in `tenant:no-deletes`. The call
+    may be made on the terms of `obligations`. `trial` is what a policy that is only tried would have said.
+    """
 
     call_id: CallId
     verdict: Verdict
     rule_id: str
     policy_version: str
     reason: str = ""
+    obligations: Obligations = NO_OBLIGATIONS
+    trial: Trial | None = None
 
 
 class ToolCallDispatched(Event, frozen=True, kw_only=True, tag="tool_call.dispatched.v1"):
@@ -188,6 +196,7 @@ class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.complet
 
     `verifying`: the run goes on once it is known what the counterpart shows. `replayed`: the call had failed for good
     before, so the run has gone on without it. `cached`: no call was made, this is what the last such read gave.
+    `settled` by `preview`: nothing was done, `output` shows what would be.
     """
 
     call_id: CallId

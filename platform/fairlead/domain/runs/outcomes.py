@@ -3,10 +3,12 @@
 import hashlib
 from datetime import timedelta
 
-from fairlead_sdk.contract import Idempotency
+from fairlead_sdk.contract import Effect, Idempotency
+from msgspec.structs import replace
 
 from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.ids import CallId, QuestionId, child_id
+from fairlead.domain.policy.obligations import fulfilled
 from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
@@ -40,8 +42,9 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
     match command.outcome:
         case c.CallSucceeded() as succeeded:
             was_made = succeeded.settled == "call" and succeeded.cached is None
-            verifying = call.request.verify and was_made and isinstance(run.state, Active)
-            run.add(completed(command, succeeded, verifying=verifying, replayed=call.replay is not None))
+            verifying = _is_read_back(call) and was_made and isinstance(run.state, Active)
+            kept = replace(succeeded, output=fulfilled(call.obligations, succeeded.output))
+            run.add(completed(command, kept, verifying=verifying, replayed=call.replay is not None))
         case c.CallErred() as erred if isinstance(run.state, Active) and _is_unknown(erred, call):
             if not was_unknown:
                 _ask_whether_it_happened(command, erred, call, run)
@@ -53,6 +56,10 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
             run.add(_failed(command, erred, call, run.state))
     if was_unknown:
         _drop_outcome_question(run, call)
+
+
+def _is_read_back(call: OpenCall) -> bool:
+    return call.request.verify or (call.obligations.verify and call.request.effect is not Effect.READ)
 
 
 def _is_unknown(erred: c.CallErred, call: OpenCall) -> bool:
@@ -239,6 +246,8 @@ def _judge_again(command: c.VoidApproval, call: OpenCall, run: Unfolding, rules:
     if call.approval is not None:
         approval_id = call.approval.approval_id
         run.add(e.ToolCallApprovalVoided(call_id=command.call_id, approval_id=approval_id, reason=command.reason))
-    elif rules.judge(call, run.active, command.now).verdict == "allow":
-        return  # it was allowed without anybody's consent, and still is
+    else:
+        said = rules.judge(call, run.active, command.now)
+        if (said.verdict, said.obligations) == ("allow", call.obligations):
+            return  # it was allowed without anybody's consent, and still is
     judge(run, command.call_id, rules, command.now)

@@ -94,7 +94,8 @@ def permit(
     if run.paused is not None:
         return Drop(why="the run is paused")
     was_out_before = (redelivered or order.remade) and not is_untouched(call)
-    may_have_happened = call.phase == "started" or (was_out_before and call.request.effect is not Effect.READ)
+    has_effect = call.request.effect is not Effect.READ and not call.obligations.dry_run
+    may_have_happened = call.phase == "started" or (was_out_before and has_effect)
     if stop is not None:
         return _stopped(stop, call, was_out_before, may_have_happened)
     said = forbidden(run, tenant) or _switched_off(call.request.tool, tenant) or _judged(call, run, rules, now)
@@ -166,6 +167,8 @@ def _judged(call: OpenCall, run: Active, rules: RunRules, now: Instant) -> Permi
         return Forbid(by="policy", rule_id=said.rule_id, reason=said.reason)
     if said.verdict == "require_approval" and not _covered(call, tool, said.policy_version, _count(said)):
         return Reconsider(reason=f"rule {said.rule_id} asks for more than was approved")
+    if said.obligations != call.obligations:
+        return Reconsider(reason=f"rule {said.rule_id} has other terms than those that it was allowed on")
     return Go(call=call, lost_answer=call.phase == "started")
 
 

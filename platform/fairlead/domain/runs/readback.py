@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from fairlead.domain.canonical import canonical, canonical_sha256
 from fairlead.domain.ids import QuestionId, child_id
+from fairlead.domain.policy.obligations import fulfilled
 from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
@@ -42,6 +43,11 @@ def mismatch_failed(step: str) -> e.RunFailed:
     return e.RunFailed(code="readback_mismatch", message=message, step=step)
 
 
+def as_recorded(call: OpenCall, found: Any) -> Any:
+    """What was read back, as it would stand in the record."""
+    return redact(fulfilled(call.obligations, found))[0]
+
+
 def difference(said: Any, found: Any) -> tuple[e.Change, ...]:
     """RFC 6902 from one to the other, at most MAX_CHANGES. Numbers are compared by value, as JSON has them."""
     changes = _changes("", said, found)
@@ -50,7 +56,7 @@ def difference(said: Any, found: Any) -> tuple[e.Change, ...]:
 
 def _verdict(command: c.RecordVerdict, call: OpenCall) -> e.ToolCallVerified:
     seen = command.seen
-    changes = difference(call.output, redact(seen.found)[0]) if isinstance(seen, c.ReadBack) else ()
+    changes = difference(call.output, as_recorded(call, seen.found)) if isinstance(seen, c.ReadBack) else ()
     verified = e.ToolCallVerified(
         call_id=command.call_id,
         verdict="drifted" if changes else "matched",

@@ -1,6 +1,7 @@
 """One workflow version, compiled: its planner, its policy, its schemas and the tools it may use."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 from fairlead.domain.errors import Problem
@@ -8,7 +9,10 @@ from fairlead.domain.expressions import Expressions
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning.seam import Planner
 from fairlead.domain.planning.steps import StepsPlanner
-from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, compile_policy, judge
+from fairlead.domain.policy.compiled import Policy, compile_policy, level_of
+from fairlead.domain.policy.document import Autonomy
+from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, judge_both
+from fairlead.domain.policy.layers import NO_LAYERS, Layer, Layers
 from fairlead.domain.runs.states import Active, OpenCall
 from fairlead.domain.tools import ToolCatalogue, ToolFacts
 from fairlead.domain.workflow.document import Workflow
@@ -16,16 +20,53 @@ from fairlead.domain.workflow.schemas import compile_schema, faults
 
 
 class WorkflowRules:
-    """Immutable once built: keep one per workflow version and share it among its runs."""
+    """Immutable once built: keep one per workflow version and share it among its runs.
 
-    def __init__(self, workflow: Workflow, version: int, catalogue: ToolCatalogue, expressions: Expressions) -> None:
+    `unstated` is the level where neither the document nor a layer states one.
+    """
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        version: int,
+        catalogue: ToolCatalogue,
+        expressions: Expressions,
+        layers: Layers = NO_LAYERS,
+        unstated: Autonomy = "act_within_policy",
+    ) -> None:
         self.workflow = workflow
         self.planner: Planner = StepsPlanner(workflow, expressions)
         self.version = version
         self._catalogue = catalogue
-        self._policy = compile_policy(workflow.policy, workflow.tools, workflow.forbidden, workflow.writes, expressions)
+        self._expressions = expressions
+        self._unstated = unstated
+        self.apply(layers)
         self._input = compile_schema(workflow.input)
         self._output = compile_schema(workflow.output)
+
+    def under(self, layers: Layers) -> "WorkflowRules":
+        """The same version where these policies apply. Nothing but policy is compiled again."""
+        moved = copy(self)
+        moved.apply(layers)
+        return moved
+
+    def apply(self, layers: Layers) -> None:
+        """For whoever builds the rules."""
+        self.layers = layers
+        self._policy = self._compiled(layers.enforced)
+        self._tried = self._compiled(layers.tried) if layers.tried is not layers.enforced else None
+
+    def _compiled(self, layers: tuple[Layer, ...]) -> Policy:
+        workflow = self.workflow
+        return compile_policy(
+            workflow.policy,
+            workflow.tools,
+            workflow.forbidden,
+            workflow.writes,
+            self._expressions,
+            layers,
+            level_of(workflow.autonomy, layers, self._unstated),
+        )
 
     @property
     def policy_version(self) -> str:
@@ -79,4 +120,4 @@ class WorkflowRules:
             ),
             now=now,
         )
-        return judge(self._policy, proposed)
+        return judge_both(self._policy, self._tried, proposed)

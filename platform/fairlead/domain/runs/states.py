@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from fairlead.domain.ids import CallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning.seam import StepError, StepOutcome
+from fairlead.domain.policy.document import NO_OBLIGATIONS, Obligations
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs import undoing as u
 
@@ -67,6 +68,12 @@ class OpenCall(Struct, frozen=True, kw_only=True):
     reconnects: int = 0
     held: e.ToolCallHeld | None = None
     replay: Replay | None = None
+    obligations: Obligations = NO_OBLIGATIONS
+
+    @property
+    def undoable(self) -> bool:
+        """Whether it can have an effect that the run would undo."""
+        return self.request.compensate and not self.obligations.dry_run
 
     @property
     def key(self) -> str:
@@ -186,7 +193,7 @@ def effects_of(run: Active) -> dict[CallId, u.Effected]:
     doubtful = {
         call_id: u.Effected(request=call.request, doubtful=True, key=call.key)
         for call_id, call in run.calls.items()
-        if call.request.compensate and call_id not in known and _may_have_happened(call)
+        if call.undoable and call_id not in known and _may_have_happened(call)
     }
     return known | doubtful
 
@@ -274,6 +281,7 @@ def _judged(s: Active, event: e.ToolCallJudged) -> Active:
         policy_version=event.policy_version,
         rule_id=event.rule_id,
         reason=event.reason,
+        obligations=event.obligations,
     )
     return _with_call(s, call)
 
@@ -312,7 +320,7 @@ def _voided(s: Active, event: e.ToolCallApprovalVoided) -> Active:
 
 def _completed(s: Active, event: e.ToolCallCompleted) -> Active:
     call = s.calls[event.call_id]
-    if call.request.compensate:
+    if call.undoable:
         unknown = event.settled == "person" and event.output is None
         s = _with_effect(s, u.Effected(request=call.request, output=event.output, doubtful=unknown, key=call.key))
     if event.verifying:
@@ -396,7 +404,7 @@ def _released(s: Active, event: e.ToolCallReleased) -> Active:
 
 def _in_doubt(s: Active, call: OpenCall) -> Active:
     """A call that ends without an effect to speak of, though an attempt may have had one."""
-    if not (call.unclear and call.request.compensate):
+    if not (call.unclear and call.undoable):
         return s
     return _with_effect(s, u.Effected(request=call.request, doubtful=True, key=call.key))
 

@@ -3,11 +3,13 @@
 `by` is the principal as the request's credential gave it; the decision looks up afresh what that principal holds.
 """
 
+from typing import Literal
+
 from fairlead_tenants.access import EnvironmentKind, Grant, Permission, Principal
 from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId, WorkspaceId
 from msgspec import Struct
 
-from fairlead.domain.ids import WorkflowId
+from fairlead.domain.ids import PolicyId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.tenants.events import OidcSubject
 
@@ -140,6 +142,23 @@ class RevokeKey(ManagedCommand, frozen=True, kw_only=True):
     reason: str
 
 
+PolicyMove = Literal["enforce", "try", "roll_back", "lift"]
+
+
+class ChoosePolicy(ManagedCommand, frozen=True, kw_only=True):
+    """Which version of a policy decides or is tried; none when it is lifted. Needs the permission where it applies.
+
+    To enforce never goes back to an older version: that is said as `roll_back`.
+    """
+
+    policy_id: PolicyId
+    workspace_id: WorkspaceId | None
+    workflow: str | None
+    move: PolicyMove
+    version: int | None
+    reason: str
+
+
 TenantCommand = (
     CreateTenant
     | SuspendTenant
@@ -147,6 +166,7 @@ TenantCommand = (
     | ChangeToolCap
     | UseConnector
     | DisableConnector
+    | ChoosePolicy
     | CreateWorkspace
     | CreateEnvironment
     | AddPerson

@@ -6,10 +6,11 @@ from typing import assert_never
 from fairlead_tenants.access import Permission, Principal, may
 
 from fairlead.domain.errors import Denied
-from fairlead.domain.tenants import choices, keys, limits, principals
+from fairlead.domain.tenants import choices, keys, limits, policies, principals
 from fairlead.domain.tenants.commands import (
     AddPerson,
     ChangeToolCap,
+    ChoosePolicy,
     CreateAgent,
     CreateEnvironment,
     CreateServiceAccount,
@@ -48,6 +49,7 @@ NEEDED: Mapping[type[ManagedCommand], Permission] = {
     ChangeToolCap: Permission.TENANT_MANAGE,
     UseConnector: Permission.CONNECTOR_MANAGE,
     DisableConnector: Permission.CONNECTOR_MANAGE,
+    ChoosePolicy: Permission.POLICY_PUBLISH,
     CreateWorkspace: Permission.WORKSPACE_MANAGE,
     CreateEnvironment: Permission.WORKSPACE_MANAGE,
     AddPerson: Permission.PRINCIPAL_MANAGE,
@@ -80,6 +82,9 @@ def decide(command: TenantCommand, state: TenantState) -> list[TenantEvent]:
         case UseConnector() | DisableConnector():
             _authorised(command, state)
             return choices.decide(command, state.connectors)
+        case ChoosePolicy():
+            _authorised(command, state)
+            return policies.decide(command, state.policies)
         case ChangeToolCap() | CreateWorkspace() | CreateEnvironment():
             _authorised(command, state)
             return _shape(command, state)
@@ -91,7 +96,7 @@ def _authorised(command: ManagedCommand, state: Tenant) -> Principal:
     """The acting principal as the tenant knows it now: a permission lost since the request came in is lost."""
     acting = refreshed(state, command.by, command.now)
     needed = NEEDED[type(command)]
-    workspace_id = command.workspace_id if isinstance(command, CreateAgent) else None
+    workspace_id = command.workspace_id if isinstance(command, CreateAgent | ChoosePolicy) else None
     if not may(acting, needed, workspace_id) and not keys.is_own(command, acting, state):
         raise Denied(needed)
     return acting

@@ -39,6 +39,12 @@ class LimitReached(Rejected):
         self.maximum = maximum
 
 
+class PolicyMovedOn(Rejected):
+    """A newer version of the policy was put in force meanwhile."""
+
+    code = "policy_moved_on"
+
+
 class LastOwner(Rejected):
     """A tenant always has an enabled person who owns all of it."""
 

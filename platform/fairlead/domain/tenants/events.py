@@ -5,7 +5,7 @@ from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId,
 from msgspec import Struct
 
 from fairlead.domain.envelope import Event
-from fairlead.domain.ids import WorkflowId
+from fairlead.domain.ids import PolicyId, WorkflowId
 from fairlead.domain.instant import Instant
 
 
@@ -57,6 +57,20 @@ class ConnectorDisabled(Event, frozen=True, kw_only=True, tag="tenant.connector_
     """None of its tools is called, also where runs are under way."""
 
     connector: str
+    reason: str
+
+
+class PolicyChosen(Event, frozen=True, kw_only=True, tag="tenant.policy_chosen.v1"):
+    """From here on version `enforced` of this policy decides, and what `tried` would decide is recorded beside it.
+
+    None: no version does. `workspace_id` and `workflow` say what the policy is for; neither: for the whole tenant.
+    """
+
+    policy_id: PolicyId
+    workspace_id: WorkspaceId | None
+    workflow: str | None
+    enforced: int | None
+    tried: int | None
     reason: str
 
 
@@ -171,6 +185,7 @@ TenantEvent = (
     | ConnectorEnabled
     | ConnectorPinned
     | ConnectorDisabled
+    | PolicyChosen
     | WorkspaceCreated
     | EnvironmentCreated
     | PersonAdded

@@ -16,6 +16,7 @@ MAX_KEY_LIFE = timedelta(days=365)
 MAX_OVERLAP = timedelta(days=7)
 MAX_TOOL_CAP = 100
 MAX_CHOICES = 500  # connectors that a tenant has said something of
+MAX_POLICIES = 2_000  # scopes that have, or had, a policy
 MAX_NAME = 200
 MAX_EMAIL = 254
 MAX_SUBJECT = 255

@@ -10,7 +10,7 @@ from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId,
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fairlead.domain.ids import WorkflowId
+from fairlead.domain.ids import PolicyId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.tenants.events import (
     AgentCreated,
@@ -23,6 +23,7 @@ from fairlead.domain.tenants.events import (
     KeyRotated,
     OidcSubject,
     PersonAdded,
+    PolicyChosen,
     PrincipalDisabled,
     PrincipalEnabled,
     RoleGranted,
@@ -92,6 +93,16 @@ class Choice(Struct, frozen=True, kw_only=True):
     version: str | None = None
 
 
+class PolicyChoice(Struct, frozen=True, kw_only=True):
+    """Versions of one policy: the one that decides, and the one whose decisions are only recorded."""
+
+    enforced: int | None
+    tried: int | None
+
+
+PolicyChoices = Mapping[PolicyId, PolicyChoice]
+
+
 class Absent(Struct, frozen=True):
     """No such tenant yet."""
 
@@ -106,6 +117,7 @@ class Tenant(Struct, frozen=True, kw_only=True, dict=True):
     members: Mapping[PrincipalId, Member] = {}
     connectors: Mapping[str, Choice] = {}  # by name; of those that nothing was said of, what is usual holds
     disablings: Mapping[str, int] = {}  # how often each connector was, by name
+    policies: PolicyChoices = {}
 
     @cached_property
     def holders_by_hash(self) -> Mapping[str, tuple[Member, Key]]:
@@ -151,6 +163,9 @@ def evolve(state: TenantState, event: TenantEvent) -> TenantState:
             return replace(state, environments={**state.environments, event.environment_id: made})
         case ConnectorEnabled() | ConnectorPinned() | ConnectorDisabled():
             return _choosing(state, event)
+        case PolicyChosen():
+            chosen = PolicyChoice(enforced=event.enforced, tried=event.tried)
+            return replace(state, policies={**state.policies, event.policy_id: chosen})
         case PersonAdded() | ServiceAccountCreated() | AgentCreated():
             return _with(state, _newcomer(event))
         case _:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from fairlead.domain.policy.document import PolicyDocument, RoleName, ToolName
+from fairlead.domain.policy.document import Level, PolicyDocument, RoleName, ToolName
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_STEPS = 200
@@ -213,6 +213,7 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ()
     limits: Limits = Limits()
     policy: PolicyDocument = PolicyDocument()
+    autonomy: Level | None = None
     on_mismatch: OnMismatch = "ask"
     compensate: Annotated[
         bool, Meta(description="Whether what a run did is undone, newest first, when it does not complete.")

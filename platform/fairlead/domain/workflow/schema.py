@@ -16,7 +16,7 @@ _STEP = {"$ref": "#/$defs/Step"}
 def document_schema() -> dict[str, Any]:
     """JSON Schema 2020-12. Treat as read-only: there is one."""
     (root,), components = msgspec.json.schema_components([Workflow], ref_template="#/$defs/{name}")
-    definitions = {name: _as_written(schema) for name, schema in sorted(components.items())}
+    definitions = {name: without_nulls(schema) for name, schema in sorted(components.items())}
     for kind in STEP_KINDS:
         _without_kind(definitions[f"{kind.capitalize()}Step"])
     definitions["Step"] = _step_by_kind()
@@ -26,15 +26,15 @@ def document_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "$id": SCHEMA_ID, **root, "$defs": definitions}
 
 
-def _as_written(schema: Any) -> Any:
+def without_nulls(schema: Any) -> Any:
     """What the Structs say, in terms of the document: steps without a kind, left out rather than null."""
     if isinstance(schema, list):
-        return [_as_written(part) for part in schema]
+        return [without_nulls(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     if "discriminator" in schema:
         return _STEP
-    rest = {key: _as_written(value) for key, value in schema.items() if (key, value) != ("default", None)}
+    rest = {key: without_nulls(value) for key, value in schema.items() if (key, value) != ("default", None)}
     choices = [choice for choice in rest.pop("anyOf", ()) if choice != {"type": "null"}]
     match choices:
         case []:

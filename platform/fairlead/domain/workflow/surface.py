@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fairlead.domain.errors import Problem
-from fairlead.domain.expressions import ExpressionInvalid, Expressions
+from fairlead.domain.expressions import Expressions
+from fairlead.domain.policy.checks import rule_problems
 from fairlead.domain.policy.document import MAX_RULES
-from fairlead.domain.policy.judge import CONDITION_VARIABLES
 from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.plain import pointer
 from fairlead.domain.workflow.schemas import schema_problems
@@ -66,24 +66,11 @@ def _policy_problems(document: Document, expressions: Expressions) -> Iterator[P
         else []
     )
     allowed = {name for _, name in texts(document.get("tools"))}
-    ids = [(index, rule["id"]) for index, rule in listed if isinstance(rule.get("id"), str)]
-    yield from _repeated(ids, "policy", "rule_repeated", "rules")
+    yield from rule_problems(rules, ("policy", "rules"), expressions, MAX_RULES)
     for index, rule in listed:
-        place = ("policy", "rules", index)
         for number, name in texts(rule.get("tools")):
             if name not in allowed:
-                yield _problem("tool_not_allowed", f"{name} is not in tools", *place, "tools", number)
-        if "approvals" in rule and rule.get("verdict") != "require_approval":
-            yield _problem("approvals_without_need", "only with the verdict require_approval", *place, "approvals")
-        if isinstance(when := rule.get("when"), str):
-            yield from _condition_problems(when, place, expressions)
-
-
-def _condition_problems(when: str, place: tuple[str | int, ...], expressions: Expressions) -> Iterator[Problem]:
-    try:
-        expressions.compile(when, CONDITION_VARIABLES)
-    except ExpressionInvalid as fault:
-        yield _problem("expression_invalid", str(fault), *place, "when")
+                yield _problem("tool_not_allowed", f"{name} is not in tools", "policy", "rules", index, "tools", number)
 
 
 def texts(value: Any) -> list[tuple[int, str]]:

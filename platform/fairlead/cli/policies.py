@@ -1,0 +1,112 @@
+"""`fairlead policy`: what calls may be made, by rules of the tenant, a workspace or a workflow."""
+
+from typing import Any
+
+import rich_click as click
+
+from fairlead.cli.access import limit_option
+from fairlead.cli.documents import document_in
+from fairlead.cli.places import workspace_id
+from fairlead.cli.runs import reason_option, workspace_option
+from fairlead.cli.session import Session, client_command
+from fairlead.cli.transport import Params, path
+from fairlead.cli.views import POLICY, POLICY_CHANGE, POLICY_STATE, POLICY_VERSION
+
+POLICIES = "/v1/policies"
+_FOR = "POLICY is what it is for: tenant, workspace, or workflow.NAME."
+
+
+@click.group()
+def policy() -> None:
+    """Rules for calls, of the tenant, a workspace or a workflow."""
+
+
+@policy.command("publish", epilog=_FOR)
+@click.argument("policy")
+@click.argument("file")
+@reason_option
+@workspace_option
+@click.option("--log-only", is_flag=True, help="Only record what it would decide; the version before goes on deciding.")
+@click.option("--follows", type=click.IntRange(min=0), help="Only if this is the newest version; 0 for none yet.")
+@client_command
+def publish(
+    session: Session, policy: str, file: str, reason: str, workspace: str | None, log_only: bool, follows: int | None
+) -> None:
+    """Publish the document in FILE (JSON or YAML, - for standard input) and put it in force."""
+    document = document_in(file)
+    params = {"reason": reason, "mode": "log_only" if log_only else "enforce", **_where(session, workspace)}
+    match = {} if follows is None else {"If-None-Match": "*"} if follows == 0 else {"If-Match": f'"{follows}"'}
+    published = session.api.send("PUT", path("policies", policy), document.body, document.media_type, params, match)
+    session.out.one(published.body, POLICY_STATE)
+
+
+@policy.command("list")
+@limit_option
+@client_command
+def list_policies(session: Session, limit: int) -> None:
+    """List policies and the versions that decide."""
+    session.out.many(session.api.pages(POLICIES, {}, limit=limit), POLICY)
+
+
+@policy.command("show", epilog=_FOR)
+@click.argument("policy")
+@click.option("--version", type=click.IntRange(min=1), help="Show this version with its document.")
+@workspace_option
+@client_command
+def show(session: Session, policy: str, version: int | None, workspace: str | None) -> None:
+    """Show a policy, or one version with its document."""
+    parts, view = ((), POLICY) if version is None else (("versions", str(version)), POLICY_VERSION)
+    session.out.one(session.api.get(path("policies", policy, *parts), _where(session, workspace)).body, view)
+
+
+@policy.command("versions", epilog=_FOR)
+@click.argument("policy")
+@workspace_option
+@limit_option
+@client_command
+def versions(session: Session, policy: str, workspace: str | None, limit: int) -> None:
+    """List every version ever published, newest first."""
+    found = session.api.pages(path("policies", policy, "versions"), _where(session, workspace), limit=limit)
+    session.out.many(found, POLICY_VERSION)
+
+
+@policy.command("diff", epilog=_FOR)
+@click.argument("policy")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--base", type=click.IntRange(min=0), help="Compare with this version; else with the one before.")
+@workspace_option
+@client_command
+def diff(session: Session, policy: str, version: int, base: int | None, workspace: str | None) -> None:
+    """Show what a version changed."""
+    params: Params = {"base": base, **_where(session, workspace)}
+    found: Any = session.api.get(path("policies", policy, "versions", str(version), "difference"), params).body
+    session.out.many(iter(found["changes"]), POLICY_CHANGE)
+
+
+@policy.command("rollback", epilog=_FOR)
+@click.argument("policy")
+@click.option("--to", "to_version", type=click.IntRange(min=1), help="This version; else the one before.")
+@reason_option
+@workspace_option
+@client_command
+def rollback(session: Session, policy: str, to_version: int | None, reason: str, workspace: str | None) -> None:
+    """Put an earlier version in force again."""
+    body = {"reason": reason, "to_version": to_version}
+    done = session.api.post(path("policies", policy, "rollback"), body, params=_where(session, workspace))
+    session.out.one(done.body, POLICY_STATE)
+
+
+@policy.command("lift", epilog=_FOR)
+@click.argument("policy")
+@reason_option
+@workspace_option
+@client_command
+def lift(session: Session, policy: str, reason: str, workspace: str | None) -> None:
+    """Let no version of it decide any more."""
+    params: Params = {"reason": reason, **_where(session, workspace)}
+    session.out.one(session.api.delete(path("policies", policy), params).body, POLICY_STATE)
+
+
+def _where(session: Session, workspace: str | None) -> Params:
+    """Without a workspace the server looks in the one called default."""
+    return {} if workspace is None else {"workspace_id": workspace_id(session.api, workspace)}

@@ -1,0 +1,77 @@
+"""All checks of a policy together: the one way from foreign data to a ScopePolicy."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+from jsonschema_rs import Draft202012Validator
+
+from fairlead.domain.errors import Invalid, Problem
+from fairlead.domain.expressions import ExpressionInvalid, Expressions
+from fairlead.domain.policy.compiled import CONDITION_VARIABLES
+from fairlead.domain.policy.document import MAX_SCOPE_RULES, ScopePolicy
+from fairlead.domain.workflow.plain import plain_problems, pointer
+from fairlead.domain.workflow.schema import without_nulls
+from fairlead.domain.workflow.schemas import compile_schema, problems_of
+
+SCHEMA_ID = "urn:fairlead:policy:1"
+MAX_PROBLEMS = 200
+Place = tuple[str | int, ...]
+
+
+@cache
+def policy_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of the document. Treat as read-only: there is one."""
+    (root,), components = msgspec.json.schema_components([ScopePolicy], ref_template="#/$defs/{name}")
+    definitions = {name: without_nulls(schema) for name, schema in sorted(components.items())}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID, **root, "$defs": definitions}
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return compile_schema(policy_schema())
+
+
+def checked(document: Any, expressions: Expressions) -> ScopePolicy:
+    """The policy that plain data describes. Raises Invalid with every problem and its path, up to MAX_PROBLEMS."""
+    refuse(plain_problems(document))
+    problems = [problem for error in _validator().iter_errors(document) for problem in problems_of(error, ())]
+    if isinstance(document, dict):
+        problems += rule_problems(document.get("rules"), ("rules",), expressions, MAX_SCOPE_RULES)
+    refuse(problems)
+    return msgspec.convert(document, ScopePolicy)
+
+
+def refuse(problems: list[Problem]) -> None:
+    if problems:
+        distinct = {(problem.path, problem.code): problem for problem in problems}
+        raise Invalid(tuple(distinct.values())[:MAX_PROBLEMS], "the policy is not valid")
+
+
+def rule_problems(rules: Any, place: Place, expressions: Expressions, most: int) -> Iterator[Problem]:
+    """What a schema cannot say of rules. Anything of the wrong type is left to the shape check."""
+    seen: set[str] = set()
+    for index, rule in enumerate(rules[:most] if isinstance(rules, list) else ()):
+        if not isinstance(rule, dict):
+            continue
+        here = (*place, index)
+        if isinstance(name := rule.get("id"), str):
+            if name in seen:
+                yield problem("rule_repeated", f"{name} is there twice", *here)
+            seen.add(name)
+        yield from _problems_of_rule(rule, here, expressions)
+
+
+def _problems_of_rule(rule: Mapping[str, Any], here: Place, expressions: Expressions) -> Iterator[Problem]:
+    if "approvals" in rule and rule.get("verdict") != "require_approval":
+        yield problem("approvals_without_need", "only with the verdict require_approval", *here, "approvals")
+    if isinstance(when := rule.get("when"), str):
+        try:
+            expressions.compile(when, CONDITION_VARIABLES)
+        except ExpressionInvalid as fault:
+            yield problem("expression_invalid", str(fault), *here, "when")
+
+
+def problem(code: str, message: str, *place: str | int) -> Problem:
+    return Problem(path=pointer(place), code=code, message=message)

@@ -1,0 +1,121 @@
+"""A policy ready to judge by: all layers together, each condition compiled, by tool and effect."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+
+import msgspec
+import rfc8785
+from fairlead_sdk.contract import Effect
+from msgspec import Struct
+
+from fairlead.domain.expressions import Expression, Expressions
+from fairlead.domain.policy.document import STRICTEST_LEVEL_FIRST, Autonomy, PolicyDocument, Rule, Verdict
+from fairlead.domain.policy.layers import Layer
+from fairlead.domain.workflow.references import reads
+
+CONDITION_VARIABLES = ("args", "tool", "effect", "run", "principal", "env", "now")
+"""What `when` may speak of. `run` has id, input, workflow, version and calls: the number so far by tool, with this one.
+`now` is RFC 3339 text: compare `timestamp(now)`."""
+
+_STRICTEST_FIRST: tuple[Verdict, ...] = ("deny", "require_approval", "allow")
+_VERSION_CHARS = 16
+
+
+class BoundRule(Struct, frozen=True):
+    """A rule with its condition compiled. `name` is its id, after that of its layer: `tenant:no-deletes`.
+
+    `layer` counts from the outermost.
+    """
+
+    name: str
+    layer: int
+    rule: Rule
+    condition: Expression | None
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """Rules that can apply, strictest first, for each allowed tool and effect."""
+
+    version: str
+    forbidden: frozenset[str]
+    writes: frozenset[str]
+    rules: dict[tuple[str, Effect], tuple[BoundRule, ...]]
+    asks_time: frozenset[tuple[str, Effect]]
+    autonomy: Autonomy = "act_within_policy"
+
+    def depends_on_time(self, tool: str, effect: Effect) -> bool:
+        """Whether a rule that can apply reads `now`. Else a call that is judged again is judged alike."""
+        return (tool, effect) in self.asks_time
+
+
+def compile_policy(
+    document: PolicyDocument,
+    allowed: Collection[str],
+    forbidden: Collection[str],
+    writes: Collection[str],
+    expressions: Expressions,
+    layers: Sequence[Layer] = (),
+    autonomy: Autonomy = "act_within_policy",
+) -> Policy:
+    """`allowed`, `forbidden` and `writes` are the workflow's lists. Raises ExpressionInvalid."""
+    bound = list(_bound(document, layers, expressions))
+    bound.sort(key=lambda each: _STRICTEST_FIRST.index(each.rule.verdict))  # stable: outermost first within a verdict
+    rules = {
+        (tool, effect): tuple(each for each in bound if _speaks_of(each.rule, tool, effect))
+        for tool in allowed
+        for effect in Effect
+    }
+    return Policy(
+        version=_version(document, allowed, forbidden, writes, layers, autonomy),
+        forbidden=frozenset(forbidden),
+        writes=frozenset(writes),
+        rules=rules,
+        asks_time=frozenset(key for key, those in rules.items() if any(_reads_now(each.rule) for each in those)),
+        autonomy=autonomy,
+    )
+
+
+def level_of(stated: Autonomy | None, layers: Sequence[Layer], unstated: Autonomy) -> Autonomy:
+    """The strictest that the workflow or any layer states; `unstated` where none does."""
+    found = {stated, *(layer.document.autonomy for layer in layers)}
+    return next((level for level in STRICTEST_LEVEL_FIRST if level in found), unstated)
+
+
+def _bound(document: PolicyDocument, layers: Sequence[Layer], expressions: Expressions) -> Iterator[BoundRule]:
+    for place, layer in enumerate(layers):
+        for rule in layer.document.rules:
+            yield BoundRule(f"{layer.kind}:{rule.id}", place, rule, _condition(rule, expressions))
+    for rule in document.rules:
+        yield BoundRule(rule.id, len(layers), rule, _condition(rule, expressions))
+
+
+def _condition(rule: Rule, expressions: Expressions) -> Expression | None:
+    return None if rule.when is None else expressions.compile(rule.when, CONDITION_VARIABLES)
+
+
+def _reads_now(rule: Rule) -> bool:
+    return rule.when is not None and "now" in reads(rule.when).names
+
+
+def _speaks_of(rule: Rule, tool: str, effect: Effect) -> bool:
+    return (not rule.tools or tool in rule.tools) and (not rule.effects or effect in rule.effects)
+
+
+def _version(
+    document: PolicyDocument,
+    allowed: Collection[str],
+    forbidden: Collection[str],
+    writes: Collection[str],
+    layers: Sequence[Layer],
+    autonomy: Autonomy,
+) -> str:
+    """Changes whenever any decision could. The order of rules counts, the order of the lists does not."""
+    decides = {
+        "policy": msgspec.to_builtins(document),
+        "allowed": sorted(allowed),
+        "forbidden": sorted(forbidden),
+        "writes": sorted(writes),
+        "layers": [[layer.kind, layer.document_hash] for layer in layers],
+        "autonomy": autonomy,
+    }
+    return hashlib.sha256(rfc8785.dumps(decides)).hexdigest()[:_VERSION_CHARS]

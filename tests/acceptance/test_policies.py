@@ -1,0 +1,94 @@
+"""Policies over the API: published, put in force, compared, tried and rolled back; another tenant's are not there."""
+
+from typing import Any
+
+import httpx2
+from fairlead_tenants.access import Grant, Role
+from fairlead_tenants.ids import WorkspaceId
+
+from tests.support.api import Customer
+from tests.support.workflows import ECHO, at_work, echo, publish, started, until_status
+
+PATH = "/v1/policies/tenant"
+WHY = {"reason": "first try"}
+NO_ECHO: dict[str, Any] = {"id": "no-echo", "verdict": "deny", "reason": "too loud", "tools": [ECHO]}
+
+
+def document(*rules: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"fairlead_policy": 1, "rules": list(rules), **fields}
+
+
+async def put(customer: Customer, body: Any, path: str = PATH, headers: Any = None, **params: Any) -> httpx2.Response:
+    return await customer.owner.put(path, params=WHY | params, json=body, headers=headers)
+
+
+def reaching(answer: httpx2.Response) -> dict[str, str]:
+    return {"Fairlead-Position": answer.headers["Fairlead-Position"]}
+
+
+async def test_a_policy_is_published_compared_tried_and_rolled_back(alice: Customer, bob: Customer) -> None:
+    first = await put(alice, document(NO_ECHO))
+    assert (first.status_code, first.json()["enforced_version"]) == (201, 1), first.text
+    assert (await put(alice, document(NO_ECHO))).status_code == 200
+    changed = document(NO_ECHO | {"reason": "much too loud"})
+    tried = await put(alice, changed, headers={"If-Match": '"1"'}, mode="log_only")
+    assert (tried.json()["enforced_version"], tried.json()["tried_version"]) == (1, 2)
+    assert (await put(alice, document(), headers={"If-Match": '"1"'})).status_code == 412
+    second = await put(alice, changed)
+    assert (second.json()["enforced_version"], second.json()["tried_version"]) == (2, None)
+    compared = await alice.owner.get(f"{PATH}/versions/2/difference", headers=reaching(second))
+    assert [change["path"] for change in compared.json()["changes"]] == ["/rules/no-echo/reason"]
+    back = await alice.owner.post(f"{PATH}/rollback", json={"reason": "too strict"})
+    assert back.json()["enforced_version"] == 1
+    shown = await alice.owner.get(PATH, headers=reaching(back))
+    assert (shown.json()["enforced_version"], shown.json()["newest_version"]) == (1, 2)
+    assert (shown.json()["chosen_reason"], shown.json()["chosen_by"]["id"]) == ("too strict", alice.owner_id)
+    listed = await alice.owner.get(f"{PATH}/versions")
+    assert [(each["version"], each["reason"]) for each in listed.json()["items"]] == [
+        (2, "first try"),
+        (1, "first try"),
+    ]
+    one = await alice.owner.get(f"{PATH}/versions/1")
+    assert one.json()["document"] == document(NO_ECHO)
+    for path in (PATH, f"{PATH}/versions", f"{PATH}/versions/1", f"{PATH}/versions/2/difference"):
+        assert (await bob.owner.get(path, headers=reaching(back))).status_code == 404
+    assert (await bob.owner.get("/v1/policies")).json()["items"] == []
+    assert (await bob.owner.post(f"{PATH}/rollback", json={"reason": "x"})).status_code == 404
+    assert (await bob.owner.delete(PATH, params=WHY)).status_code == 404
+
+
+async def test_a_policy_decides_about_runs_from_its_publication_until_it_is_lifted(
+    alice: Customer, bob: Customer
+) -> None:
+    workflow, theirs = await publish(alice, echo("say")), await publish(bob, echo("say"))
+    async with at_work(alice.served):
+        assert (await put(alice, document(NO_ECHO))).status_code == 201
+        denied = await until_status(alice, await started(alice.owner, workflow), "failed")
+        await until_status(bob, await started(bob.owner, theirs), "completed")
+        assert denied["reason_code"] == "denied_by_policy"
+        calls = await alice.owner.get(f"/v1/runs/{denied['run_id']}/tool-calls")
+        assert [call["rule_id"] for call in calls.json()["items"]] == ["tenant:no-echo"]
+        assert (await alice.owner.delete(PATH, params=WHY)).json()["enforced_version"] is None
+        await until_status(alice, await started(alice.owner, workflow), "completed")
+
+
+async def test_all_that_is_wrong_with_a_policy_is_told_at_once(alice: Customer) -> None:
+    wrong = document(NO_ECHO, NO_ECHO | {"when": "args.text >"}, extra=1)
+    refused = await put(alice, wrong)
+    assert refused.status_code == 422
+    assert {"/extra", "/rules/1", "/rules/1/when"} <= {each["path"] for each in refused.json()["errors"]}
+    for path in ("/v1/policies/elsewhere", "/v1/policies/workflow.", "/v1/policies/workflow.Not-A-Name"):
+        assert (await put(alice, document(), path)).status_code == 404
+
+
+async def test_a_policy_of_a_workspace_is_for_those_who_may_publish_there(alice: Customer) -> None:
+    workspace = WorkspaceId(await alice.workspace_id())
+    _, key = await alice.person(Grant(Role.ADMIN, workspace))
+    admin = alice.served.client(key)
+    here = {"reason": "ours", "workspace_id": workspace}
+    assert (await admin.put(PATH, params=WHY, json=document(NO_ECHO))).status_code in (403, 404)
+    first = await admin.put("/v1/policies/workspace", params=here, json=document(NO_ECHO))
+    made = await admin.put("/v1/policies/workflow.echoes", params=here, json=document(NO_ECHO))
+    assert (first.status_code, made.status_code) == (201, 201), made.text
+    listed = await admin.get("/v1/policies", headers=reaching(made))
+    assert {each["scope"] for each in listed.json()["items"]} == {"workspace", "workflow"}
