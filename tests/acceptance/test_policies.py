@@ -92,3 +92,28 @@ async def test_a_policy_of_a_workspace_is_for_those_who_may_publish_there(alice:
     assert (first.status_code, made.status_code) == (201, 201), made.text
     listed = await admin.get("/v1/policies", headers=reaching(made))
     assert {each["scope"] for each in listed.json()["items"]} == {"workspace", "workflow"}
+
+
+async def test_a_draft_is_tested_and_a_decision_explained_to_those_who_may_see_it(
+    alice: Customer, bob: Customer
+) -> None:
+    case = {"name": "echo", "call": {"tool": ECHO, "args": {"text": "x"}}, "expect": "allow"}
+    tested = await alice.owner.post("/v1/policies/test", json=document(NO_ECHO, cases=[case]))
+    assert (tested.json()["valid"], tested.json()["cases"][0]["rule_id"]) == (False, "tenant:no-echo")
+    refused = await put(alice, document(NO_ECHO, cases=[case]))
+    assert [each["code"] for each in refused.json()["errors"]] == ["case_failed"]
+    loud = NO_ECHO | {"when": "size(args.text) > 10"}
+    assert (await put(alice, document(loud))).status_code == 201
+    workflow = await publish(alice, echo("say", "a text that is long"))
+    run_id = await started(alice.owner, workflow)
+    denied = await until_status(alice, run_id, "failed")
+    calls = await alice.owner.get(f"/v1/runs/{denied['run_id']}/tool-calls")
+    asked = {"call_id": calls.json()["items"][0]["call_id"]}
+    explained = (await alice.owner.post("/v1/policies/explain", json=asked)).json()
+    assert explained["recorded"]["rule_id"] == explained["now"]["decided_by"] == "tenant:no-echo"
+    (rule,) = [each for each in explained["now"]["rules"] if each["rule_id"] == "tenant:no-echo"]
+    assert (rule["standing"], rule["values"]) == ("applies", {"args.text": "a text that is long"})
+    assert (await bob.owner.post("/v1/policies/explain", json=asked)).status_code == 404
+    nobody = {"workflow": "echoes", "call": {"tool": ECHO, "args": {"text": "short"}}}
+    assert (await alice.owner.post("/v1/policies/explain", json=nobody)).json()["now"]["verdict"] == "allow"
+    assert (await bob.owner.post("/v1/policies/explain", json=nobody)).status_code == 404

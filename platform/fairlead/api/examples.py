@@ -38,6 +38,10 @@ EXAMPLES: dict[str, Any] = {
         "reason": "renewals are looked up there",
     },
     "NewWorkspace": {"name": "claims"},
+    "Explained": {
+        "workflow": "refunds",
+        "call": {"tool": "payments.refund", "effect": "write", "args": {"amount": 80}},
+    },
     "RollBack": {"reason": "it asked for people too often"},
     "Rotation": {"overlap_s": 3600},
     "TenantChange": {"tool_cap": 20},

@@ -20,7 +20,7 @@ from fairlead.api.workflows import InWorkspace
 from fairlead.domain.ids import PolicyId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policies import PolicyVersionMismatch, PublishPolicy, policy_stream
-from fairlead.domain.policy.checks import checked
+from fairlead.domain.policy.checks import checked, named_tools
 from fairlead.domain.tenants.commands import PolicyMove
 
 Mode = Annotated[
@@ -57,7 +57,8 @@ async def publish_policy(
     expected = expected_version(if_match, if_none_match)
     scope = publishable(act, policy, workspace_id)
     document = await document_of(request)
-    checked(document, parts.expressions)
+    tools = await parts.tools.catalogue(act.tenant_id, named_tools(document))
+    checked(document, parts.expressions, tools, scope.kind)
     command = PublishPolicy(scope=scope, document=document, reason=reason, expected_version=expected)
     try:
         handled = await act.handle(policy_stream(act.tenant_id, scope), command)

@@ -16,6 +16,7 @@ from fairlead.api.oauth_clients import OAuthClientController
 from fairlead.api.operations import healthz, metrics, openapi, readyz
 from fairlead.api.policies import PolicyController
 from fairlead.api.policy_publishing import publish_policy
+from fairlead.api.policy_trials import PolicyTrialController
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
 from fairlead.api.run_controls import RunControlController, signal_by_label
@@ -43,6 +44,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     publish_workflow,
     PolicyController,
     publish_policy,
+    PolicyTrialController,
     CatalogueController,
     ConnectorController,
     ToolsetController,

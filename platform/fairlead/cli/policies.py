@@ -5,12 +5,14 @@ from typing import Any
 import rich_click as click
 
 from fairlead.cli.access import limit_option
-from fairlead.cli.documents import document_in
+from fairlead.cli.documents import document_in, value_of
+from fairlead.cli.exits import Exit
+from fairlead.cli.failures import Failure
 from fairlead.cli.places import workspace_id
 from fairlead.cli.runs import reason_option, workspace_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import Params, path
-from fairlead.cli.views import POLICY, POLICY_CHANGE, POLICY_STATE, POLICY_VERSION
+from fairlead.cli.views import EXPLANATION, POLICY, POLICY_CHANGE, POLICY_STATE, POLICY_VERSION
 
 POLICIES = "/v1/policies"
 _FOR = "POLICY is what it is for: tenant, workspace, or workflow.NAME."
@@ -105,6 +107,38 @@ def lift(session: Session, policy: str, reason: str, workspace: str | None) -> N
     """Let no version of it decide any more."""
     params: Params = {"reason": reason, **_where(session, workspace)}
     session.out.one(session.api.delete(path("policies", policy), params).body, POLICY_STATE)
+
+
+@policy.command("test")
+@click.argument("file")
+@client_command
+def test(session: Session, file: str) -> None:
+    """Check the document in FILE completely and try its cases. Changes nothing."""
+    document = document_in(file)
+    verdict: Any = session.api.send("POST", path("policies", "test"), document.body, document.media_type).body
+    if not verdict["valid"]:
+        problems = [f"{problem['path'] or '/'}: {problem['message']}" for problem in verdict["problems"]]
+        problems += [_failed(case) for case in verdict["cases"] if not case["passed"]]
+        raise Failure(f"{file} could not be published", Exit.INVALID, details=tuple(problems), document=verdict)
+    session.out.done(f"{file} could be published; {len(verdict['cases'])} cases hold", verdict)
+
+
+@policy.command("explain")
+@click.argument("call")
+@click.option("--workflow", help="CALL is then JSON, or @file, of a call that nobody makes.")
+@workspace_option
+@client_command
+def explain(session: Session, call: str, workflow: str | None, workspace: str | None) -> None:
+    """Say which rules were asked about CALL, which apply, and by which values. CALL is the id of a recorded call."""
+    body = {"call_id": call} if workflow is None else {"workflow": workflow, "call": value_of(call)}
+    if workspace is not None:
+        body["workspace_id"] = workspace_id(session.api, workspace)
+    session.out.one(session.api.post(path("policies", "explain"), body).body, EXPLANATION)
+
+
+def _failed(case: Any) -> str:
+    said = case["fault"] or f"expected {case['expected']}, {case['rule_id']} says {case['verdict']}: {case['reason']}"
+    return f"{case['name']}: {said}"
 
 
 def _where(session: Session, workspace: str | None) -> Params:

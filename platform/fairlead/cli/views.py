@@ -446,3 +446,29 @@ POLICY_CHANGE = View(
         Column("NOW", "value"),
     ),
 )
+
+
+def _rules(explanation: Any) -> str:
+    return "; ".join(f"{rule['rule_id']}: {rule['standing'].replace('_', ' ')}" for rule in explanation["now"]["rules"])
+
+
+def _values(explanation: Any) -> dict[str, Any]:
+    return {rule["rule_id"]: rule["values"] for rule in explanation["now"]["rules"] if rule["values"]}
+
+
+EXPLANATION = View(
+    identity="now.decided_by",
+    columns=(
+        Column("VERDICT", "now.verdict"),
+        Column("DECIDED BY", "now.decided_by"),
+        Column("REASON", "now.reason"),
+        Column("RISK", "now.risk", right=True),
+    ),
+    details=(
+        Column("LEVEL", "now.autonomy"),
+        Column("RULES", _rules),
+        Column("VALUES", _values),
+        Column("THEN", "recorded.verdict"),
+        Column("THEN DECIDED BY", "recorded.rule_id"),
+    ),
+)

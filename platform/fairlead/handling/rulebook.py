@@ -7,6 +7,7 @@ policies that apply to it are compiled anew whenever the tenant puts others in f
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -102,7 +103,9 @@ class Rulebook:
         tools = await self._tools.catalogue(workflow.tenant_id, versions, versions)
         # Many may have asked at once, each for its own run: compiling is the dear part and is done by the first.
         kept = self._kept.get((workflow, version))
-        return kept if kept and kept.used is used else Known(found, self._compiled(found, tools), used)
+        return (
+            kept if kept and kept.used is used else Known(found, self._compiled(workflow.tenant_id, found, tools), used)
+        )
 
     async def version(self, workflow: StreamRef, version: int | None) -> Version:
         """One published version, the newest for None. Raises NoSuchVersion."""
@@ -117,7 +120,7 @@ class Rulebook:
         workflow = StreamRef(stream.tenant_id, "workflow", WorkflowId(start.workflow_id))
         return await self.of_version(workflow, start.workflow_version)
 
-    def _compiled(self, version: Version, tools: ToolCatalogue) -> WorkflowRules:
+    def _compiled(self, tenant_id: TenantId, version: Version, tools: ToolCatalogue) -> WorkflowRules:
         published = version.published
         return WorkflowRules(
             read(published.document),
@@ -125,6 +128,7 @@ class Rulebook:
             tools,
             self._expressions,
             unstated=published.unstated_autonomy,
+            people=self._tools.people(tenant_id, published.workspace_id),
         )
 
 

@@ -7,12 +7,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from fairlead_tenants.ids import TenantId
+from fairlead_tenants.ids import PrincipalId, TenantId, WorkspaceId
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.envelope import StreamRef
+from fairlead.domain.policy.judge import People, Who, nobody
 from fairlead.domain.tenants.states import Absent, Choice, PolicyChoices, Tenant, TenantState, evolve, initial
 from fairlead.ports import Clock, Log
 
@@ -46,6 +47,20 @@ class TenantChoices:
     async def policies(self, tenant_id: TenantId) -> PolicyChoices:
         """The same object for as long as nothing new is said. Raises Unavailable."""
         return (await self._known(tenant_id)).policies
+
+    def people(self, tenant_id: TenantId, workspace_id: WorkspaceId) -> People:
+        """Who principals are, as far as is known here when it is asked, with the roles that they hold there."""
+
+        def who(principal_id: PrincipalId) -> Who:
+            known = self._kept.get(tenant_id)
+            tenant = known.shown if known else None
+            member = tenant.members.get(principal_id) if isinstance(tenant, Tenant) else None
+            if member is None or member.disabled:
+                return nobody(principal_id)
+            roles = {grant.role.value for grant in member.grants if grant.workspace_id in (None, workspace_id)}
+            return Who(id=principal_id, kind=member.kind, roles=tuple(sorted(roles)))
+
+        return who
 
     def saw(self, tenant: TenantState) -> None:
         """The tenant as it is on the log now."""

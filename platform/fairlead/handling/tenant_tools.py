@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import msgspec
 from fairlead_sdk.contract import Manifest, Tool
 from fairlead_sdk.importing import ImportedTool, Importer, ToolSet
-from fairlead_tenants.ids import TenantId
+from fairlead_tenants.ids import TenantId, WorkspaceId
 from msgspec import Struct
 
+from fairlead.domain.policy.judge import People
 from fairlead.domain.tenants.choices import Offer, Uses, uses
 from fairlead.domain.tenants.states import TenantState
 from fairlead.domain.tools import ToolCatalogue, ToolFacts, connector_of, facts_of
@@ -118,6 +119,10 @@ class TenantTools:
     def saw(self, tenant: TenantState) -> None:
         """The tenant was just read: what it says of connectors and policies counts from now on."""
         self._choices.saw(tenant)
+
+    def people(self, tenant_id: TenantId, workspace_id: WorkspaceId) -> People:
+        """Who principals are, for conditions of policies."""
+        return self._choices.people(tenant_id, workspace_id)
 
     async def uses(self, tenant_id: TenantId) -> Uses:
         """The connectors that the tenant uses, and their versions. The same object for as long as nothing changes."""

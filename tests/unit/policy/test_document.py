@@ -14,9 +14,9 @@ def read(*rules: dict[str, Any]) -> PolicyDocument:
     return msgspec.convert({"rules": list(rules)}, PolicyDocument)
 
 
-def test_a_rule_needs_an_id_a_verdict_and_a_reason() -> None:
+def test_a_rule_needs_an_id_and_a_reason() -> None:
     assert read(RULE).rules[0].id == "large"
-    for key in RULE:
+    for key in RULE.keys() - {"verdict"}:
         with pytest.raises(msgspec.ValidationError, match=f"missing required field `{key}`"):
             read({name: value for name, value in RULE.items() if name != key})
 

@@ -207,5 +207,5 @@ def test_a_policy_knows_which_calls_may_be_judged_otherwise_at_another_time() ->
     late = {"id": "late", "verdict": "deny", "effects": ["destructive"], "when": "timestamp(now).getHours() > 17"}
     quoted = {"id": "quoted", "verdict": "deny", "when": "args.currency == 'now' || 'known' in args"}
     by_hour = policy(ALLOW, late, quoted)
-    assert by_hour.depends_on_time("bills.erase", Effect.DESTRUCTIVE)
-    assert not by_hour.depends_on_time("bills.pay", Effect.WRITE)
+    assert by_hour.depends_on_moment("bills.erase", Effect.DESTRUCTIVE)
+    assert not by_hour.depends_on_moment("bills.pay", Effect.WRITE)

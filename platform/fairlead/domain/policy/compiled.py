@@ -9,15 +9,20 @@ from fairlead_sdk.contract import Effect
 from msgspec import Struct
 
 from fairlead.domain.expressions import Expression, Expressions
-from fairlead.domain.policy.document import STRICTEST_LEVEL_FIRST, Autonomy, PolicyDocument, Rule, Verdict
+from fairlead.domain.policy.document import STRICTEST_LEVEL_FIRST, Autonomy, PolicyDocument, Review, Rule, Verdict
 from fairlead.domain.policy.layers import Layer
 from fairlead.domain.workflow.references import reads
 
-CONDITION_VARIABLES = ("args", "tool", "effect", "run", "principal", "env", "now")
-"""What `when` may speak of. `run` has id, input, workflow, version and calls: the number so far by tool, with this one.
+CONDITION_VARIABLES = (
+    *("args", "tool", "effect", "connector", "kinds"),
+    *("run", "principal", "agent", "starter", "env", "now"),
+)
+"""What `when` may speak of. `run` has id, input, labels, workflow, version and calls: the number so far by tool, with
+this one. `kinds` are what the tool writes. `principal` is the agent's id; `agent` and `starter` have id, kind, roles.
 `now` is RFC 3339 text: compare `timestamp(now)`."""
 
-_STRICTEST_FIRST: tuple[Verdict, ...] = ("deny", "require_approval", "allow")
+_STRICTEST_FIRST: tuple[Verdict | None, ...] = ("deny", "require_approval", "allow", None)
+_MOVING = frozenset({"now", "agent", "starter"})  # what may be otherwise when a call is judged again
 _VERSION_CHARS = 16
 
 
@@ -40,12 +45,13 @@ class Policy(Struct, frozen=True, kw_only=True):
     forbidden: frozenset[str]
     writes: frozenset[str]
     rules: dict[tuple[str, Effect], tuple[BoundRule, ...]]
-    asks_time: frozenset[tuple[str, Effect]]
+    moving: frozenset[tuple[str, Effect]]
+    review: Review | None = None
     autonomy: Autonomy = "act_within_policy"
 
-    def depends_on_time(self, tool: str, effect: Effect) -> bool:
-        """Whether a rule that can apply reads `now`. Else a call that is judged again is judged alike."""
-        return (tool, effect) in self.asks_time
+    def depends_on_moment(self, tool: str, effect: Effect) -> bool:
+        """Whether a rule that can apply reads the time or roles. Else a call that is judged again is judged alike."""
+        return (tool, effect) in self.moving
 
 
 def compile_policy(
@@ -70,7 +76,8 @@ def compile_policy(
         forbidden=frozenset(forbidden),
         writes=frozenset(writes),
         rules=rules,
-        asks_time=frozenset(key for key, those in rules.items() if any(_reads_now(each.rule) for each in those)),
+        moving=frozenset(key for key, those in rules.items() if any(_moves(each.rule) for each in those)),
+        review=_review(layers),
         autonomy=autonomy,
     )
 
@@ -93,12 +100,23 @@ def _condition(rule: Rule, expressions: Expressions) -> Expression | None:
     return None if rule.when is None else expressions.compile(rule.when, CONDITION_VARIABLES)
 
 
-def _reads_now(rule: Rule) -> bool:
-    return rule.when is not None and "now" in reads(rule.when).names
+def _review(layers: Sequence[Layer]) -> Review | None:
+    """Of the layer that asks for people soonest."""
+    stated = [layer.document.review for layer in layers if layer.document.review is not None]
+    return min(stated, key=lambda review: review.at, default=None)
+
+
+def _moves(rule: Rule) -> bool:
+    return rule.when is not None and not _MOVING.isdisjoint(reads(rule.when).names)
 
 
 def _speaks_of(rule: Rule, tool: str, effect: Effect) -> bool:
-    return (not rule.tools or tool in rule.tools) and (not rule.effects or effect in rule.effects)
+    """As far as that can be told before there is a call."""
+    return (
+        (not rule.tools or tool in rule.tools)
+        and (not rule.effects or effect in rule.effects)
+        and (not rule.connectors or tool.partition(".")[0] in rule.connectors)
+    )
 
 
 def _version(

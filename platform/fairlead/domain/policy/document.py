@@ -4,7 +4,8 @@ The section `policy` of a workflow document has rules alone; a policy of a tenan
 more to say.
 """
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from fairlead_sdk.contract import Effect
 from msgspec import Meta, Struct
@@ -13,6 +14,7 @@ MAX_RULES = 100
 MAX_SCOPE_RULES = 1_000
 MAX_CONDITION_CHARS = 4096
 MAX_RISK = 1_000  # points of one call; more count as so many
+MAX_CASES = 200
 DAY_S = 86_400
 
 Verdict = Literal["allow", "deny", "require_approval"]
@@ -21,6 +23,11 @@ STRICTEST_LEVEL_FIRST: tuple[Autonomy, ...] = ("propose_only", "approve_writes",
 
 RuleId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$", description="Named in every decision it takes.")]
 ToolName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=128)]
+ConnectorName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+KindName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_.-]{0,62}$", description="A record kind that tools write.")]
+PrincipalName = Annotated[str, Meta(pattern=r"^prn_[A-Za-z0-9_-]{1,60}$")]
+EnvironmentName = Literal["live", "test"]
+Points = Annotated[int, Meta(ge=0, le=MAX_RISK)]
 FieldPath = Annotated[str, Meta(pattern=r"^[^.]{1,100}(\.[^.]{1,100}){0,9}$", max_length=300)]
 RoleName = Annotated[str, Meta(pattern=r"^[a-z][a-z_]{0,31}$")]
 Level = Annotated[
@@ -59,19 +66,26 @@ NO_OBLIGATIONS = Obligations()
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Applies to a call when tool, effect and condition all match; an empty list matches every tool or effect.
+    """Applies to a call when all that it names matches and its condition holds; what is left out matches every call.
 
-    `when` is a CEL expression without `${ }`, over the names in `judge.CONDITION_VARIABLES`.
-    `approvals` may stand only beside the verdict `require_approval`, which without it means one reviewer.
+    `when` is a CEL expression without `${ }`, over the names in `compiled.CONDITION_VARIABLES`. `principals` are the
+    agent's id or that of whoever started the run. `approvals` may stand only beside the verdict `require_approval`,
+    which without it means one reviewer. A rule without a verdict only adds its points of risk and its obligations.
     """
 
     id: RuleId
-    verdict: Verdict
+    verdict: Verdict | None = None
     reason: Annotated[str, Meta(min_length=1, max_length=500, description="Shown to whoever the decision concerns.")]
     tools: Annotated[tuple[ToolName, ...], Meta(max_length=100)] = ()
     effects: Annotated[tuple[Effect, ...], Meta(max_length=3)] = ()
+    connectors: Annotated[tuple[ConnectorName, ...], Meta(max_length=50)] = ()
+    kinds: Annotated[tuple[KindName, ...], Meta(max_length=50)] = ()
+    principals: Annotated[tuple[PrincipalName, ...], Meta(max_length=100)] = ()
+    environments: Annotated[tuple[EnvironmentName, ...], Meta(max_length=2)] = ()
     when: Annotated[str, Meta(min_length=1, max_length=MAX_CONDITION_CHARS)] | None = None
     approvals: ApprovalsNeeded | None = None
+    risk: Points = 0
+    obligations: Obligations | None = None
 
 
 class PolicyDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,6 +98,47 @@ class PolicyDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rules: Annotated[tuple[Rule, ...], Meta(max_length=MAX_RULES)] = ()
 
 
+class Review(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call that rules allow needs people all the same once its points of risk reach `at`."""
+
+    at: Annotated[int, Meta(ge=1, le=MAX_RISK)]
+    approvals: ApprovalsNeeded = ApprovalsNeeded()
+
+
+class Person(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A principal of a case."""
+
+    id: Annotated[str, Meta(max_length=64)] = "prn_case"
+    kind: Literal["person", "service_account", "agent"] = "person"
+    roles: Annotated[tuple[RoleName, ...], Meta(max_length=10)] = ()
+
+
+class CaseCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call that nobody makes. `effect` and `writes` are those of the installed tool unless they are given."""
+
+    tool: ToolName
+    args: dict[str, Any] = {}
+    effect: Effect | None = None
+    writes: Annotated[tuple[KindName, ...], Meta(max_length=50)] | None = None
+    environment: EnvironmentName = "live"
+    input: Any = None
+    labels: dict[str, str] = {}
+    workflow: Annotated[str, Meta(max_length=63)] = "case"
+    calls: Annotated[dict[str, int], Meta(description="How often each tool was called, this call left out.")] = {}
+    agent: Person = Person(kind="agent", roles=("agent",))
+    starter: Person = Person()
+    now: datetime | None = None
+
+
+class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the policy is to say of a call. A case that fails keeps the policy from being published."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    call: CaseCall
+    expect: Verdict
+    rule: Annotated[str, Meta(max_length=100, description="The rule that is to be named.")] | None = None
+
+
 class ScopePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A policy of a tenant, a workspace or a workflow's name. Its rules join those of the workflow: whoever forbids,
     forbids."""
@@ -92,3 +147,5 @@ class ScopePolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     title: Annotated[str, Meta(max_length=200)] = ""
     autonomy: Level | None = None
     rules: Annotated[tuple[Rule, ...], Meta(max_length=MAX_SCOPE_RULES)] = ()
+    review: Review | None = None
+    cases: Annotated[tuple[Case, ...], Meta(max_length=MAX_CASES)] = ()

@@ -1,6 +1,6 @@
 """The judge: may this call be made, and if not, who can say otherwise. The same call always gets the same answer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fairlead_sdk.contract import Effect
@@ -12,7 +12,7 @@ from fairlead.domain.expressions import ExpressionFailed
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.compiled import BoundRule, Policy
-from fairlead.domain.policy.document import NO_OBLIGATIONS, ApprovalsNeeded, Obligations, Verdict
+from fairlead.domain.policy.document import MAX_RISK, NO_OBLIGATIONS, ApprovalsNeeded, Obligations, Rule, Verdict
 from fairlead.domain.policy.trial import Trial
 
 
@@ -24,6 +24,23 @@ class RunSoFar(Struct, frozen=True, kw_only=True):
     workflow: str
     version: int
     calls: Mapping[str, int]
+    labels: Mapping[str, str] = {}
+
+
+class Who(Struct, frozen=True, kw_only=True):
+    """A principal as conditions see it."""
+
+    id: PrincipalId
+    kind: str = "unknown"
+    roles: tuple[str, ...] = ()
+
+
+People = Callable[[PrincipalId], Who]
+
+
+def nobody(principal_id: PrincipalId) -> Who:
+    """Where nothing is known of principals but their ids."""
+    return Who(id=principal_id)
 
 
 class ProposedCall(Struct, frozen=True, kw_only=True):
@@ -37,6 +54,9 @@ class ProposedCall(Struct, frozen=True, kw_only=True):
     environment: str
     run: RunSoFar
     now: Instant
+    agent: Who | None = None
+    starter: Who | None = None
+    can_verify: bool = True
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -51,6 +71,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
     policy_version: str
     approvals: ApprovalsNeeded | None = None
     obligations: Obligations = NO_OBLIGATIONS
+    risk: int = 0
     trial: Trial | None = None
 
 
@@ -67,8 +88,14 @@ def judge(policy: Policy, call: ProposedCall) -> Judgement:
     for kind in call.writes:
         if kind not in policy.writes:
             return _deny(policy, "default.undeclared_write", f"the workflow does not declare that it writes {kind}")
-    said = _by_rules(policy, rules, call) or _by_default(policy, call.effect)
-    return _within_level(policy, said, call.effect)
+    found = _by_rules(policy, rules, call)
+    if isinstance(found, Judgement):
+        return found
+    said = (
+        _judgement(policy, found.winner, [*found.asking.values()]) if found.winner else _by_default(policy, call.effect)
+    )
+    said = replace(said, risk=min(found.risk, MAX_RISK))
+    return _on_terms(policy, _within_level(policy, _reviewed(policy, said), call.effect), found.obligations, call)
 
 
 def judge_both(policy: Policy, tried: Policy | None, call: ProposedCall) -> Judgement:
@@ -78,17 +105,45 @@ def judge_both(policy: Policy, tried: Policy | None, call: ProposedCall) -> Judg
         return said
     other = judge(tried, call)
     trial = Trial(
-        verdict=other.verdict, rule_id=other.rule_id, policy_version=other.policy_version, reason=other.reason
+        verdict=other.verdict,
+        rule_id=other.rule_id,
+        policy_version=other.policy_version,
+        reason=other.reason,
+        risk=other.risk,
     )
     return replace(said, trial=trial)
 
 
-def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) -> Judgement | None:
-    """The strictest rule that matches. The laxer ones are still asked, so that none of them fails unnoticed."""
+class _Found:
+    """What the rules that apply say together. `winner` is the strictest; `asking` is by layer."""
+
+    __slots__ = ("asking", "obligations", "risk", "winner")
+
+    def __init__(self) -> None:
+        self.winner: BoundRule | None = None
+        self.asking: dict[int, ApprovalsNeeded] = {}
+        self.obligations: list[Obligations] = []
+        self.risk = 0
+
+    def take(self, bound: BoundRule) -> None:
+        rule = bound.rule
+        self.risk += rule.risk
+        if rule.obligations is not None:
+            self.obligations.append(rule.obligations)
+        if rule.verdict is None:
+            return
+        self.winner = self.winner or bound
+        if rule.verdict == "require_approval":
+            self.asking.setdefault(bound.layer, rule.approvals or ApprovalsNeeded())
+
+
+def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) -> _Found | Judgement:
+    """The laxer rules are asked as well, so that none of them fails unnoticed; after a denial none is."""
     variables: dict[str, Any] = {}
-    winner: BoundRule | None = None
-    asking: dict[int, ApprovalsNeeded] = {}
+    found = _Found()
     for bound in rules:
+        if not speaks_of(bound.rule, call):
+            continue
         if bound.condition is not None:
             variables = variables or variables_of(call)
             try:
@@ -96,15 +151,55 @@ def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) 
                     continue
             except ExpressionFailed as failure:
                 return _deny(policy, bound.name, f"condition could not be evaluated: {failure}")
-        winner = winner or bound
-        if winner.rule.verdict == "deny":
+        found.take(bound)
+        if found.winner is not None and found.winner.rule.verdict == "deny":
             break
-        if bound.rule.verdict == "require_approval":
-            asking.setdefault(bound.layer, bound.rule.approvals or ApprovalsNeeded())
-    return None if winner is None else _judgement(policy, winner, [*asking.values()])
+    return found
+
+
+def speaks_of(rule: Rule, call: ProposedCall) -> bool:
+    """Whether a rule that fits the tool and the effect fits the call as well, its condition aside."""
+    if rule.environments and call.environment not in rule.environments:
+        return False
+    if rule.kinds and not any(kind in rule.kinds for kind in call.writes):
+        return False
+    if rule.principals:
+        starter = call.starter.id if call.starter else None
+        return call.principal_id in rule.principals or starter in rule.principals
+    return True
+
+
+def _reviewed(policy: Policy, said: Judgement) -> Judgement:
+    """Calls of much risk need people, even where a rule allows them."""
+    review = policy.review
+    if review is None or said.verdict != "allow" or said.risk < review.at:
+        return said
+    return replace(
+        said,
+        verdict="require_approval",
+        rule_id="review.risk",
+        reason=f"its risk of {said.risk} points reaches {review.at}",
+        approvals=review.approvals,
+    )
+
+
+def _on_terms(policy: Policy, said: Judgement, stated: list[Obligations], call: ProposedCall) -> Judgement:
+    if said.verdict == "deny" or not stated:
+        return said
+    limits = [each.limit_rows for each in stated if each.limit_rows is not None]
+    terms = Obligations(
+        dry_run=said.obligations.dry_run or any(each.dry_run for each in stated),
+        verify=call.effect is not Effect.READ and any(each.verify for each in stated),
+        redact=tuple(dict.fromkeys(path for each in stated for path in each.redact)),
+        limit_rows=min(limits, default=None),
+    )
+    if terms.verify and not terms.dry_run and not call.can_verify:
+        return _deny(policy, "obligation.verify", "the tool cannot be read back, which a rule asks for")
+    return replace(said, obligations=terms)
 
 
 def _judgement(policy: Policy, winner: BoundRule, asking: list[ApprovalsNeeded]) -> Judgement:
+    assert winner.rule.verdict is not None, "only a rule with a verdict wins"
     return Judgement(
         verdict=winner.rule.verdict,
         rule_id=winner.name,
@@ -155,6 +250,7 @@ def _within_level(policy: Policy, said: Judgement, effect: Effect) -> Judgement:
             reason="the workflow may only propose writes: what the call would do is shown, and nothing is done",
             policy_version=policy.version,
             obligations=Obligations(dry_run=True),
+            risk=said.risk,
         )
     if policy.autonomy == "approve_writes" and said.verdict == "allow":
         return replace(
@@ -178,14 +274,23 @@ def variables_of(call: ProposedCall) -> dict[str, Any]:
         "args": call.arguments,
         "tool": call.tool,
         "effect": call.effect.value,
+        "connector": call.tool.partition(".")[0],
+        "kinds": list(call.writes),
         "run": {
             "id": run.id,
             "input": run.input,
             "workflow": run.workflow,
             "version": run.version,
             "calls": dict(run.calls),
+            "labels": dict(run.labels),
         },
         "principal": call.principal_id,
+        "agent": _who(call.agent or Who(id=call.principal_id)),
+        "starter": _who(call.starter or Who(id=PrincipalId(""))),
         "env": call.environment,
         "now": call.now.isoformat(),
     }
+
+
+def _who(who: Who) -> dict[str, Any]:
+    return {"id": who.id, "kind": who.kind, "roles": list(who.roles)}

@@ -10,3 +10,4 @@ class Trial(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rule_id: str
     policy_version: str
     reason: str = ""
+    risk: int = 0

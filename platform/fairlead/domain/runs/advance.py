@@ -54,6 +54,8 @@ class Verdict(Protocol):
     @property
     def policy_version(self) -> str: ...
     @property
+    def risk(self) -> int: ...
+    @property
     def obligations(self) -> Obligations: ...
     @property
     def trial(self) -> Trial | None: ...
@@ -274,6 +276,7 @@ def judge(run: Unfolding, call_id: CallId, rules: RunRules, now: Instant) -> Non
             policy_version=said.policy_version,
             reason=said.reason,
             obligations=said.obligations,
+            risk=said.risk,
             trial=said.trial,
         )
     )

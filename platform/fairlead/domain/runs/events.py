@@ -138,7 +138,8 @@ class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1"
     """What policy says of the call; `rule_id` is a rule of the document, or `default.…` where none speaks.
 
     A rule of a tenant's, workspace's or workflow's policy stands after its layer, as in `tenant:no-deletes`. The call
-    may be made on the terms of `obligations`. `trial` is what a policy that is only tried would have said.
+    may be made on the terms of `obligations`. `risk` are the points of the rules that apply, `trial` is what a
+    policy that is only tried would have said.
     """
 
     call_id: CallId
@@ -147,6 +148,7 @@ class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1"
     policy_version: str
     reason: str = ""
     obligations: Obligations = NO_OBLIGATIONS
+    risk: int = 0
     trial: Trial | None = None
 
 

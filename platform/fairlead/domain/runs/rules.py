@@ -11,7 +11,8 @@ from fairlead.domain.planning.seam import Planner
 from fairlead.domain.planning.steps import StepsPlanner
 from fairlead.domain.policy.compiled import Policy, compile_policy, level_of
 from fairlead.domain.policy.document import Autonomy
-from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, judge_both
+from fairlead.domain.policy.explaining import Explanation, explain
+from fairlead.domain.policy.judge import Judgement, People, ProposedCall, RunSoFar, judge_both, nobody
 from fairlead.domain.policy.layers import NO_LAYERS, Layer, Layers
 from fairlead.domain.runs.states import Active, OpenCall
 from fairlead.domain.tools import ToolCatalogue, ToolFacts
@@ -33,6 +34,7 @@ class WorkflowRules:
         expressions: Expressions,
         layers: Layers = NO_LAYERS,
         unstated: Autonomy = "act_within_policy",
+        people: People = nobody,
     ) -> None:
         self.workflow = workflow
         self.planner: Planner = StepsPlanner(workflow, expressions)
@@ -40,6 +42,7 @@ class WorkflowRules:
         self._catalogue = catalogue
         self._expressions = expressions
         self._unstated = unstated
+        self._people = people
         self.apply(layers)
         self._input = compile_schema(workflow.input)
         self._output = compile_schema(workflow.output)
@@ -93,18 +96,29 @@ class WorkflowRules:
 
     def stands(self, call: OpenCall) -> bool:
         """Whether judging the call again is certain to end as it did: the same policy, the same tool, and no rule that
-        reads the time. All else that the judge looks at was fixed when the call was requested."""
+        reads the time or roles. All else that the judge looks at was fixed when the call was requested."""
         request, tool = call.request, self._catalogue.get(call.request.tool)
         return (
             tool is not None
             and (call.policy_version, request.tool_version) == (self._policy.version, tool.version)
-            and not self._policy.depends_on_time(request.tool, request.effect)
+            and not self._policy.depends_on_moment(request.tool, request.effect)
         )
 
     def judge(self, call: OpenCall, state: Active, now: Instant) -> Judgement:
+        return judge_both(self._policy, self._tried, self.proposed(call, state, now))
+
+    def explain(self, call: OpenCall, state: Active, now: Instant) -> Explanation:
+        return explain(self._policy, self.proposed(call, state, now))
+
+    def explain_call(self, call: ProposedCall) -> Explanation:
+        """A call that nobody makes."""
+        return explain(self._policy, call)
+
+    def proposed(self, call: OpenCall, state: Active, now: Instant) -> ProposedCall:
+        """The call as rules see it."""
         request, start = call.request, state.start
         tool = self._catalogue.get(request.tool)
-        proposed = ProposedCall(
+        return ProposedCall(
             tool=request.tool,
             effect=request.effect,
             arguments=request.arguments,
@@ -117,7 +131,10 @@ class WorkflowRules:
                 workflow=start.workflow_name,
                 version=start.workflow_version,
                 calls=call.calls_by_tool,
+                labels=start.labels,
             ),
             now=now,
+            agent=self._people(start.agent_principal_id),
+            starter=self._people(start.started_by),
+            can_verify=tool.has_verify if tool else False,
         )
-        return judge_both(self._policy, self._tried, proposed)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from fairlead.domain.errors import Problem
 from fairlead.domain.expressions import ExpressionInvalid, Expressions
+from fairlead.domain.policy.checks import texts
 from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.arguments import argument_problems
 from fairlead.domain.workflow.document import MAX_EXPRESSIONS, MAX_NESTING, MAX_STEPS, Retry
@@ -21,7 +22,6 @@ from fairlead.domain.workflow.plain import pointer
 from fairlead.domain.workflow.reading import Place, kind_of, steps_in, walk_steps
 from fairlead.domain.workflow.references import RESERVED_WORDS, ROOTS, Embedded, expression_of, reads, sentence_parts
 from fairlead.domain.workflow.schemas import schema_problems
-from fairlead.domain.workflow.surface import texts
 
 Checked = Generator[Problem, None, frozenset[str]]
 """Yields what is wrong and returns the steps that can be read afterwards."""

@@ -4,7 +4,7 @@ The scanner knows CEL's strings, comments and names; whether the text is an expr
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -82,6 +82,25 @@ def reads(source: str) -> Reads:
         if token.text == "steps":
             steps.add(_step_after(tokens, index))
     return Reads(frozenset(names), frozenset(steps))
+
+
+def paths(source: str, roots: Collection[str]) -> list[str]:
+    """The dotted names below these roots that a source reads, in order: `args.amount`, `run.calls`."""
+    tokens = list(_tokens(source, 0))
+    found: dict[str, None] = {}
+    for index, token in enumerate(tokens):
+        if token.kind == "name" and token.text in roots and not _selects(tokens, index):
+            found[".".join([token.text, *_fields_after(tokens, index)])] = None
+    return list(found)
+
+
+def _fields_after(tokens: list[Token], index: int) -> Iterator[str]:
+    """Names after a dot; what is called is a function and no field."""
+    while index + 2 < len(tokens) and tokens[index + 1].text == "." and tokens[index + 2].kind == "name":
+        index += 2
+        if index + 1 < len(tokens) and tokens[index + 1].text == "(":
+            return
+        yield tokens[index].text
 
 
 def _selects(tokens: list[Token], index: int) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from fairlead.domain.errors import Problem
 from fairlead.domain.expressions import Expressions
-from fairlead.domain.policy.checks import rule_problems
+from fairlead.domain.policy.checks import rule_problems, texts
 from fairlead.domain.policy.document import MAX_RULES
 from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.plain import pointer
@@ -71,13 +71,6 @@ def _policy_problems(document: Document, expressions: Expressions) -> Iterator[P
         for number, name in texts(rule.get("tools")):
             if name not in allowed:
                 yield _problem("tool_not_allowed", f"{name} is not in tools", "policy", "rules", index, "tools", number)
-
-
-def texts(value: Any) -> list[tuple[int, str]]:
-    """The strings of a list and where they stand."""
-    return (
-        [(index, text) for index, text in enumerate(value) if isinstance(text, str)] if isinstance(value, list) else []
-    )
 
 
 def _repeated(named: list[tuple[int, str]], key: str, code: str, *rest: str) -> Iterator[Problem]:

@@ -5,13 +5,14 @@ from typing import Any
 
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.expressions import Expressions
+from fairlead.domain.policy.checks import texts
 from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.document import DEFAULT_TOOL_CAP, Workflow
 from fairlead.domain.workflow.flow import flow_problems
 from fairlead.domain.workflow.plain import plain_problems
 from fairlead.domain.workflow.reading import read
 from fairlead.domain.workflow.shape import shape_problems
-from fairlead.domain.workflow.surface import surface_problems, texts
+from fairlead.domain.workflow.surface import surface_problems
 
 MAX_PROBLEMS = 200
 MAX_NAMED_TOOLS = 200  # that are looked up; more than any workflow may have
