@@ -123,13 +123,20 @@ def _read(to: Server, which: Which) -> Read:
         parts = [part for part in answer if isinstance(part, tuple)]
         if not parts:
             raise Refused(f"there is no message {which.uid}", "not_found")
-        summary = _summary(*parts[0][:2])
-        message = _parsed(parts[0][1])
+        return message_in(*parts[0][:2])
+
+
+def message_in(head: bytes, raw: bytes) -> Read:
+    """Raises Refused."""
+    try:
+        summary, message = _summary(head, raw), _parsed(raw)
         plain = message.get_body(("plain",))
         text = _text(plain) if plain is not None else ""
         attached = [_attachment(part) for part in message.iter_attachments()] if message.is_multipart() else []
-        cut = summary.size_bytes > MAX_MESSAGE_BYTES or len(text) > MAX_TEXT
-        return Read(message=summary, text=text[:MAX_TEXT], attachments=attached[:MAX_ATTACHMENTS], cut=cut)
+    except RecursionError:
+        raise Refused("the message has parts within parts, deeper than anybody means it", "too_deep") from None
+    cut = summary.size_bytes > MAX_MESSAGE_BYTES or len(text) > MAX_TEXT
+    return Read(message=summary, text=text[:MAX_TEXT], attachments=attached[:MAX_ATTACHMENTS], cut=cut)
 
 
 def _open(client: imaplib.IMAP4, folder: str) -> None:

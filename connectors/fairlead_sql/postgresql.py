@@ -112,6 +112,8 @@ def _nothing_happened() -> Iterator[None]:
         yield
     except psycopg.Error as fault:
         raise _error(fault) from None
+    except RecursionError:  # the driver reads JSON before anybody can say that a column may not have it
+        raise Refused("a column gave JSON that nests too deep, which is no scalar", "not_scalar") from None
 
 
 def _error(fault: psycopg.Error) -> ToolError:

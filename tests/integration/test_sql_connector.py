@@ -146,6 +146,16 @@ async def test_other_columns_than_declared_are_no_data(world: World) -> None:
     assert type(await met(world.run(staged, number="1", amount=1))) is OutcomeUnknown
 
 
+@pytest.mark.parametrize("depth", [1, 3_000])
+async def test_json_in_a_column_is_no_scalar_however_deep_it_nests(postgresql: World, depth: int) -> None:
+    nested = {
+        "sql": f"SELECT (repeat('[', {depth}) || repeat(']', {depth}))::jsonb AS number",
+        "parameters": {},
+        "columns": {"number": NUMBER},
+    }
+    assert (await met(postgresql.run(FIND | nested))).code == "not_scalar"
+
+
 async def test_a_large_table_is_not_read_to_its_end(postgresql: World) -> None:
     """Ten billion rows would take hours."""
     endless = FIND | {"sql": "SELECT :number AS number, generate_series(1, 10000000000) AS amount"}

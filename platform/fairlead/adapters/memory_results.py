@@ -31,7 +31,7 @@ def found(key: ResultKey, epoch: str, body: bytes | None) -> Found:
     """What lies in the key's slot may be another key's, or from before the last write."""
     try:
         there = _decode(body) if body else None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         there = None
     if there is None or (there.digest, there.epoch) != (key.digest, epoch):
         return Found(epoch=epoch)

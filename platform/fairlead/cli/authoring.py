@@ -179,7 +179,7 @@ def _tried(folder: Path) -> Tried:
         raise Failure(f"{folder} was not done within {CHECK_WITHIN_S:g} s", Exit.INVALID) from late
     try:
         tried = msgspec.json.decode(ran.stdout, type=Tried)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Failure(f"{folder} ended the check early", Exit.INVALID, details=(_last(ran.stderr),)) from error
     if tried.faults:
         raise Failure(f"{folder} does not pass", Exit.INVALID, details=tried.faults)

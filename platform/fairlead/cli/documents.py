@@ -66,7 +66,7 @@ def value_of(text: str) -> Any:
         return document_in(text.removeprefix("@")).value()
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         hint = "give JSON, @file for a file, or - for standard input"
         raise Failure(f"that is not JSON: {error}", Exit.USAGE, details=(hint,)) from error
 

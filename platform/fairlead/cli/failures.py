@@ -71,7 +71,7 @@ def of_answer(status: int, body: bytes) -> Failure:
     try:
         problem = msgspec.json.decode(body, type=ProblemDocument)
         document = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Failure(f"the server answered {status}", of_status(status))
     details = [f"{error.path or '/'}: {error.message}" for error in problem.errors]
     if problem.trace_id and status >= 500:

@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
 import rich_click as click
 from msgspec import Struct
 
 from fairlead.cli.exits import OF_RUN, Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.plain import plain
-from fairlead.cli.transport import Api, path
+from fairlead.cli.transport import Api, json_in, path
 from fairlead.cli.views import about
 
 BEGINNING = "0-0"  # before every event
@@ -95,7 +94,7 @@ def _one_stream(api: Api, run_id: str, after: str, ends_at: float | None) -> Ite
     with api.stream(path("runs", run_id, "events"), headers=headers, silence_s=silence_s) as response:
         for line in response.iter_lines():
             if line.startswith("data:"):
-                yield msgspec.json.decode(line.removeprefix("data:"))
+                yield json_in(line.removeprefix("data:"))
             if _left_s(ends_at) < silence_s - REOPEN_S:  # so that the last wait is no longer than what is left
                 return
 

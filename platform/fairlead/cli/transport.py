@@ -222,9 +222,12 @@ def _given(params: Params | None) -> dict[str, str | int]:
 
 
 def _decoded(response: httpx2.Response) -> Any:
-    if not response.content:
-        return None
+    return json_in(response.content) if response.content else None
+
+
+def json_in(content: bytes | str) -> Any:
+    """Raises Failure."""
     try:
-        return msgspec.json.decode(response.content)
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Failure("the server's answer is not JSON: is the address that of a Fairlead server?") from error

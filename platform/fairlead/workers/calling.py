@@ -304,12 +304,12 @@ def _output(tool: Tool[Any, Any], plain: Any) -> Any:
 def _checked(fitted: Fitted, output: object) -> Result:
     try:
         encoded = _encode(output)
+        plain = msgspec.json.decode(encoded)
     except Exception as error:  # noqa: BLE001  # whatever it returned: not JSON, or too deep to be read
         return CallErred(error_class="validation", code="bad_output", message=f"not JSON: {type(error).__name__}")
     if len(encoded) > MAX_OUTPUT_BYTES:
         message = f"the output has {len(encoded)} bytes, the limit is {MAX_OUTPUT_BYTES}"
         return CallErred(error_class="validation", code="output_too_large", message=message)
-    plain = msgspec.json.decode(encoded)
     if problems := fitted.checks.output_problems(fitted.tool.name, plain):
         return CallErred(error_class="validation", code="bad_output", message=_listed(problems))
     return CallSucceeded(output=plain)
@@ -348,11 +348,11 @@ def _showable(preview: Any) -> dict[str, Any]:
     """As plain JSON. Raises Refused for what nobody could look at."""
     try:
         encoded = _encode(preview)
+        shown = msgspec.json.decode(encoded)
     except Exception as error:
         raise Refused(f"the preview is not JSON: {type(error).__name__}", "preview_unusable") from error
-    if len(encoded) > MAX_PREVIEW_BYTES or not encoded.startswith(b"{"):
+    if len(encoded) > MAX_PREVIEW_BYTES or not isinstance(shown, dict):
         raise Refused(f"the preview is no object of at most {MAX_PREVIEW_BYTES} bytes", "preview_unusable")
-    shown: dict[str, Any] = msgspec.json.decode(encoded)
     return shown
 
 

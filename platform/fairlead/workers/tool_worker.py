@@ -138,7 +138,7 @@ class ToolWorker:
     async def _serve(self, order: Order) -> None:
         try:
             wanted = self._decode(order.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             _log.error("order_unreadable", size_bytes=len(order.body))
             await order.done()
         else:

@@ -454,7 +454,10 @@ async def test_heartbeats_keep_a_long_call_with_its_worker() -> None:
 async def test_an_order_that_nobody_can_read_is_dropped_and_the_next_is_served() -> None:
     books = Books()
     async with Platform(books.keyed()).at_work() as platform:
-        await platform.jobs.publish("tool", "tnt_x", "rubbish", b"{")
+        for number, rubbish in enumerate(
+            (b"{", b'{"order": "\xff"}', b'{"more": ' + b"[" * 30_000 + b"]" * 30_000 + b"}")
+        ):
+            await platform.jobs.publish("tool", "tnt_x", f"rubbish-{number}", rubbish)
         assert (await outcome(platform, await platform.start())).outcome == "completed"
 
 

@@ -86,7 +86,7 @@ def _key(text: str) -> ECKey | OKPKey:
     """A JWK or PEM. Raises ProviderMisfit for what is no key on P-256 or Ed25519."""
     try:
         key = import_key(json.loads(text)) if text.lstrip().startswith("{") else _from_pem(text)
-    except (JoseError, ValueError, TypeError, KeyError):
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError):
         raise ProviderMisfit("the client's private key cannot be read") from None
     if not isinstance(key, ECKey | OKPKey) or key.curve_name not in ("P-256", "Ed25519") or not key.is_private:
         raise ProviderMisfit("a client's private key is one on P-256 or Ed25519")
