@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fairlead.adapters.engines import Embedded
 from fairlead.adapters.outbound import GuardedOutbound
@@ -10,6 +11,9 @@ from tests.support.database import DatabaseUrls, fresh_database
 from tests.support.engines import cloned_database, temporary_engines
 from tests.support.oauth_provider.provider import Provider, running_provider
 from tests.support.oauth_provider.reach import outbound_to
+
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
+settings.load_profile("busy")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
