@@ -112,7 +112,7 @@ class Caller:
             return fitted
         key = (place, given.access, request.tool, request.tool_version, request.schema_hash)
         most = min(fitted.tool.max_batch, beside + 1)
-        run = partial(self._batches.ask, key, run_many, most)
+        run = partial(self._batches.ask, key, run_many, most, given.look)
         return replace(fitted, tool=replace(fitted.tool, run=run))
 
     async def _proposed(self, fitted: Fitted, open_call: OpenCall, place: Place) -> Result:
@@ -333,7 +333,7 @@ async def _answer(ask: Callable[[Any, Call], Awaitable[Any]], arguments: Any, gi
             return await ask(arguments, call)
     except NeedsReconnect as refused:
         raise await given.refused(refused) from refused
-    except (ToolError, TimeoutError):
+    except (ToolError, TimeoutError, Braked):
         raise
     except asyncio.CancelledError as cancelled:
         task = asyncio.current_task()

@@ -103,7 +103,7 @@ class Equipped:
 
     def call(self, timeout_s: float) -> Call:
         """What one asking is given. It is the last thing before connector code runs. Raises Braked."""
-        self._equipping.look(self._use, self._fitted.tool.effect, self._place.workflow_id)
+        self.look()
         manifest, lent = self._fitted.manifest, self._lent
         if not manifest.egress and lent is None:
             return self.plain
@@ -120,6 +120,10 @@ class Equipped:
         if self._fitted.runs_here:
             given = replace(given, addresses=outbound.addresses(way))
         return replace(given, connection=self._connection(handed_over), http=outbound.http(way))
+
+    def look(self) -> None:
+        """Raises Braked."""
+        self._equipping.look(self._use, self._fitted.tool.effect, self._place.workflow_id)
 
     @property
     def access(self) -> Access:

@@ -17,11 +17,13 @@ from fairlead.domain.envelope import StreamRef
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs import obligations as o
 from fairlead.workers.batching import Batches
+from fairlead.workers.equipping import Braked
 from tests.support.books import Books
 from tests.support.connectors import Bill, tool
 from tests.support.documents import Plain, parallel
 from tests.support.platform import FREELY, PAYING, Platform, ended, running
 from tests.support.tenancy import TENANT
+from tests.unit.workers.test_braking import switch
 
 A_CALL = Call(call_id="tcl_1", attempt=1, idempotency_key="k", settings={})
 MANY = 6
@@ -207,7 +209,29 @@ async def test_a_worker_that_dies_within_a_batch_leaves_each_call_to_the_rules_o
     assert len(books.effects) == MANY
 
 
+async def test_a_switch_that_is_set_while_a_call_waits_for_others_stops_it() -> None:
+    books = Ledger()
+    platform = Platform(books.together(idempotency=Idempotency.NONE, verify=books.paid), steps=[each(2)], result={})
+    await platform.prepare()
+    run = await platform.start()
+    state = (await platform.main.handler.load(run)).state
+    platform.jobs._lanes.clear()
+    platform.jobs._there.clear()
+    order = next(owed for owed in o.outstanding(TENANT, state) if isinstance(owed, o.CallOrder))
+    entitled = await platform.main.capabilities.entitled(run, order, state)
+    await platform.jobs.publish("tool", TENANT, "only", msgspec.json.encode(entitled))
+    async with running(platform.main.worker().run()):
+        await platform.until(run, lambda state: state.calls[order.call_id].phase == "started")
+        await switch(platform, "pause_runs")
+        await platform.until(run, lambda state: state.calls[order.call_id].phase == "dispatched")
+    assert (books.batches, books.requests) == ([], [])
+
+
 # --- by itself --------------------------------------------------------------------------------------------------------
+
+
+def nothing_stops() -> None:
+    """No switch is set."""
 
 
 async def double(arguments: list[Any], _: list[Call]) -> list[Any]:
@@ -216,7 +240,26 @@ async def double(arguments: list[Any], _: list[Call]) -> list[Any]:
 
 async def test_a_full_batch_does_not_wait() -> None:
     batches = Batches(gather_s=3_600)
-    assert await asyncio.gather(*(batches.ask("k", double, 2, number, A_CALL) for number in range(4))) == [0, 2, 4, 6]
+    assert await asyncio.gather(
+        *(batches.ask("k", double, 2, nothing_stops, number, A_CALL) for number in range(4))
+    ) == [0, 2, 4, 6]
+
+
+async def test_what_stops_a_call_while_it_waits_for_others_stops_it_alone() -> None:
+    batches, seen = Batches(gather_s=3_600), list[list[int]]()
+
+    async def note(arguments: list[int], _: list[Call]) -> list[int]:
+        seen.append(arguments)
+        return arguments
+
+    def stops() -> None:
+        raise Braked("a switch")
+
+    stopped = asyncio.create_task(batches.ask("k", note, 2, stops, 0, A_CALL))
+    assert await batches.ask("k", note, 2, nothing_stops, 1, A_CALL) == 1
+    with pytest.raises(Braked):
+        await stopped
+    assert seen == [[1]]
 
 
 async def test_one_that_gave_up_is_not_asked_about_and_the_others_are() -> None:
@@ -226,7 +269,7 @@ async def test_one_that_gave_up_is_not_asked_about_and_the_others_are() -> None:
         seen.append(arguments)
         return arguments
 
-    asking = [asyncio.create_task(batches.ask("k", note, 9, number, A_CALL)) for number in range(3)]
+    asking = [asyncio.create_task(batches.ask("k", note, 9, nothing_stops, number, A_CALL)) for number in range(3)]
     await asyncio.sleep(0)
     asking[1].cancel()
     await asyncio.wait(asking)
@@ -244,7 +287,7 @@ async def test_when_nobody_waits_any_more_the_batch_is_given_up() -> None:
         finally:
             ended_.set()
 
-    asking = [asyncio.create_task(batches.ask("k", endless, 2, number, A_CALL)) for number in range(2)]
+    asking = [asyncio.create_task(batches.ask("k", endless, 2, nothing_stops, number, A_CALL)) for number in range(2)]
     await began.wait()
     asking[0].cancel()
     await asyncio.wait(asking[:1])
@@ -261,7 +304,7 @@ async def test_whatever_is_raised_or_answered_is_told_to_whom_it_concerns(error:
         return [error, *arguments[1:]]
 
     first, second = await asyncio.gather(
-        *(batches.ask("k", answers, 2, number, A_CALL) for number in range(2)), return_exceptions=True
+        *(batches.ask("k", answers, 2, nothing_stops, number, A_CALL) for number in range(2)), return_exceptions=True
     )
     assert isinstance(first, RuntimeError if isinstance(error, StopIteration | SystemExit) else type(error))
     assert second == 1
