@@ -9,7 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from fairlead import app
+from fairlead.domain.envelope import StreamRef
 from fairlead.domain.ids import WorkflowId
+from fairlead.domain.runs.events import ToolCallCompleted
 from fairlead.settings import Settings
 from tests.support.accounts import CONNECTIONS, api_with_records, came_back, connected, registered, seen, sent
 from tests.support.api import Customer, Served, in_a_task_of_its_own, running
@@ -20,8 +22,9 @@ from tests.support.oauth_provider.records import Records
 from tests.support.workflows import publish, started, until_status
 
 READ, WRITE = "records:read", "records:write"
-COUNT, ADD = "records.count_records", "records.add_record"
+COUNT, RECALL, ADD = "records.count_records", "records.recall_count", "records.add_record"
 FREELY = {"rules": [{"id": "all", "effects": ["write"], "verdict": "allow", "reason": "a test"}]}
+WRITING: dict[str, Any] = {"tools": [ADD], "writes": ["record"], "policy": FREELY, "result": {}}
 AT_ONCE = 7  # calls that one worker makes, of which one tenant may have all; twice as many need both
 
 
@@ -74,6 +77,15 @@ async def calling(who: Customer, tool: str = COUNT, count: int = 1) -> WorkflowI
     steps = [{"id": f"s{number}", "call": tool, "with": {}} for number in range(count)]
     fields: dict[str, Any] = {"tools": [tool], "writes": ["record"] if tool == ADD else [], "policy": FREELY}
     return await publish(who, *steps, name=f"calls-{count}", result={"owner": "${steps.s0.output.owner}"}, **fields)
+
+
+async def cached(who: Customer, run_id: str) -> bool:
+    """Whether the run's only call was answered from what another one gave, as its timeline says."""
+    recorded = await who.served.core.log.read(StreamRef(who.tenant_id, "run", run_id))
+    [completed] = [
+        event for commit in recorded for event in commit.commit.events if isinstance(event, ToolCallCompleted)
+    ]
+    return completed.cached is not None
 
 
 async def test_a_token_is_for_this_service_for_what_was_granted_and_for_an_hour_at_most(
@@ -154,3 +166,43 @@ async def test_less_than_was_asked_for_is_less_than_may_be_done(
 
     assert waiting["awaited"]["connections"][0]["scope"] == WRITE
     assert (service.served, service.turned_away) == ([], 0)
+
+
+async def test_independent_calls_of_a_run_are_with_the_counterpart_at_the_same_time(
+    served: Served, alice: Customer, oauth_provider: Provider, service: Records
+) -> None:
+    """Nobody is answered before both have asked."""
+    await given(served, alice, oauth_provider, service, READ)
+    branches: dict[str, Any] = {name: [{"id": name, "call": COUNT, "with": {}}] for name in ("one", "two")}
+    both = {"id": "both", "parallel": {"branches": branches}}
+    workflow = await publish(alice, both, name="both", tools=[COUNT], result={})
+    async with service.holding() as held:
+        run = await started(alice.owner, workflow)
+        await held.until(2)
+    await until_status(alice, run, "completed")
+
+
+async def test_what_a_read_gave_is_given_again_to_the_same_tenant_until_it_writes_or_its_account_is_gone(
+    served: Served, alice: Customer, bob: Customer, oauth_provider: Provider, service: Records
+) -> None:
+    async def recalled(who: Customer, workflow: WorkflowId) -> bool:
+        run = await started(who.owner, workflow)
+        await until_status(who, run, "completed")
+        return await cached(who, run)
+
+    connection = await given(served, alice, oauth_provider, service, READ, WRITE)
+    workflow = await calling(alice, RECALL)
+    assert [await recalled(alice, workflow) for _ in range(5)] == [False, True, True, True, True]
+    assert len(service.served) == 1
+
+    await given(served, bob, oauth_provider, service, READ)
+    assert not await recalled(bob, await calling(bob, RECALL))
+
+    adding = await publish(alice, {"id": "add", "call": ADD, "with": {}}, name="add", **WRITING)
+    await until_status(alice, await started(alice.owner, adding), "completed")
+    assert [await recalled(alice, workflow) for _ in range(2)] == [False, True]
+    assert len(service.served) == 4
+
+    await alice.owner.post(f"{CONNECTIONS}/{connection}/revoke", json={"reason": "the laptop was stolen"})
+    await until_status(alice, await started(alice.owner, workflow), "waiting_for_connection")
+    assert (len(service.served), service.turned_away) == (4, 0)

@@ -66,6 +66,20 @@ async def count_records(arguments: Nothing, call: Call) -> Account:
 
 
 @tool(
+    "records.recall_count",
+    title="Recall the count",
+    effect=Effect.READ,
+    idempotency=Idempotency.NATURAL,
+    timeout_s=20.0,
+    scopes=("records:read",),
+    cache_s=3_600,
+)
+async def recall_count(arguments: Nothing, call: Call) -> Account:
+    """Count the records of the connected account; an answer may be an hour old."""
+    return _account(await _ask(call, "GET"))
+
+
+@tool(
     "records.add_record",
     title="Add a record",
     effect=Effect.WRITE,
@@ -91,7 +105,7 @@ class _Records:
         name="records",
         title="Records",
         version="1.0.0",
-        tools=(count_records, add_record),
+        tools=(count_records, recall_count, add_record),
         auth=Auth(kind=AuthKind.OAUTH2, oauth=_ISSUED),
         scopes=(
             Scope(name="records:read", access=Access.READ, title="Look into records"),
