@@ -5,6 +5,7 @@ from it, as a worker does it in production. Only the bytes do not leave the proc
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,8 @@ from typing import Any
 from fairlead_sdk.contract import Call
 from fairlead_tenants.ids import PrincipalId
 
-from benchmarks.load import RESULT_CHARS, RUN_WITHIN_S, five_steps, percentile
+from benchmarks import machine
+from benchmarks.load import RESULT_CHARS, RUN_WITHIN_S, STEPS, five_steps, percentile
 from fairlead import app
 from fairlead.accounts import way_out
 from fairlead.adapters.cel import CelExpressions
@@ -72,11 +74,14 @@ class Unlent:
 
 
 async def measure(folder: Path) -> dict[str, Any]:
+    """`cpu_ms_each` is this process's, per call, with its part of what a run costs besides."""
     core = _in_memory(folder)
     async with _at_work(core), _published(core) as start:
         for _ in range(WARM_RUNS):
             await start()
+        first = machine.read({"worker": os.getpid()})
         took_ms = [each for _ in range(RUNS) for each in _between(await start())]
+        use = machine.between(first, machine.read({"worker": os.getpid()}))
     plain_ms = await _in_process(core)
     return {
         "calls": len(took_ms),
@@ -84,6 +89,8 @@ async def measure(folder: Path) -> dict[str, Any]:
         "call_ms_p99": percentile(took_ms, 99),
         "in_process_ms_p50": round(plain_ms, 4),
         "on_top_ms_p50": round(percentile(took_ms, 50) - plain_ms, 2),
+        "cpu_ms_each": round(use.cpu_s["worker"] * 1e3 / (RUNS * STEPS), 2),
+        "others_cores": use.others_cores,
     }
 
 

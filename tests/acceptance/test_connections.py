@@ -181,6 +181,19 @@ async def test_an_api_key_is_put_away_and_counts_for_what_its_owner_says(alice: 
     assert (shown["auth"], shown["grant"], shown["standing"]) == ("api_key", None, "connected")
 
 
+async def test_a_name_and_a_password_are_put_away_and_a_key_is_not_taken_for_them(alice: Customer) -> None:
+    servers = {"address": "ann@mail.example", "smtp": "mail.example:465", "imap": "mail.example:993"}
+    new = {"connector": "mail", "name": "inbox", "config": servers}
+    connection = (await alice.owner.post(CONNECTIONS, json=new)).json()
+    secret = f"{CONNECTIONS}/{connection['connection_id']}/secret"
+    for wrong in ({"key": PLANTED}, {"username": "ann"}, {"password": PLANTED}, {"username": "", "password": PLANTED}):
+        assert (await alice.owner.post(secret, json=wrong)).status_code == 422
+    given = await alice.owner.post(secret, json={"username": "ann", "password": PLANTED})
+    assert (given.status_code, given.json()["standing"]) == (200, "connected"), given.text
+    shown = await seen(alice, connection)
+    assert (shown["auth"], shown["grant"], PLANTED in str(shown)) == ("basic", None, False)
+
+
 async def test_a_planted_secret_is_found_nowhere(
     served: Served, alice: Customer, database: DatabaseUrls, capfd: pytest.CaptureFixture[str]
 ) -> None:

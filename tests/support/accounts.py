@@ -29,7 +29,7 @@ async def api_with_records(
     """The connector `records` is installed, and may reach the provider and what else is named."""
     hosts = [urlsplit(issuer.url).netloc for issuer in (provider.issuer, provider.other)]
     settings = {
-        "connectors": ("basics", "webhooks", "records"),
+        "connectors": ("basics", "webhooks", "mail", "records"),
         "trusted_connectors": ("records",),
         "public_url": "https://fairlead.test",
         "outbound_private_networks": ("127.0.0.0/8",),

@@ -74,7 +74,7 @@ class _Store:
         """Up to `limit` matching commits past `after`, and whether that was all of them."""
         matching = (
             stored
-            for stored in islice(self.stored, after, None)
+            for stored in map(self.stored.__getitem__, range(after, len(self.stored)))
             if (not kinds or stored.stream.kind in kinds)
             and (not tenants or stored.stream.tenant_id in tenants)
             and partition in (None, stored.partition)
@@ -191,10 +191,11 @@ class _Following:
         while True:
             self._news.clear()
             batch, was_all = self._store.after(self._position, self._kinds, self._max_batch, tenants=self._tenants)
+            self._position = len(self._store.stored) if was_all else batch[-1].sequence  # none is looked at twice
             if batch:
-                self._position, self._is_told = batch[-1].sequence, False
+                self._is_told = False
                 return batch
-            if was_all and not self._is_told:
+            if not self._is_told:
                 self._is_told = True
                 return []
             await self._news.wait()

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from fairlead.adapters.vault.keys import KeyRing, parse_keys
 from fairlead.adapters.vault.sealing import Place, Sealed, open_sealed, rewrap, seal
 from fairlead.domain.connections.errors import SecretUnreadable
+from fairlead.domain.errors import Unavailable
+from fairlead.ports import KeyEncryption
 
 SECRET = b"rt_very-secret-refresh-token"
 HERE = Place(tenant_id="tnt_a", holder_id="con_1", version=3)
@@ -110,3 +112,54 @@ async def test_wrapping_anew_changes_the_key_and_not_the_secret_and_the_old_key_
     assert await open_sealed(ring(NEW), HERE, wrapped) == SECRET
     with pytest.raises(SecretUnreadable):
         await open_sealed(ring(OLD), HERE, wrapped)
+
+
+class Kms:
+    """A service that keeps its keys to itself; it may be out of reach."""
+
+    def __init__(self) -> None:
+        self._ring = ring(NEW.replace("k2", "key-7f3a"))
+        self.away = False
+
+    async def wrap(self, data_key: bytes) -> bytes:
+        if self.away:
+            raise Unavailable("the key service")
+        return await self._ring.wrap(data_key)
+
+    async def unwrap(self, wrapped: bytes) -> bytes:
+        if self.away:
+            raise Unavailable("the key service")
+        return await self._ring.unwrap(wrapped)
+
+
+class Both:
+    """While a list gives way to a service: the service wraps, and each opens what it wrapped."""
+
+    def __init__(self, service: KeyEncryption, before: KeyEncryption) -> None:
+        self._service = service
+        self._before = before
+
+    async def wrap(self, data_key: bytes) -> bytes:
+        return await self._service.wrap(data_key)
+
+    async def unwrap(self, wrapped: bytes) -> bytes:
+        return await (self._service if wrapped.startswith(b"key-") else self._before).unwrap(wrapped)
+
+
+async def test_a_key_service_takes_the_place_of_the_list_without_a_secret_being_opened() -> None:
+    service, before = Kms(), ring(OLD)
+    moved = await rewrap(Both(service, before), await seal(before, HERE, SECRET))
+    assert moved.key_id == "key-7f3a"
+    assert await open_sealed(service, HERE, moved) == SECRET
+    with pytest.raises(SecretUnreadable):
+        await open_sealed(before, HERE, moved)
+
+
+async def test_a_key_service_that_is_out_of_reach_is_not_taken_for_a_secret_that_is_lost() -> None:
+    service = Kms()
+    sealed = await seal(service, HERE, SECRET)
+    service.away = True
+    with pytest.raises(Unavailable):
+        await open_sealed(service, HERE, sealed)
+    service.away = False
+    assert await open_sealed(service, HERE, sealed) == SECRET
