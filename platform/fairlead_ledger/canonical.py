@@ -18,6 +18,7 @@ SEALED = "$sealed"
 _SEALED_FIELDS = frozenset((SEALED, "box"))
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 _EXACT = 2**53 - 1
+_SAME_FROM = 1e-4  # broken numbers from here on are written alike by Python and by RFC 8785
 
 Pairs = list[tuple[str, Any]]
 _swift = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -34,13 +35,20 @@ class Parsed(NamedTuple):
     plain: bool
 
 
-def parse(text: bytes | str) -> Parsed:
-    """Raises NotCanonical: for what is no JSON, a key that comes twice, numbers that are none, half of a character."""
+def parse(text: bytes | str, *, to_hash: bool = False) -> Parsed:
+    """Raises NotCanonical: for what is no JSON, a key that comes twice, numbers that are none, half of a character.
+
+    `to_hash`: a whole number is given as an integer however it was written, for both are hashed alike.
+    """
     floats: list[str] = []
 
     def real(digits: str) -> float:
-        floats.append(digits)
-        return _finite(float(digits), digits)
+        number = _finite(float(digits), digits)
+        if to_hash and number.is_integer() and abs(number) <= _EXACT:
+            return int(number)
+        if not (to_hash and _SAME_FROM <= abs(number) <= _EXACT):
+            floats.append(digits)
+        return number
 
     try:
         content = text.decode() if isinstance(text, bytes) else text
@@ -49,7 +57,7 @@ def parse(text: bytes | str) -> Parsed:
         )
     except (ValueError, RecursionError) as misfit:
         raise NotCanonical(str(misfit)) from misfit
-    # Keys are in the order of UTF-16, which is that of characters up to U+FFFF; floats are written otherwise.
+    # Keys are in the order of UTF-16, which is that of characters up to U+FFFF; other floats are written otherwise.
     return Parsed(value, not floats and (content.isascii() or max(content) <= "\uffff") and not _names_halves(content))
 
 

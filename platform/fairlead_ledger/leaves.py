@@ -47,27 +47,30 @@ class Leaf:
 def leaf_of(place: Place, body: bytes) -> Leaf:
     """Never fails: what cannot be read is hashed as it is."""
     try:
-        commit, plain = parse(body)
+        commit, plain = parse(body, to_hash=True)
         if not _belongs(commit, place):
             return _opaque(place, body)
         if b"$sealed" in body or b"\\u0024" in body:
             commit = without_boxes(commit)
         events = [hashlib.sha256(canonical(event, plain=plain)).digest() for event in commit["events"]]
         rest = {key: value for key, value in commit.items() if key != "events"}
-        return Leaf(leaf_text(rest, [event.hex() for event in events], place.shard, place.sequence), tuple(events))
+        named = [event.hex() for event in events]
+        return Leaf(leaf_text(rest, named, place.shard, place.sequence, plain=plain), tuple(events))
     except NotCanonical:
         return _opaque(place, body)
 
 
-def leaf_text(commit: dict[str, Any], events: Sequence[str], shard: int, sequence: int) -> bytes:
-    return canonical(
-        {"commit": commit, "events": list(events), "format": LEAF_FORMAT, "sequence": sequence, "shard": shard}
-    )
+def leaf_text(
+    commit: dict[str, Any], events: Sequence[str], shard: int, sequence: int, *, plain: bool = False
+) -> bytes:
+    """`plain`: the commit was read so."""
+    leaf = {"commit": commit, "events": list(events), "format": LEAF_FORMAT, "sequence": sequence, "shard": shard}
+    return canonical(leaf, plain=plain)
 
 
 def event_hash(event: bytes | str) -> bytes:
     """Raises NotCanonical."""
-    value, plain = parse(event)
+    value, plain = parse(event, to_hash=True)
     return content_sha256(value, plain=plain)
 
 

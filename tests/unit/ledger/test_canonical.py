@@ -24,8 +24,33 @@ PLACE = Place(0, 7, "tnt_a", "run", "run_1", "cmd_1")
 @given(JSON)
 def test_the_swift_way_writes_what_the_standard_says(value: Any) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False)):
-        found, plain = parse(text)
-        assert canonical(found, plain=plain) == rfc8785.dumps(value)
+        for to_hash in (False, True):
+            found, plain = parse(text, to_hash=to_hash)
+            assert canonical(found, plain=plain) == rfc8785.dumps(value)
+
+
+NUMBERS = (
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.integers(-(2**60), 2**60).map(float)
+    | st.builds(lambda digits, exponent: digits * 10.0**exponent, st.integers(-999, 999), st.integers(-12, 22))
+    | st.sampled_from([0.0, -0.0, 1e-4, 9.999e-5, 1e-5, 1e15 + 0.5, 1e16, 1e21, 2.0**53, 2.0**53 - 1, -(2.0**53), 0.1])
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(NUMBERS)
+def test_a_number_is_hashed_as_the_standard_writes_it(number: float) -> None:
+    found, plain = parse(repr(number), to_hash=True)
+    assert canonical(found, plain=plain) == rfc8785.dumps(number)
+    assert type(parse(repr(number)).value) is float, "whoever reads is given what was written"
+
+
+def test_whole_and_simple_broken_numbers_take_the_swift_way() -> None:
+    assert parse('{"timeout_s":10.0,"factor":0.25,"zero":-0.0}', to_hash=True) == (
+        {"timeout_s": 10, "factor": 0.25, "zero": 0},
+        True,
+    )
+    assert not parse('{"tiny":1e-7}', to_hash=True).plain
 
 
 @pytest.mark.parametrize(
