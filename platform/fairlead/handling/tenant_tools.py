@@ -63,6 +63,8 @@ class _Used(Struct, frozen=True):
     choices: Choices
     offers: tuple[Offer, ...]
     uses: Uses
+    installed: ToolCatalogue
+    fitted: dict[str, Fitted]  # by tool, as they were asked for
 
 
 class ReadSet:
@@ -126,19 +128,23 @@ class TenantTools:
 
     async def uses(self, tenant_id: TenantId) -> Uses:
         """The connectors that the tenant uses, and their versions. The same object for as long as nothing changes."""
+        return (await self._known(tenant_id)).uses
+
+    async def installed(self, tenant_id: TenantId) -> ToolCatalogue:
+        """Those of the connectors that the tenant uses."""
+        return (await self._known(tenant_id)).installed
+
+    async def _known(self, tenant_id: TenantId) -> _Used:
         choices, offers = await self._choices.of(tenant_id), self._installed.offers
         known = self._used.get(tenant_id)
         if known is None or known.choices is not choices or known.offers is not offers:
-            known = _Used(choices, offers, uses(offers, choices))
+            used = uses(offers, choices)
+            known = _Used(choices, offers, used, self._installed.catalogue_of(used), {})
             self._used[tenant_id] = known
             self._used.move_to_end(tenant_id)
             while len(self._used) > KEPT_TENANTS:
                 self._used.popitem(last=False)
-        return known.uses
-
-    async def installed(self, tenant_id: TenantId) -> ToolCatalogue:
-        """Those of the connectors that the tenant uses."""
-        return self._installed.catalogue_of(await self.uses(tenant_id))
+        return known
 
     async def catalogue(
         self, tenant_id: TenantId, names: Iterable[str], pinned: Mapping[str, str] = NOTHING_PINNED
@@ -157,17 +163,24 @@ class TenantTools:
 
     async def fitted(self, tenant_id: TenantId, name: str, version: str) -> Fitted | None:
         """For a call that was decided on with this version of the tool's connector."""
+        known = await self._known(tenant_id)
+        if (fitted := known.fitted.get(name)) is not None:
+            return fitted
         connector = connector_of(name)
-        if (used := (await self.uses(tenant_id)).get(connector)) is not None:
-            return await self._installed_tool(tenant_id, name, connector, used)
-        found = await self.read(tenant_id, connector, _version(version))
-        return found.fitted(name) if found else None
+        if (used := known.uses.get(connector)) is None:
+            found = await self.read(tenant_id, connector, _version(version))
+            return found.fitted(name) if found else None
+        fitted = self._installed_tool(tenant_id, name, connector, used, known.installed)
+        if fitted is not None and fitted.runs_here:  # in the sandbox a process may have taken another's place
+            known.fitted[name] = fitted
+        return fitted
 
-    async def _installed_tool(self, tenant_id: TenantId, name: str, connector: str, version: str) -> Fitted | None:
+    def _installed_tool(
+        self, tenant_id: TenantId, name: str, connector: str, version: str, checks: ToolCatalogue
+    ) -> Fitted | None:
         tool, manifest = self._installed.tool(name, tenant_id, version), self._installed.manifest_at(connector, version)
         if tool is None or manifest is None:
             return None
-        checks = await self.installed(tenant_id)
         settings, here = self._installed.settings_of(name, version), self._installed.runs_here(name)
         return Fitted(tool, checks, manifest, settings, runs_here=here)
 
