@@ -107,6 +107,21 @@ async def test_a_right_that_was_altered_is_none(changed: dict[str, Any]) -> None
     assert await scene.platform.history(scene.a) == before
 
 
+async def test_a_right_that_was_altered_where_it_was_made_is_none_either() -> None:
+    scene = await Scene(Books()).begin()
+    capabilities = scene.capabilities()
+    state = (await scene.platform.main.handler.load(scene.a)).state
+    made = await capabilities.entitled(scene.a, scene.for_a, state)
+    capabilities.check(made)
+    with pytest.raises(NotEntitled):
+        capabilities.check(with_right(made, max_calls=10_000))
+    with pytest.raises(NotEntitled):
+        capabilities.check(replace(scene.for_b, capability=made.capability))
+    scene.platform.clock.forward(timedelta(days=400))
+    with pytest.raises(Expired):
+        capabilities.check(made)
+
+
 async def test_a_right_cannot_be_prolonged() -> None:
     scene = await Scene(Books()).begin()
     assert scene.for_a.capability is not None
