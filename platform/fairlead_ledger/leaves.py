@@ -48,7 +48,7 @@ def leaf_of(place: Place, body: bytes) -> Leaf:
     """Never fails: what cannot be read is hashed as it is."""
     try:
         commit, plain = parse(body, to_hash=True)
-        if not _belongs(commit, place):
+        if not belongs(commit, place):
             return _opaque(place, body)
         if b"$sealed" in body or b"\\u0024" in body:
             commit = without_boxes(commit)
@@ -74,7 +74,7 @@ def event_hash(event: bytes | str) -> bytes:
     return content_sha256(value, plain=plain)
 
 
-def _belongs(commit: Any, place: Place) -> bool:
+def belongs(commit: Any, place: Place) -> bool:
     """Whether the commit says of itself what the log says of it."""
     return (
         isinstance(commit, dict)

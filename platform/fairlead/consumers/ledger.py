@@ -7,12 +7,13 @@ the position in its transaction refuses any other.
 import hashlib
 from collections.abc import Sequence
 
-from fairlead_ledger.leaves import Place, leaf_of
+from fairlead_ledger.leaves import Place
 from fairlead_ledger.merkle import HASH_BYTES, Frontier
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.consumers.projection import Superseded
+from fairlead.consumers.swift_leaves import leaf_hash_of
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError
 from fairlead.ports import Copy, FoldTx, LogCopies, SqlSession
@@ -163,7 +164,7 @@ class Keeper:
 
     async def _keep_of_tenant(self, tx: FoldTx, tenant_id: TenantId, tree: Frontier, copies: Sequence[Copy]) -> None:
         first = tree.size
-        hashes = [tree.append(leaf_of(place_of(copy, self.shard), copy.body).hash) for copy in copies]
+        hashes = [tree.append(leaf_hash_of(place_of(copy, self.shard), copy.body)) for copy in copies]
         await tx.run(
             _INSERT,
             {
