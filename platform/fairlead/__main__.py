@@ -22,7 +22,11 @@ from fairlead.settings import Settings, from_environment
 
 ROLES = ("api", "engine", "worker")
 LOGS = "logs"  # within the data directory
-_LAZY = {"connector": "fairlead.connector_commands:connector"}
+_LAZY = {
+    "connector": "fairlead.connector_commands:connector",
+    "drill": "fairlead.switch_commands:drill",
+    "switch": "fairlead.switch_commands:switch",
+}
 
 _FINDING = View(
     identity="name",

@@ -347,6 +347,8 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         backlog=backlog,
         queues=queues,
         breakers=census.counts,
+        switches=core.switches,
+        switching=core.switching,
         backlog_limit=settings.backlog_limit,
     )
 

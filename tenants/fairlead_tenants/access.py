@@ -39,6 +39,8 @@ class Permission(StrEnum):
     CONNECTOR_MANAGE = "connector:manage"  # which connectors the tenant uses, and in which version
     BREAKER_READ = "breaker:read"  # which counterparts do not answer
     BREAKER_RESET = "breaker:reset"
+    SWITCH_READ = "switch:read"
+    SWITCH_SET = "switch:set"  # stop what may happen, and let it go on
     EXPORT_READ = "export:read"
     AUDIT_READ = "audit:read"
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
@@ -64,7 +66,7 @@ class Role(StrEnum):
 ALL = frozenset(Permission)
 _P = Permission
 _SEES_RUNS = frozenset(
-    {_P.RUN_READ, _P.WORKFLOW_READ, _P.TOOL_READ, _P.APPROVAL_READ, _P.POLICY_READ, _P.WORKSPACE_READ}
+    {_P.RUN_READ, _P.WORKFLOW_READ, _P.TOOL_READ, _P.APPROVAL_READ, _P.POLICY_READ, _P.WORKSPACE_READ, _P.SWITCH_READ}
 )
 _DRIVES_RUNS = frozenset({_P.RUN_START, _P.RUN_CONTROL, _P.RUN_SIGNAL, _P.RUN_ANSWER, _P.RUN_FORK})
 
@@ -76,7 +78,8 @@ PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL, _P.TOOL_IMPORT, _P.CONNECTION_READ, _P.BREAKER_READ},
     Role.OPERATOR: _SEES_RUNS
     | _DRIVES_RUNS
-    | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE, _P.BREAKER_READ, _P.BREAKER_RESET},
+    | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE, _P.BREAKER_READ, _P.BREAKER_RESET}
+    | {_P.SWITCH_SET},
     Role.REVIEWER: _SEES_RUNS | {_P.APPROVAL_DECIDE, _P.RUN_ANSWER},
     Role.AUDITOR: frozenset(p for p in Permission if p.endswith(":read")),
     Role.AGENT: frozenset({_P.TOOL_CALL}),

@@ -62,6 +62,7 @@ EXAMPLES: dict[str, Any] = {
         "name": "goods_received",
         "label": {"key": "order", "value": "4711"},
     },
+    "SwitchSetting": {"modes": ["deny_writes"], "reason": "the provider answers nonsense"},
     "Supplied": {"reason": "looked up by hand", "output": {"found": True}},
     "WithReason": {"reason": "the supplier is being checked"},
     "Yes": {"digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "comment": "checked"},

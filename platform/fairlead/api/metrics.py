@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from fairlead.api.parts import ApiParts, Lag
 from fairlead.domain.errors import Unavailable
+from fairlead.domain.switches.board import MODES, SCOPES
+from fairlead.domain.switches.verdict import Boards
 
 T = TypeVar("T")
 BREAKER_STATES = ("open", "half_open", "closed")
@@ -50,7 +52,23 @@ async def _measured(parts: ApiParts) -> CollectorRegistry:
         _show(registry, "fairlead_queue_depth", "Orders and alarms that nobody has finished.", "queue", depths)
         _show(registry, "fairlead_queue_oldest_seconds", "How long the oldest has been there.", "queue", ages)
     _show_breakers(registry, parts.breakers())
+    _show_switches(registry, parts.switches.known())
     return registry
+
+
+def _show_switches(registry: CollectorRegistry, boards: Boards | None) -> None:
+    known = Gauge("fairlead_switches_known", "1 while it is known what is switched off, else 0.", registry=registry)
+    known.set(0 if boards is None else 1)
+    if boards is None:
+        return
+    gauge = Gauge("fairlead_switches_on", "Switches that are on, of all tenants.", ("scope", "mode"), registry=registry)
+    for scope in SCOPES:
+        for mode in MODES:
+            gauge.labels(scope, mode).set(0)
+    for board in boards.values():
+        for switch in board.on.values():
+            for mode in switch.modes:
+                gauge.labels(switch.target.scope, mode).inc()
 
 
 def _show_breakers(registry: CollectorRegistry, counts: Mapping[tuple[str, str], int]) -> None:

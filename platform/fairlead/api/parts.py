@@ -19,8 +19,9 @@ from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
+from fairlead.handling.switching import Switching
 from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import Clock, Ids, Log, SqlDatabase, Unfinished
+from fairlead.ports import Clock, Ids, Log, SqlDatabase, Switches, Unfinished
 
 
 class PresentedKey(Protocol):
@@ -115,6 +116,8 @@ class ApiParts:
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]
+    switches: Switches
+    switching: Switching
     breakers: Callable[[], Mapping[tuple[str, str], int]] = dict
     backlog_limit: int = 10_000
     rate_limit: RateLimit = DEFAULT_RATE

@@ -22,6 +22,7 @@ from fairlead.api.publishing import publish_workflow
 from fairlead.api.run_controls import RunControlController, signal_by_label
 from fairlead.api.runs import RunController
 from fairlead.api.streams import stream_run, stream_tenant
+from fairlead.api.switches import SwitchController
 from fairlead.api.tenants import EnvironmentController, TenantController
 from fairlead.api.timelines import TimelineController
 from fairlead.api.tool_calls import get_tool_call, list_tool_calls
@@ -60,6 +61,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     OAuthClientController,
     oauth_callback,
     DeadLetterController,
+    SwitchController,
     BreakerController,
     stream_run,
     stream_tenant,

@@ -233,6 +233,17 @@ _KEY = (
 )
 KEY = View(identity="key_id", columns=_KEY)
 ISSUED = View(identity="secret", columns=_KEY, details=(Column("THE KEY", "secret"),))
+SWITCH = View(
+    identity="target",
+    columns=(
+        Column("TARGET", "target"),
+        Column("STOPS", lambda switch: ", ".join(switch["modes"])),
+        Column("HELD BY", "held_by"),
+        Column("SINCE", "set_at"),
+        Column("UNTIL", "expires_at"),
+        Column("REASON", "reason"),
+    ),
+)
 CONNECTION = View(
     identity="connection_id",
     columns=(

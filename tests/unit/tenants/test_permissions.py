@@ -45,6 +45,8 @@ connection:manage x x . x . . .
 connector:manage  x x . . . . .
 breaker:read      x x x x . x .
 breaker:reset     x x . x . . .
+switch:read       x x x x x x .
+switch:set        x x . x . . .
 export:read       x x . x . x .
 audit:read        x x . . . x .
 workspace:read    x x x x x x .

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from fairlead.domain.connectors.catalogue import INSTALLATION
 from fairlead.domain.envelope import Event, StreamRef
-from fairlead.domain.errors import Invalid, NotFound, Problem, Rejected
+from fairlead.domain.errors import Denied, Invalid, NotFound, Problem, Rejected
 from fairlead.domain.instant import Instant
 from fairlead.domain.redaction import redact_text
 
@@ -113,6 +113,12 @@ class NoSuchSwitch(NotFound):
     """No switch is on for this target."""
 
     code = "switch_not_found"
+
+
+class NotYourSwitch(Denied):
+    """Only whoever runs the installation may switch this."""
+
+    code = "switch_of_installation"
 
 
 class TooManySwitches(Rejected):
