@@ -62,6 +62,7 @@ STATUS_AFTER = {
     "tool_call.outcome_unknown.v1": "unknown",
     "tool_call.denied.v1": "denied",
     "tool_call.edited.v1": "failed",
+    "tool_call.amended.v1": "requested",
     "tool_call.replayed.v1": "replayed",
     "tool_call.discarded.v1": "discarded",
     "tool_call.released.v1": "released",
@@ -73,6 +74,9 @@ STATUS_AFTER = {
     "approval.signed.v1": "pending",
     "approval.granted.v1": "granted",
     "approval.denied.v1": "denied",
+    "approval.changes_requested.v1": "changes_requested",
+    "approval.edited.v1": "edited",
+    "approval.escalated.v1": "pending",
     "approval.expired.v1": "expired",
     "approval.withdrawn.v1": "withdrawn",
 }

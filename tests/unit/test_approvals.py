@@ -8,10 +8,12 @@ from fairlead_tenants.ids import PrincipalId, WorkspaceId
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from msgspec.structs import replace
 
 from fairlead.domain import approvals as a
 from fairlead.domain.errors import FairleadError, NotFound
 from fairlead.domain.ids import CallId, RunId
+from fairlead.domain.runs.events import Escalation
 from tests.support.clock import T0
 from tests.support.given import Given, Spec, given
 
@@ -218,3 +220,115 @@ class ApprovalMachine(RuleBasedStateMachine):
 
 ApprovalMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
 TestApprovals = ApprovalMachine.TestCase
+
+
+# --- other answers than yes and no, and the next role ---------------------------------------------------------------
+
+
+def edit(who: str = "ann", **changes: Any) -> a.EditApproval:
+    fields: dict[str, Any] = {
+        "principal_id": PrincipalId(f"prn_{who}"),
+        "principal_kind": "person",
+        "role_names": ("reviewer",),
+        "digest": "d",
+        "arguments": {"amount": 2},
+        "comment": "too much",
+        "now": T0,
+    }
+    return a.EditApproval(**(fields | changes))
+
+
+def wish(who: str = "ann", **changes: Any) -> a.RequestChanges:
+    fields: dict[str, Any] = {
+        "principal_id": PrincipalId(f"prn_{who}"),
+        "principal_kind": "person",
+        "role_names": ("reviewer",),
+        "comment": "ask the supplier first",
+        "now": T0,
+    }
+    return a.RequestChanges(**(fields | changes))
+
+
+def test_an_edit_is_on_the_record_and_ends_the_approval_with_whatever_was_signed() -> None:
+    signed = pending(2).after(sign("bo"))
+    [edited] = signed.when(edit())
+    assert edited == a.ApprovalEdited(
+        run_id=RunId("run_1"),
+        call_id=CallId("tcl_1-1"),
+        edited_by=PrincipalId("prn_ann"),
+        arguments={"amount": 2},
+        comment="too much",
+    )
+    with pytest.raises(a.ApprovalSettled, match="edited"):
+        signed.after(edit()).when(sign("cy"))
+
+
+def test_an_edit_is_for_what_was_looked_at_and_comes_before_the_outcome() -> None:
+    with pytest.raises(a.DigestMismatch):
+        pending().when(edit(digest="another"))
+    with pytest.raises(a.ApprovalSettled, match="granted"):
+        pending().after(sign("bo")).when(edit())
+
+
+def test_a_secret_in_edited_arguments_is_not_kept() -> None:
+    [edited] = pending().when(edit(arguments={"note": "ghp_" + "a1B2" * 9}))
+    assert isinstance(edited, a.ApprovalEdited)
+    assert "ghp_" not in edited.arguments["note"]
+
+
+def test_asking_for_changes_is_an_outcome_of_its_own() -> None:
+    [wished] = pending().when(wish())
+    assert isinstance(wished, a.ApprovalChangesRequested)
+    assert (wished.requested_by, wished.comment) == ("prn_ann", "ask the supplier first")
+    with pytest.raises(a.ApprovalSettled, match="changes_requested"):
+        pending().after(wish()).when(wish("bo"))
+
+
+@pytest.mark.parametrize("answer", [edit, wish, sign, deny])
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"principal_kind": "agent"}, a.OnlyPeopleApprove),
+        ({"principal_id": STARTER}, a.RequesterMayNotApprove),
+        ({"role_names": ("developer",)}, a.MayNotApprove),
+    ],
+)
+def test_no_answer_is_taken_from_who_may_not_approve(answer: Any, changes: Any, refusal: Any) -> None:
+    with pytest.raises(refusal):
+        pending().when(answer(**changes))
+
+
+HALF, MOST = T0 + timedelta(minutes=30), T0 + timedelta(minutes=50)
+
+
+def escalating() -> Given[a.ApprovalCommand, a.ApprovalState, a.ApprovalEvent]:
+    steps = (Escalation(at=HALF, roles=("admin",)), Escalation(at=MOST, roles=("owner",)))
+    return given(APPROVALS, replace(asked(), escalations=steps))
+
+
+def test_when_nobody_answers_the_next_role_may_as_well_and_then_it_expires() -> None:
+    assert escalating().when(a.ExpireApproval(now=HALF - JUST)) == []
+    [first] = escalating().when(a.ExpireApproval(now=HALF))
+    assert isinstance(first, a.ApprovalEscalated)
+    assert (first.level, first.roles) == (1, ("admin",))
+    admin = sign(role_names=("admin",), now=HALF)
+    with pytest.raises(a.MayNotApprove):
+        escalating().when(admin)
+    later = escalating().after(a.ExpireApproval(now=HALF))
+    assert isinstance(later.when(admin)[-1], a.ApprovalGranted)
+    assert isinstance(later.when(sign(now=HALF))[-1], a.ApprovalGranted), "whoever could before still can"
+    assert later.when(a.ExpireApproval(now=HALF)) == [], "an alarm that rings twice changes nothing"
+    assert [type(each) for each in later.when(a.ExpireApproval(now=DEADLINE))] == [a.ApprovalExpired]
+
+
+def test_an_engine_that_was_away_skips_no_role() -> None:
+    assert [each.level for each in escalating().when(a.ExpireApproval(now=MOST))] == [1, 2]  # type: ignore[union-attr]
+
+
+def test_what_is_due_next_is_the_next_role_and_then_the_deadline() -> None:
+    due = []
+    for now in (T0, HALF, MOST):
+        state = escalating().after(a.ExpireApproval(now=now)).state
+        assert isinstance(state, a.Pending)
+        due.append(state.due_at)
+    assert due == [HALF, MOST, DEADLINE]

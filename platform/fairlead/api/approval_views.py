@@ -10,12 +10,12 @@ from fairlead.domain.ids import ApprovalId, CallId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.ports import SqlTx
 
-ApprovalStatus = Literal["pending", "granted", "denied", "expired", "withdrawn"]
+ApprovalStatus = Literal["pending", "granted", "denied", "changes_requested", "edited", "expired", "withdrawn"]
 
 _APPROVAL = """
 SELECT a.approval_id, a.run_id, a.call_id, a.workspace_id, b.environment_id, a.workflow_name, a.tool, a.rule_id,
        a.reason, a.digest, a.count, a.roles, a.requested_by, a.status, a.answers, a.requested_at, a.deadline_at,
-       a.settled_at, a.settled_reason, a.requested_sequence, a.arguments, a.evidence, a.fingerprint
+       a.settled_at, a.settled_reason, a.level, a.requested_sequence, a.arguments, a.evidence, a.fingerprint
   FROM approvals AS a
   JOIN run_board AS b ON b.tenant_id = a.tenant_id AND b.run_id = a.run_id
  WHERE a.approval_id = %(approval_id)s
@@ -25,7 +25,7 @@ _PLAN_FOR_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
 _NEWEST = """
 SELECT a.approval_id, a.run_id, a.call_id, a.workspace_id, b.environment_id, a.workflow_name, a.tool, a.rule_id,
        a.reason, a.digest, a.count, a.roles, a.requested_by, a.status, a.answers, a.requested_at, a.deadline_at,
-       a.settled_at, a.settled_reason, a.requested_sequence
+       a.settled_at, a.settled_reason, a.level, a.requested_sequence
   FROM approvals AS a
   JOIN run_board AS b ON b.tenant_id = a.tenant_id AND b.run_id = a.run_id
  WHERE a.requested_sequence < %(below)s
@@ -43,6 +43,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     approves: bool
     comment: str
     at: Instant
+    arguments: Annotated[Any, Meta(description="What the call was given instead, by an edit.")] = None
 
 
 class ApprovalSummary(Struct, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ class ApprovalSummary(Struct, frozen=True, kw_only=True):
     deadline_at: Instant
     settled_at: Instant | None
     settled_reason: str | None
+    level: Annotated[int, Meta(description="How often more people were asked because nobody had answered.")]
 
 
 class ApprovalDetail(ApprovalSummary, frozen=True, kw_only=True):

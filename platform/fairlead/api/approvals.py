@@ -1,12 +1,13 @@
 """Approvals: the queue, what there is to look at, and people's answers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fairlead_tenants.access import Permission, Principal, may
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from fairlead.api.acting import Act
 from fairlead.api.approval_views import ApprovalDetail, ApprovalStatus, ApprovalSummary, approval_of, approvals_page
@@ -17,8 +18,9 @@ from fairlead.api.parts import ApiParts
 from fairlead.api.run_access import RunPlace, RunPlaces, role_names, within
 from fairlead.domain import approvals as a
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.errors import Denied, NotFound
+from fairlead.domain.errors import Denied, Invalid, NotFound
 from fairlead.domain.ids import ApprovalId, RunId
+from fairlead.domain.runs.states import Active
 from fairlead.handling.handler import Handled
 
 LIST = "approvals"
@@ -41,11 +43,19 @@ class No(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     comment: Annotated[str, Meta(min_length=1, max_length=a.MAX_COMMENT, description="Why not.")]
 
 
+class Edited(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`digest` is that of the approval that was looked at; `arguments` take the place of all that there were."""
+
+    digest: Annotated[str, Meta(min_length=1, max_length=200)]
+    arguments: dict[str, Any]
+    comment: Annotated[str, Meta(min_length=1, max_length=a.MAX_COMMENT, description="Why otherwise.")]
+
+
 class ApprovalAnswer(Struct, frozen=True, kw_only=True):
     """`missing` more signatures are needed, each of another person."""
 
     approval_id: ApprovalId
-    status: Literal["pending", "granted", "denied"]
+    status: Literal["pending", "granted", "denied", "changes_requested", "edited"]
     missing: int
     sequence: int
 
@@ -126,6 +136,65 @@ class ApprovalController(Controller):
         )
         return _answer(stream, await act.handle(stream, denied))
 
+    @post("/{approval_id:str}/request-changes", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
+    async def request_changes(
+        self,
+        approval_id: FromPath[str],
+        data: JSONBody[No],
+        act: NamedDependency[Act],
+        parts: NamedDependency[ApiParts],
+        places: NamedDependency[RunPlaces],
+    ) -> ApprovalAnswer:
+        """Not like this. The call is not made; the run is told what should be otherwise (`denied_by_changes`)."""
+        stream, place = await _to_decide(parts, places, act.principal, approval_id)
+        wished = a.RequestChanges(
+            principal_id=act.principal.principal_id,
+            principal_kind=act.principal.kind,
+            role_names=role_names(act.principal, place),
+            comment=data.comment,
+            now=parts.clock.now(),
+        )
+        return _answer(stream, await act.handle(stream, wished))
+
+    @post("/{approval_id:str}/edit", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
+    async def edit_arguments(
+        self,
+        approval_id: FromPath[str],
+        data: JSONBody[Edited],
+        act: NamedDependency[Act],
+        parts: NamedDependency[ApiParts],
+        places: NamedDependency[RunPlaces],
+    ) -> ApprovalAnswer:
+        """Give the call other arguments. Policy judges it again; where that asks for people, others than you sign."""
+        stream, place = await _to_decide(parts, places, act.principal, approval_id)
+        await _check_arguments(parts, stream, data.arguments)
+        edited = a.EditApproval(
+            principal_id=act.principal.principal_id,
+            principal_kind=act.principal.kind,
+            role_names=role_names(act.principal, place),
+            digest=data.digest,
+            arguments=data.arguments,
+            comment=data.comment,
+            now=parts.clock.now(),
+        )
+        return _answer(stream, await act.handle(stream, edited))
+
+
+async def _check_arguments(parts: ApiParts, stream: StreamRef, arguments: dict[str, Any]) -> None:
+    """Raises Invalid when they do not fit the tool. What has been answered already is for the decision to refuse."""
+    approval = (await parts.handler.load(stream)).state
+    if not isinstance(approval, a.Pending):
+        return
+    run = StreamRef(stream.tenant_id, "run", approval.asked.run_id)
+    tenant = StreamRef(stream.tenant_id, "tenant", stream.tenant_id)
+    state = (await parts.handler.load(run)).state
+    if not isinstance(state, Active):
+        return
+    rules = await parts.rulebook.of_run(run, state, (await parts.handler.load(tenant)).state)
+    if problems := rules.argument_problems(approval.asked.tool, arguments):
+        under = [replace(problem, path=f"/arguments{problem.path}") for problem in problems]
+        raise Invalid(under, "the arguments do not fit the tool")
+
 
 async def _to_decide(
     parts: ApiParts, places: RunPlaces, principal: Principal, approval_id: str
@@ -153,7 +222,7 @@ def _answer(stream: StreamRef, handled: Handled) -> ApprovalAnswer:
         case a.Pending(asked=asked, signed_by=signed_by):
             missing = asked.count - len(signed_by)
             return ApprovalAnswer(approval_id=approval_id, status="pending", missing=missing, sequence=sequence)
-        case a.Settled(outcome="granted" | "denied" as outcome):
+        case a.Settled(outcome="granted" | "denied" | "changes_requested" | "edited" as outcome):
             return ApprovalAnswer(approval_id=approval_id, status=outcome, missing=0, sequence=sequence)
         case a.Settled(outcome=outcome):
             raise a.ApprovalSettled(outcome)

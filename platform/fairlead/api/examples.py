@@ -47,6 +47,7 @@ EXAMPLES: dict[str, Any] = {
     "TenantChange": {"tool_cap": 20},
     "AnswerGiven": {"answer": {"approved": True}},
     "Discard": {"reason": "sent by hand"},
+    "Edited": {"digest": "3b5d…", "arguments": {"amount": 90}, "comment": "the credit note came"},
     "Edit": {"arguments": {"account": "4711"}, "reason": "the account had moved"},
     "Replay": {"reason": "the account had moved", "key": "new"},
     "NewFork": {"at_version": 4, "reason": "try again with the corrected order"},

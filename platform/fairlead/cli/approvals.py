@@ -4,6 +4,7 @@ import sys
 
 import rich_click as click
 
+from fairlead.cli.documents import value_of
 from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.output import Printer
@@ -21,7 +22,10 @@ def approval() -> None:
 
 @approval.command("list")
 @click.option(
-    "--status", default="pending", show_default=True, help="pending, granted, denied, expired, withdrawn, all."
+    "--status",
+    default="pending",
+    show_default=True,
+    help="pending, granted, denied, changes_requested, edited, expired, withdrawn, all.",
 )
 @click.option("--run", "run_id", help="Only those of this run.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="At most so many.")
@@ -59,6 +63,30 @@ def approve(session: Session, approval_id: str, comment: str, digest: str | None
 def deny(session: Session, approval_id: str, comment: str) -> None:
     """Refuse. The call is not made."""
     session.out.one(session.api.post(path("approvals", approval_id, "deny"), {"comment": comment}).body, ANSWERED)
+
+
+@approval.command("request-changes")
+@click.argument("approval_id")
+@click.option("--comment", required=True, help="What should be otherwise; the run is told.")
+@client_command
+def request_changes(session: Session, approval_id: str, comment: str) -> None:
+    """Ask for something else. The call is not made."""
+    answer = session.api.post(path("approvals", approval_id, "request-changes"), {"comment": comment})
+    session.out.one(answer.body, ANSWERED)
+
+
+@approval.command("edit")
+@click.argument("approval_id")
+@click.option("-a", "--arguments", required=True, help="All of them: JSON, @file, or - for standard input.")
+@click.option("--comment", required=True, help="Why otherwise.")
+@click.option("--digest", help="Of what you have seen, as `approval show` prints it.")
+@click.option("-y", "--yes", is_flag=True, help="Edit what is there now, without being shown and asked.")
+@client_command
+def edit(session: Session, approval_id: str, arguments: str, comment: str, digest: str | None, yes: bool) -> None:
+    """Give the call other arguments. Policy judges it again; where that asks for people, others than you sign."""
+    given, seen = value_of(arguments), digest or _seen_digest(session, approval_id, yes)
+    body = {"digest": seen, "arguments": given, "comment": comment}
+    session.out.one(session.api.post(path("approvals", approval_id, "edit"), body).body, ANSWERED)
 
 
 def _seen_digest(session: Session, approval_id: str, yes: bool) -> str:

@@ -37,9 +37,15 @@ UPDATE approvals
    SET status = %(status)s, settled_at = %(at)s, settled_reason = %(reason)s, stream_version = %(version)s
  WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
 """
-_DENIED = """
+_ESCALATED = """
 UPDATE approvals
-   SET status = 'denied', settled_at = %(at)s, settled_reason = %(reason)s, stream_version = %(version)s,
+   SET level = %(level)s, stream_version = %(version)s,
+       roles = roles || ARRAY(SELECT unnest(%(roles)s::text[]) EXCEPT SELECT unnest(roles))
+ WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
+"""
+_REFUSED = """
+UPDATE approvals
+   SET status = %(status)s, settled_at = %(at)s, settled_reason = %(reason)s, stream_version = %(version)s,
        answers = answers || %(answers)s::jsonb
  WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
 """
@@ -52,6 +58,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     approves: bool
     comment: str
     at: Instant
+    arguments: Any = None
 
 
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
@@ -78,10 +85,22 @@ def _said(event: a.ApprovalEvent, commit: AnyCommit) -> tuple[str, dict[str, Any
             return _ANSWERED, {"answers": as_json([signature])}
         case a.ApprovalDenied(denied_by=denier, comment=comment):
             denial = Answer(principal_id=denier, approves=False, comment=comment, at=commit.at)
-            return _DENIED, {"answers": as_json([denial]), "reason": printable(comment)}
+            return _REFUSED, _refused("denied", denial)
+        case a.ApprovalChangesRequested(requested_by=who, comment=comment):
+            wish = Answer(principal_id=who, approves=False, comment=comment, at=commit.at)
+            return _REFUSED, _refused("changes_requested", wish)
+        case a.ApprovalEdited(edited_by=who, comment=comment, arguments=arguments):
+            edit = Answer(principal_id=who, approves=False, comment=comment, at=commit.at, arguments=arguments)
+            return _REFUSED, _refused("edited", edit)
+        case a.ApprovalEscalated(level=level, roles=roles):
+            return _ESCALATED, {"level": level, "roles": list(roles)}
         case a.ApprovalGranted():
             return _SETTLED, {"status": "granted", "reason": None}
         case a.ApprovalExpired():
             return _SETTLED, {"status": "expired", "reason": None}
         case a.ApprovalWithdrawn(reason=reason):
             return _SETTLED, {"status": "withdrawn", "reason": printable(reason)}
+
+
+def _refused(status: str, answer: Answer) -> dict[str, Any]:
+    return {"status": status, "answers": as_json([answer]), "reason": printable(answer.comment)}

@@ -3,7 +3,7 @@
 from fairlead.domain import approvals as a
 from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.ids import ApprovalId
-from fairlead.domain.runs.commands import RecordApproval, RecordRefusal, RunCommand
+from fairlead.domain.runs.commands import AmendCall, RecordApproval, RecordRefusal, RunCommand
 from fairlead.ports import AnyRecorded
 
 NAME = "executor"  # durable consumer; never renamed, or history is replayed
@@ -27,9 +27,23 @@ def react(recorded: AnyRecorded) -> list[tuple[StreamRef, RunCommand]]:
                     now=commit.at,
                 )
                 answers.append((StreamRef(commit.tenant_id, "run", event.run_id), granted))
-            case a.ApprovalDenied() | a.ApprovalExpired():
+            case a.ApprovalEdited():
+                amended = AmendCall(
+                    call_id=event.call_id,
+                    approval_id=approval_id,
+                    arguments=event.arguments,
+                    amended_by=event.edited_by,
+                    comment=event.comment,
+                    now=commit.at,
+                )
+                answers.append((StreamRef(commit.tenant_id, "run", event.run_id), amended))
+            case a.ApprovalDenied() | a.ApprovalExpired() | a.ApprovalChangesRequested():
                 refused = RecordRefusal(
-                    call_id=event.call_id, approval_id=approval_id, reason=_why(event), now=commit.at
+                    call_id=event.call_id,
+                    approval_id=approval_id,
+                    reason=_why(event),
+                    by="changes" if isinstance(event, a.ApprovalChangesRequested) else "approval",
+                    now=commit.at,
                 )
                 answers.append((StreamRef(commit.tenant_id, "run", event.run_id), refused))
             case _:
@@ -37,7 +51,7 @@ def react(recorded: AnyRecorded) -> list[tuple[StreamRef, RunCommand]]:
     return answers
 
 
-def _why(event: a.ApprovalDenied | a.ApprovalExpired) -> str:
+def _why(event: a.ApprovalDenied | a.ApprovalExpired | a.ApprovalChangesRequested) -> str:
     if isinstance(event, a.ApprovalExpired):
         return "nobody answered in time"
     return event.comment or "denied"

@@ -34,6 +34,7 @@ SELECT %(tenant)s, r.call_id, r.run_id, r.step, r.tool, r.tool_version, r.schema
 _CHANGED = """
 UPDATE tool_calls
    SET status         = coalesce(%(status)s, status),
+       arguments      = coalesce(%(arguments)s::json, arguments),
        verdict        = coalesce(%(verdict)s, verdict),
        rule_id        = coalesce(%(rule_id)s, rule_id),
        policy_version = coalesce(%(policy_version)s, policy_version),
@@ -121,8 +122,9 @@ def _tell(row: CallRow, said: dict[str, Any]) -> None:
 
 def _params(tenant_id: str, row: CallRow) -> dict[str, Any]:
     output = None if row.output is None else as_json(row.output)
+    arguments = None if row.arguments is None else as_json(row.arguments)
     texts = {name: text and printable(text) for name in _FOREIGN if (text := getattr(row, name)) is not None}
-    return asdict(row) | {"tenant": tenant_id, "output": output} | texts
+    return asdict(row) | {"tenant": tenant_id, "output": output, "arguments": arguments} | texts
 
 
 def _row(rows: dict[str, CallRow], recorded: AnyRecorded, version: int, call_id: str) -> CallRow:
@@ -221,6 +223,7 @@ _SAYS: dict[type, Callable[[Any], dict[str, Any]]] = {  # what each fact says of
     e.ToolCallReplayed: lambda event: {"status": "requested"} if event.as_run is None else {},
     e.ToolCallReleased: lambda event: {"status": "released", "error_message": event.reason},
     e.ToolCallApprovalRequested: lambda event: {"status": "awaiting_approval", "approval_id": event.approval_id},
+    e.ToolCallAmended: lambda event: {"status": "requested", "arguments": event.arguments},
     e.ToolCallApproved: lambda _: {"status": "judged"},
     e.ToolCallApprovalVoided: lambda _: {"status": "judged"},
     e.CompensationDispatched: lambda _: {"compensation": "under_way"},

@@ -13,13 +13,16 @@ from fairlead.domain.envelope import Event
 from fairlead.domain.errors import Denied, NotFound, Rejected
 from fairlead.domain.ids import CallId, RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.redaction import redact_text
+from fairlead.domain.redaction import redact, redact_text
+from fairlead.domain.runs.events import Escalation
 
 MAX_COMMENT = 2_000
 
 
-class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requested.v1"):
-    """`evidence` is what reviewers see: the tool's preview (before, after, documents) and the call's arguments."""
+class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requested.v1", omit_defaults=True):
+    """`evidence` is what reviewers see: the tool's preview (before, after, documents) and the call's arguments.
+
+    `escalations` are in the order of their times, all of them before the deadline."""
 
     run_id: RunId
     call_id: CallId
@@ -36,6 +39,7 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
     roles: tuple[str, ...]
     requested_by: tuple[PrincipalId, ...]
     deadline_at: Instant
+    escalations: tuple[Escalation, ...] = ()
 
 
 class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed.v1"):
@@ -65,6 +69,35 @@ class ApprovalDenied(Event, frozen=True, kw_only=True, tag="approval.denied.v1")
     comment: str
 
 
+class ApprovalChangesRequested(Event, frozen=True, kw_only=True, tag="approval.changes_requested.v1"):
+    """Not like this: the call is not made, and the run is told what should be otherwise."""
+
+    run_id: RunId
+    call_id: CallId
+    requested_by: PrincipalId
+    comment: str
+
+
+class ApprovalEdited(Event, frozen=True, kw_only=True, tag="approval.edited.v1"):
+    """A reviewer has given the call other arguments. Signatures that there were are void: the call is judged again, and
+    where that needs people, others than whoever edited it sign."""
+
+    run_id: RunId
+    call_id: CallId
+    edited_by: PrincipalId
+    arguments: Any
+    comment: str
+
+
+class ApprovalEscalated(Event, frozen=True, kw_only=True, tag="approval.escalated.v1"):
+    """Nobody answered in time: these roles may answer now, besides those that could before. `level` counts from 1."""
+
+    run_id: RunId
+    call_id: CallId
+    level: int
+    roles: tuple[str, ...]
+
+
 class ApprovalExpired(Event, frozen=True, kw_only=True, tag="approval.expired.v1"):
     """The deadline passed with signatures missing; the run treats it as a denial."""
 
@@ -79,7 +112,15 @@ class ApprovalWithdrawn(Event, frozen=True, kw_only=True, tag="approval.withdraw
 
 
 ApprovalEvent = (
-    ApprovalRequested | ApprovalSigned | ApprovalGranted | ApprovalDenied | ApprovalExpired | ApprovalWithdrawn
+    ApprovalRequested
+    | ApprovalSigned
+    | ApprovalGranted
+    | ApprovalDenied
+    | ApprovalChangesRequested
+    | ApprovalEdited
+    | ApprovalEscalated
+    | ApprovalExpired
+    | ApprovalWithdrawn
 )
 
 
@@ -106,7 +147,29 @@ class DenyApproval(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+class RequestChanges(Struct, frozen=True, kw_only=True):
+    principal_id: PrincipalId
+    principal_kind: Literal["person", "service_account", "agent"]
+    role_names: tuple[str, ...]
+    comment: str
+    now: Instant
+
+
+class EditApproval(Struct, frozen=True, kw_only=True):
+    """`digest` is of what was looked at. The caller has seen to it that `arguments` fit the tool."""
+
+    principal_id: PrincipalId
+    principal_kind: Literal["person", "service_account", "agent"]
+    role_names: tuple[str, ...]
+    digest: str
+    arguments: Any
+    comment: str
+    now: Instant
+
+
 class ExpireApproval(Struct, frozen=True, kw_only=True):
+    """The time has come for whatever is due: the next role, or the end."""
+
     now: Instant
 
 
@@ -114,9 +177,10 @@ class WithdrawApproval(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-ApprovalCommand = RequestApproval | SignApproval | DenyApproval | ExpireApproval | WithdrawApproval
+Answering = SignApproval | DenyApproval | RequestChanges | EditApproval
+ApprovalCommand = RequestApproval | Answering | ExpireApproval | WithdrawApproval
 
-Outcome = Literal["granted", "denied", "expired", "withdrawn"]
+Outcome = Literal["granted", "denied", "changes_requested", "edited", "expired", "withdrawn"]
 
 
 class NotRequested(Struct, frozen=True):
@@ -124,8 +188,18 @@ class NotRequested(Struct, frozen=True):
 
 
 class Pending(Struct, frozen=True, kw_only=True):
+    """`level` is how often it was escalated; `roles` are those that may answer by now."""
+
     asked: ApprovalRequested
+    roles: tuple[str, ...]
     signed_by: tuple[PrincipalId, ...] = ()
+    level: int = 0
+
+    @property
+    def due_at(self) -> Instant:
+        """When something happens by itself."""
+        later = self.asked.escalations[self.level :]
+        return later[0].at if later else self.asked.deadline_at
 
 
 class Settled(Struct, frozen=True, kw_only=True):
@@ -190,29 +264,44 @@ def decide(command: ApprovalCommand, state: ApprovalState) -> list[ApprovalEvent
             return []
         case _, NotRequested():
             raise NotFound("no such approval")
-        case SignApproval() | DenyApproval(), Settled(outcome=outcome):
+        case SignApproval() | DenyApproval() | RequestChanges() | EditApproval(), Settled(outcome=outcome):
             raise ApprovalSettled(outcome)
-        case SignApproval() as c, Pending() as pending:
-            return _sign(c, pending)
-        case DenyApproval() as c, Pending(asked=asked) as pending:
-            _check_signer(c, asked)
-            return _expired(pending, c.now) or [
-                ApprovalDenied(run_id=asked.run_id, call_id=asked.call_id, denied_by=c.principal_id, comment=_said(c))
-            ]
+        case SignApproval() | DenyApproval() | RequestChanges() | EditApproval() as c, Pending() as pending:
+            _check_signer(c, pending)
+            return _expired(pending, c.now) or _answered(c, pending)
         case ExpireApproval(now=now), Pending() as pending:
-            return _expired(pending, now)
+            return _expired(pending, now) or _escalated(pending, now)
         case WithdrawApproval(reason=reason), Pending():
             return [ApprovalWithdrawn(reason=reason)]
     raise AssertionError("every command meets every state above")
 
 
+def _answered(command: Answering, pending: Pending) -> list[ApprovalEvent]:
+    run_id, call_id, who = pending.asked.run_id, pending.asked.call_id, command.principal_id
+    match command:
+        case SignApproval():
+            return _sign(command, pending)
+        case DenyApproval():
+            return [ApprovalDenied(run_id=run_id, call_id=call_id, denied_by=who, comment=_said(command))]
+        case RequestChanges():
+            return [ApprovalChangesRequested(run_id=run_id, call_id=call_id, requested_by=who, comment=_said(command))]
+        case EditApproval(arguments=arguments):
+            _check_digest(command, pending)
+            safe, _ = redact(arguments)
+            edited = ApprovalEdited(
+                run_id=run_id, call_id=call_id, edited_by=who, arguments=safe, comment=_said(command)
+            )
+            return [edited]
+
+
+def _check_digest(command: SignApproval | EditApproval, pending: Pending) -> None:
+    if command.digest != pending.asked.digest:
+        raise DigestMismatch("the approval is for another call than the one shown")
+
+
 def _sign(command: SignApproval, pending: Pending) -> list[ApprovalEvent]:
     asked = pending.asked
-    _check_signer(command, asked)
-    if expired := _expired(pending, command.now):
-        return expired
-    if command.digest != asked.digest:
-        raise DigestMismatch("the approval is for another call than the one shown")
+    _check_digest(command, pending)
     if command.principal_id in pending.signed_by:
         raise AlreadySigned("this person has signed already; another one must")
     signed_by = (*pending.signed_by, command.principal_id)
@@ -230,17 +319,18 @@ def _sign(command: SignApproval, pending: Pending) -> list[ApprovalEvent]:
     return [signed, granted]
 
 
-def _said(command: SignApproval | DenyApproval) -> str:
+def _said(command: Answering) -> str:
     return redact_text(command.comment)[:MAX_COMMENT]
 
 
-def _check_signer(command: SignApproval | DenyApproval, asked: ApprovalRequested) -> None:
+def _check_signer(command: Answering, pending: Pending) -> None:
+    asked, roles = pending.asked, pending.roles
     if command.principal_kind != "person":
         raise OnlyPeopleApprove("approval:decide", "only people approve")
     if command.principal_id in asked.requested_by:
         raise RequesterMayNotApprove("approval:decide", "whoever asked for the action cannot approve it")
-    if not set(command.role_names) & set(asked.roles):
-        raise MayNotApprove(f"role:{asked.roles[0]}", f"one of the roles {', '.join(asked.roles)} is required")
+    if not set(command.role_names) & set(roles):
+        raise MayNotApprove(f"role:{roles[0]}", f"one of the roles {', '.join(roles)} is required")
 
 
 def _expired(pending: Pending, now: Instant) -> list[ApprovalEvent]:
@@ -248,9 +338,19 @@ def _expired(pending: Pending, now: Instant) -> list[ApprovalEvent]:
     return [ApprovalExpired(run_id=asked.run_id, call_id=asked.call_id)] if now >= asked.deadline_at else []
 
 
+def _escalated(pending: Pending, now: Instant) -> list[ApprovalEvent]:
+    """Each whose time has come; an engine that was away for long does not skip one."""
+    asked, level = pending.asked, pending.level
+    return [
+        ApprovalEscalated(run_id=asked.run_id, call_id=asked.call_id, level=number, roles=each.roles)
+        for number, each in enumerate(asked.escalations[level:], start=level + 1)
+        if each.at <= now
+    ]
+
+
 def evolve(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
     if isinstance(event, ApprovalRequested):
-        return Pending(asked=event)
+        return Pending(asked=event, roles=event.roles)
     assert isinstance(state, Pending), "a request comes first and an outcome comes last"
     match event:
         case ApprovalSigned(signed_by=signer):
@@ -259,6 +359,12 @@ def evolve(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
             return _settled(state, "granted")
         case ApprovalDenied():
             return _settled(state, "denied")
+        case ApprovalChangesRequested():
+            return _settled(state, "changes_requested")
+        case ApprovalEdited():
+            return _settled(state, "edited")
+        case ApprovalEscalated(level=level, roles=roles):
+            return replace(state, level=level, roles=tuple(dict.fromkeys((*state.roles, *roles))))
         case ApprovalExpired():
             return _settled(state, "expired")
         case ApprovalWithdrawn():

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from fairlead.domain.approvals import ExpireApproval
+from fairlead.domain.approvals import ExpireApproval, Pending
 from fairlead.domain.codec import UnreadableCommit
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.errors import FairleadError, StreamMoved, Unavailable
@@ -67,7 +67,11 @@ class AlarmWorker:
                 await self._handler.handle(stream, FireAlarm(alarm=alarm.alarm, now=now), cause)
             case ApprovalAlarm(tenant_id=tenant_id, approval_id=approval_id):
                 stream = StreamRef(tenant_id, "approval", approval_id)
-                await self._handler.handle(stream, ExpireApproval(now=now), _cause(approval_id, approval_id))
+                cause = _cause(f"{approval_id}.{alarm.due_at.timestamp()}", approval_id)
+                handled = await self._handler.handle(stream, ExpireApproval(now=now), cause)
+                if isinstance(handled.state, Pending):  # it was escalated: what comes next is due later
+                    again = ApprovalAlarm(tenant_id=tenant_id, approval_id=approval_id, due_at=handled.state.due_at)
+                    await self._timers.set(tenant_id, approval_id, again.due_at, msgspec.json.encode(again))
 
 
 def _cause(what: str, correlation_id: str) -> Cause:

@@ -4,11 +4,12 @@ from typing import Any
 
 from fairlead_sdk.errors import ToolError, TryLater
 
-from fairlead.domain.approvals import ApprovalRequested, NotRequested, RequestApproval, WithdrawApproval
+from fairlead.domain.approvals import ApprovalRequested, NotRequested, Pending, RequestApproval, WithdrawApproval
 from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import CommandId
+from fairlead.domain.instant import Instant
 from fairlead.domain.redaction import redact
 from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.commands import RecordRefusal
@@ -37,15 +38,16 @@ class Asking:
         if not isinstance(state, Active) or (waiting := _waiting(state, wanted)) is None:
             return
         call, asked = waiting
-        if not isinstance((await self._handler.load(approval)).state, NotRequested):
-            await self._set_deadline(wanted, asked)  # in case it was lost
-            return
+        known = (await self._handler.load(approval)).state
+        if not isinstance(known, NotRequested):
+            await self._set_alarm(wanted, known.due_at if isinstance(known, Pending) else asked.deadline_at)
+            return  # it is set again in case it was lost
         if self._clock.now() >= asked.deadline_at:
             await self._refuse(wanted, run, "nobody could be asked in time")
             return
         hold_to(wanted.capability, call.request.tool, state.tool_calls_used)
         shown = await self.evidence(call, place_of(wanted.tenant_id, state))
-        await self._set_deadline(wanted, asked)
+        await self._set_alarm(wanted, min([asked.deadline_at, *(each.at for each in asked.escalations)]))
         command = RequestApproval(requested=_question(state, call, asked, shown))
         agent = Actor(kind="agent", id=state.start.agent_principal_id)
         await self._handler.handle(approval, command, because(wanted, "ask", agent))
@@ -60,9 +62,9 @@ class Asking:
         except ToolError as error:
             return redact({"preview_failed": {"code": str(error.code), "message": str(error)}})[0]
 
-    async def _set_deadline(self, wanted: ApprovalOrder, asked: ToolCallApprovalRequested) -> None:
+    async def _set_alarm(self, wanted: ApprovalOrder, due_at: Instant) -> None:
         await self._dispatch.approval_deadline(
-            ApprovalAlarm(tenant_id=wanted.tenant_id, approval_id=wanted.approval_id, due_at=asked.deadline_at)
+            ApprovalAlarm(tenant_id=wanted.tenant_id, approval_id=wanted.approval_id, due_at=due_at)
         )
 
     async def _refuse(self, wanted: ApprovalOrder, run: StreamRef, reason: str) -> None:
@@ -119,6 +121,7 @@ def _question(state: Active, call: OpenCall, asked: ToolCallApprovalRequested, s
         digest=asked.digest,
         count=asked.count,
         roles=asked.roles,
-        requested_by=requesters(state),
+        requested_by=tuple(dict.fromkeys((*requesters(state), *call.amended_by))),
         deadline_at=asked.deadline_at,
+        escalations=asked.escalations,
     )

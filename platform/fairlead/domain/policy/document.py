@@ -39,12 +39,23 @@ Level = Annotated[
 ]
 
 
+class Escalation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When nobody has answered `after_s` after people were asked, these roles may answer too."""
+
+    after_s: Annotated[int, Meta(ge=60, le=90 * DAY_S)]
+    roles: Annotated[tuple[RoleName, ...], Meta(min_length=1, max_length=6)]
+
+
 class ApprovalsNeeded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Signatures that a call waits for: `count` different people, each holding one of `roles`."""
+    """Signatures that a call waits for: `count` different people, each holding one of `roles`.
+
+    What nobody has answered at the deadline is denied; `escalate` asks more people before that.
+    """
 
     count: Annotated[int, Meta(ge=1, le=5)] = 1
     roles: Annotated[tuple[RoleName, ...], Meta(min_length=1, max_length=6)] = ("reviewer",)
     deadline_s: Annotated[int, Meta(ge=60, le=90 * DAY_S)] = 3 * DAY_S
+    escalate: Annotated[tuple[Escalation, ...], Meta(max_length=4)] = ()
 
 
 class Obligations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

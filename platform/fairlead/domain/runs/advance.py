@@ -310,8 +310,16 @@ def _ask_people(run: Unfolding, requested: e.ToolCallRequested, said: Verdict, r
             count=needed.count,
             roles=needed.roles,
             deadline_at=now + timedelta(seconds=needed.deadline_s),
+            escalations=_escalations(needed, now),
         )
     )
+
+
+def _escalations(needed: ApprovalsNeeded, now: Instant) -> tuple[e.Escalation, ...]:
+    """Those that come before the deadline, in the order of their times."""
+    before = [each for each in needed.escalate if each.after_s < needed.deadline_s]
+    ordered = sorted(before, key=lambda each: each.after_s)
+    return tuple(e.Escalation(at=now + timedelta(seconds=each.after_s), roles=each.roles) for each in ordered)
 
 
 def call_digest(requested: e.ToolCallRequested, schema_hash: str, policy_version: str) -> str:

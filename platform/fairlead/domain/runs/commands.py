@@ -142,13 +142,25 @@ class RecordApproval(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+class AmendCall(Struct, frozen=True, kw_only=True):
+    """Other arguments, that a reviewer has given it instead of a signature."""
+
+    call_id: CallId
+    approval_id: ApprovalId
+    arguments: Any
+    amended_by: PrincipalId
+    comment: str
+    now: Instant
+
+
 class RecordRefusal(Struct, frozen=True, kw_only=True):
-    """People said no, or nobody answered in time."""
+    """People said no, or want it otherwise, or nobody answered in time."""
 
     call_id: CallId
     approval_id: ApprovalId
     reason: str
     now: Instant
+    by: Literal["approval", "changes"] = "approval"
 
 
 class VoidApproval(Struct, frozen=True, kw_only=True):
@@ -257,6 +269,7 @@ class CutShort(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+Moving = MarkStarted | HoldCall | DenyCall | RecordApproval | RecordRefusal | AmendCall | VoidApproval
 Steering = PauseRun | ResumeRun | SuspendRun | ReleaseRun | CancelRun
 RunCommand = (
     StartRun
@@ -270,6 +283,7 @@ RunCommand = (
     | DenyCall
     | RecordApproval
     | RecordRefusal
+    | AmendCall
     | VoidApproval
     | AnswerQuestion
     | SendSignal

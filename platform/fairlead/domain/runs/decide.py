@@ -68,7 +68,15 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             raise NoSuchRun("no such run")
         case c.RecordOutcome() | c.RecordVerdict() | c.RecordUndo() | c.ConnectionRestored():
             _take_report(command, run)
-        case c.MarkStarted() | c.HoldCall() | c.DenyCall() | c.RecordApproval() | c.RecordRefusal() | c.VoidApproval():
+        case (
+            c.MarkStarted()
+            | c.HoldCall()
+            | c.DenyCall()
+            | c.RecordApproval()
+            | c.RecordRefusal()
+            | c.AmendCall()
+            | c.VoidApproval()
+        ):
             move_call(command, run, rules)
         case c.FireAlarm():
             _fire(command, run)

@@ -29,7 +29,7 @@ ErrorClass = Literal[
     "outage",
 ]
 Verdict = Literal["allow", "deny", "require_approval"]
-DeniedBy = Literal["policy", "approval", "permission", "limit", "switch"]
+DeniedBy = Literal["policy", "approval", "changes", "permission", "limit", "switch"]
 LimitName = Literal["tool_calls", "model_calls", "steps", "tokens", "cost_usd_micros"]
 QuestionPurpose = Literal["step", "limit", "outcome", "mismatch", "compensation"]
 SettledHow = Literal["call", "read_back", "person", "preview"]
@@ -333,7 +333,16 @@ class ToolCallReleased(Event, frozen=True, kw_only=True, tag="tool_call.released
     approval_id: ApprovalId | None = None
 
 
-class ToolCallApprovalRequested(Event, frozen=True, kw_only=True, tag="tool_call.approval_requested.v1"):
+class Escalation(Struct, frozen=True, kw_only=True):
+    """Whom to ask as well when nobody has answered by then."""
+
+    at: Instant
+    roles: tuple[str, ...]
+
+
+class ToolCallApprovalRequested(
+    Event, frozen=True, kw_only=True, tag="tool_call.approval_requested.v1", omit_defaults=True
+):
     """People are needed. `digest` binds the approval to tool, arguments, schema and policy version."""
 
     call_id: CallId
@@ -342,6 +351,17 @@ class ToolCallApprovalRequested(Event, frozen=True, kw_only=True, tag="tool_call
     count: int
     roles: tuple[str, ...]
     deadline_at: Instant
+    escalations: tuple[Escalation, ...] = ()
+
+
+class ToolCallAmended(Event, frozen=True, kw_only=True, tag="tool_call.amended.v1"):
+    """A reviewer has given the call other arguments, which fit the tool's schema. It is judged again with them."""
+
+    call_id: CallId
+    approval_id: ApprovalId
+    arguments: Any
+    amended_by: PrincipalId
+    comment: str
 
 
 class ToolCallApproved(Event, frozen=True, kw_only=True, tag="tool_call.approved.v1"):
@@ -585,6 +605,7 @@ RunEvent = (
     | ToolCallDiscarded
     | ToolCallReleased
     | ToolCallApprovalRequested
+    | ToolCallAmended
     | ToolCallApproved
     | ToolCallApprovalVoided
     | CompensationPlanned

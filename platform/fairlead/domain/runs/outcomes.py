@@ -179,7 +179,7 @@ def _drop_outcome_question(run: Unfolding, call: OpenCall) -> None:
 
 
 def move_call(
-    command: c.MarkStarted | c.HoldCall | c.DenyCall | c.RecordApproval | c.RecordRefusal | c.VoidApproval,
+    command: c.Moving,
     run: Unfolding,
     rules: RunRules,
 ) -> None:
@@ -195,11 +195,8 @@ def move_call(
             run.add(_held(command))
         case c.DenyCall(by=by, rule_id=rule_id, reason=reason), "dispatched":
             run.add(_denied(call, by, rule_id, reason))
-        case c.RecordApproval(), "awaiting_approval":
-            _approve(command, call, run)
-        case c.RecordRefusal(approval_id=approval_id, reason=reason), "awaiting_approval":
-            if call.approval is not None and call.approval.approval_id == approval_id:
-                run.add(_denied(call, "approval", call.rule_id, reason))
+        case c.RecordApproval() | c.RecordRefusal() | c.AmendCall(), "awaiting_approval":
+            _hear_people(command, call, run, rules)
         case c.VoidApproval(), "dispatched" | "started":
             _judge_again(command, call, run, rules)
         case _:
@@ -240,6 +237,39 @@ def _approve(command: c.RecordApproval, call: OpenCall, run: Unfolding) -> None:
         ),
         e.ToolCallDispatched(call_id=command.call_id, attempt=call.attempt + 1),
     )
+
+
+def _hear_people(
+    command: c.RecordApproval | c.RecordRefusal | c.AmendCall, call: OpenCall, run: Unfolding, rules: RunRules
+) -> None:
+    if call.approval is None or call.approval.approval_id != command.approval_id:
+        return
+    match command:
+        case c.RecordApproval():
+            _approve(command, call, run)
+        case c.RecordRefusal(reason=reason, by=by):
+            run.add(_denied(call, by, call.rule_id, reason))
+        case c.AmendCall():
+            _amend(command, call, run, rules)
+
+
+def _amend(command: c.AmendCall, call: OpenCall, run: Unfolding, rules: RunRules) -> None:
+    """They fitted when they were given; the tool may be another since."""
+    arguments, _ = redact(command.arguments)
+    run.add(
+        e.ToolCallAmended(
+            call_id=command.call_id,
+            approval_id=command.approval_id,
+            arguments=arguments,
+            amended_by=command.amended_by,
+            comment=redact_text(command.comment)[:MAX_MESSAGE],
+        )
+    )
+    if problems := rules.argument_problems(call.request.tool, arguments):
+        reason = f"the edited arguments do not fit the tool any more: {problems[0].path}: {problems[0].message}"
+        run.add(_denied(call, "approval", call.rule_id, reason))
+    else:
+        judge(run, command.call_id, rules, command.now)
 
 
 def _judge_again(command: c.VoidApproval, call: OpenCall, run: Unfolding, rules: RunRules) -> None:

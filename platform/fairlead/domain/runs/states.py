@@ -69,6 +69,7 @@ class OpenCall(Struct, frozen=True, kw_only=True):
     held: e.ToolCallHeld | None = None
     replay: Replay | None = None
     obligations: Obligations = NO_OBLIGATIONS
+    amended_by: tuple[PrincipalId, ...] = ()
 
     @property
     def undoable(self) -> bool:
@@ -306,6 +307,20 @@ def _started(s: Active, event: e.ToolCallStarted) -> Active:
 def _approval_requested(s: Active, event: e.ToolCallApprovalRequested) -> Active:
     call = replace(s.calls[event.call_id], phase="awaiting_approval", approval=event, approved_by=(), fingerprint="")
     return replace(_with_call(s, call), numbered=s.numbered + 1)
+
+
+def _amended(s: Active, event: e.ToolCallAmended) -> Active:
+    call = s.calls[event.call_id]
+    amended = replace(
+        call,
+        phase="requested",
+        request=replace(call.request, arguments=event.arguments),
+        approval=None,
+        approved_by=(),
+        fingerprint="",
+        amended_by=tuple(dict.fromkeys((*call.amended_by, event.amended_by))),
+    )
+    return _with_call(s, amended)
 
 
 def _approved(s: Active, event: e.ToolCallApproved) -> Active:
@@ -572,6 +587,7 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.ToolCallReplayed: _replayed,
     e.ToolCallDiscarded: _discarded,
     e.ToolCallApprovalRequested: _approval_requested,
+    e.ToolCallAmended: _amended,
     e.ToolCallApproved: _approved,
     e.ToolCallApprovalVoided: _voided,
     e.QuestionAsked: _asked,
