@@ -62,7 +62,7 @@ class NatsResults:
         )
         answer = _answer(reply.data)
         if answer.error is None:
-            return b64decode(answer.message.data).decode()
+            return b64decode(answer.message.data).decode(errors="replace")
         if answer.error.err_code != _NOTHING_THERE:
             raise answer.error.raised()
         epoch = token_hex(16)
