@@ -70,6 +70,34 @@ def test_an_address_is_one_and_holds_no_secret(value: str, code: str) -> None:
     assert codes(ledger(), draft(config={**CONFIG, "base_url": value})) == {"/config/base_url": code}
 
 
+SERVED = Auth(kind=AuthKind.BASIC, handed_over=True)
+
+
+@pytest.mark.parametrize("value", ["mail.example:465", "MAIL.example:993", "https://mail.example"])
+def test_a_tool_of_another_protocol_than_http_reaches_a_host_and_a_port(value: str) -> None:
+    assert codes_of(ledger(SERVED), {**CONFIG, "base_url": value}) == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["mail.example", "mail.example:0", "mail.example:65536", "*.mail.example:465", "a@mail.example:465", ":465"],
+)
+def test_a_host_without_its_port_is_no_server_and_neither_are_many_hosts(value: str) -> None:
+    assert codes_of(ledger(SERVED), {**CONFIG, "base_url": value}) == {"/config/base_url": "no_address"}
+
+
+def test_a_tool_that_speaks_http_needs_a_whole_address() -> None:
+    assert codes_of(ledger(), {**CONFIG, "base_url": "ledger.example:443"}) == {"/config/base_url": "no_address"}
+
+
+def codes_of(manifest: Manifest, config: dict[str, str]) -> dict[str, str]:
+    try:
+        checked(ALICE, manifest, draft(config=config))
+    except Invalid as invalid:
+        return {problem.path: problem.code for problem in invalid.problems}
+    return {}
+
+
 @pytest.mark.parametrize("value", ["evil.example/", "evil.example#", "a@b", "Acme", "-acme", "a:80", "a" * 254])
 def test_a_field_within_an_address_cannot_lead_to_another_host(value: str) -> None:
     assert codes(ledger(), draft(config={**CONFIG, "tenant_name": value})) == {"/config/tenant_name": "no_label"}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fairlead_sdk.auth import Access, AuthKind, OAuthGrant
 from fairlead_sdk.contract import Manifest
-from fairlead_sdk.egress import field_of, fields_in, place_of
+from fairlead_sdk.egress import field_of, fields_in, place_of, reach_of
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
@@ -85,7 +85,7 @@ def _config_problems(manifest: Manifest, config: Mapping[str, str]) -> Iterator[
             yield problem
         elif redact_text(value) != value:
             yield Problem(path=f"/config/{name}", message="looks like a secret, which goes elsewhere", code="secret")
-        elif name in _address_fields(manifest) and place_of(value) is None:
+        elif name in _address_fields(manifest) and place_of(value) is None and not _is_server(manifest, value):
             message = "must be an address such as https://example.com, without a name or password in it"
             yield Problem(path=f"/config/{name}", message=message, code="no_address")
         elif name in _label_fields(manifest) and not _LABEL.fullmatch(value):
@@ -96,6 +96,12 @@ def _config_problems(manifest: Manifest, config: Mapping[str, str]) -> Iterator[
 def _address_fields(manifest: Manifest) -> set[str]:
     """Those that are whole addresses: hosts in themselves, or what another address begins with."""
     return {name for entry in (*manifest.egress, *_addresses(manifest)) for name in [_leading(entry)] if name}
+
+
+def _is_server(manifest: Manifest, value: str) -> bool:
+    """`host:port` is all there is to say where tools speak another protocol than HTTP, with a credential in hand."""
+    reach = reach_of(value.lower()) if manifest.auth.handed_over and ":" in value else None
+    return reach is not None and not reach.below
 
 
 def _label_fields(manifest: Manifest) -> set[str]:
