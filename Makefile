@@ -5,6 +5,8 @@ READY := .venv/.ready
 # Counterparts of tests that are written for Node.
 COUNTERPARTS := $(addsuffix /node_modules/.package-lock.json,tests/support/oauth_provider tests/support/mcp_servers)
 BIN := .venv/bin
+SBOM := dist/sbom.json
+SBOM_CHECK := --validate
 export UV_PYTHON_DOWNLOADS := never
 # A program of many processes that compiled itself anew at each start would start slowly.
 unexport PYTHONDONTWRITEBYTECODE
@@ -42,6 +44,14 @@ reference: $(READY) ## Write the generated pages under docs/reference/
 	$(BIN)/python -m fairlead.api.timeline_schema > docs/reference/timeline.schema.json
 	$(BIN)/python -m fairlead.cli_reference > docs/reference/cli.md
 
+sbom: $(READY) ## Write what ships in which version to dist/sbom.json (CycloneDX)
+	@mkdir -p $(dir $(SBOM))
+	$(BIN)/cyclonedx-py requirements requirements/embedded.txt --pyproject pyproject.toml --output-reproducible \
+		$(SBOM_CHECK) --output-format JSON --output-file $(SBOM)
+
+audit: $(READY) ## Ask which known weaknesses are in what ships; fails where nobody could be asked
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --vulnerability-service osv -r requirements/embedded.txt
+
 lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
 	requirements/lock
 
@@ -55,4 +65,4 @@ $(READY): pyproject.toml requirements/dev.txt requirements/install
 %/node_modules/.package-lock.json: %/package-lock.json | $(READY)
 	$(BIN)/python -m tests.support.node $*
 
-.PHONY: help demo dev test check bench reference lock clean
+.PHONY: help demo dev test check bench reference sbom audit lock clean

@@ -95,7 +95,7 @@ def test_a_newcomer_finds_what_every_repository_has(name: str) -> None:
     assert (ROOT / name).exists()
 
 
-@pytest.mark.parametrize("requirements", ["runtime.txt", "dev.txt", "uv.txt"])
+@pytest.mark.parametrize("requirements", ["runtime.txt", "embedded.txt", "dev.txt", "uv.txt"])
 def test_requirements_are_pinned_hashed_and_name_no_address(requirements: str) -> None:
     lines = (ROOT / "requirements" / requirements).read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith((" ", "#"))]
