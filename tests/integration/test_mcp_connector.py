@@ -1,6 +1,8 @@
 """The bridge, against reference servers of both eras of the protocol, over HTTP and as programs."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +28,7 @@ from fairlead.ports import WayOut
 from fairlead_mcp import McpConnector
 from fairlead_mcp.listing import Nothing, Offer, list_tools
 from tests.support.flaky_http import FlakyServer, reply, reset
-from tests.support.mcp_servers.servers import over_http, program, time_server
+from tests.support.mcp_servers.servers import git_server, over_http, program, time_server
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,29 @@ async def test_files_are_reached_only_where_the_operator_says(tmp_path: Any) -> 
     assert (await read.run({"path": str(tmp_path / "note.txt")}, call))["text"] == "hello"
     outside = await met(read.run({"path": "/etc/hostname"}, call))
     assert (type(outside), outside.code) == (Refused, "tool_failed")
+
+
+async def test_a_repository_is_read_and_written_by_the_server_for_git(tmp_path: Path) -> None:
+    for words in (["init", "-q"], ["config", "user.name", "Ann"], ["config", "user.email", "ann@example.com"]):
+        await git(tmp_path, *words)
+    (tmp_path / "note.txt").write_text("hello")
+    programs = {"git": git_server(tmp_path)}
+    tool_set = imported(await offered(call_to(programs=programs, program="git")), trust="server")
+    effects = {tool.name: tool.effect for tool in tool_set.tools}
+    assert (effects["helper.git_status"], effects["helper.git_commit"]) == (Effect.READ, Effect.WRITE)
+    call, here = call_to(programs=programs, program="git"), {"repo_path": str(tmp_path)}
+    await tool_of(tool_set, "git_add").run({**here, "files": ["note.txt"]}, call)
+    await tool_of(tool_set, "git_commit").run({**here, "message": "A note"}, call)
+    assert await git(tmp_path, "log", "--format=%an: %s") == "Ann: A note\n"
+    elsewhere = await met(tool_of(tool_set, "git_status").run({"repo_path": str(tmp_path.parent)}, call))
+    assert (type(elsewhere), elsewhere.code) == (Refused, "tool_failed")
+
+
+async def git(folder: Path, *words: str) -> str:
+    process = await asyncio.create_subprocess_exec("git", *words, cwd=folder, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out.decode()
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

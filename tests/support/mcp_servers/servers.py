@@ -22,6 +22,11 @@ def time_server() -> list[str]:
     return [str(Path(sys.executable).with_name("mcp-server-time")), "--local-timezone", "UTC"]
 
 
+def git_server(repository: Path) -> list[str]:
+    """For that repository and no other."""
+    return [str(Path(sys.executable).with_name("mcp-server-git")), "--repository", str(repository)]
+
+
 @asynccontextmanager
 async def over_http() -> AsyncIterator[str]:
     """The authority at which the server that has everything listens; it is asked at `/mcp`."""
