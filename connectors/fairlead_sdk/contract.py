@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from fairlead_sdk.auth import NO_AUTH, Auth, Scope
+from fairlead_sdk.objects import NoObjects, Objects
 from fairlead_sdk.outbound import Addresses, Connection, Http, NoAddresses, NoHttp
 
 OnOutage = Literal["wait", "fail", "cached", "read_only"]
@@ -50,7 +51,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `connection` is the tenant's account at the counterpart, None for a connector without one. `http` is the only way
     out: it reaches the hosts that the manifest names, and adds the connection's credential by itself. `addresses` is
-    for connectors that ship with the platform and speak another protocol.
+    for connectors that ship with the platform and speak another protocol, `objects` the platform's own store for them.
     """
 
     call_id: str
@@ -60,6 +61,7 @@ class Call(Struct, frozen=True, kw_only=True):
     connection: Connection | None = None
     http: Http = NoHttp()
     addresses: Addresses = NoAddresses()
+    objects: Objects = NoObjects()
 
 
 class Tool(Struct, Generic[In, Out], frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from fairlead.adapters.nats_blobs import NatsBlobs
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
+from fairlead.adapters.nats_objects import NatsObjects
 from fairlead.adapters.nats_results import NatsResults
 from fairlead.adapters.nats_switches import FRESH_S, NatsSwitches
 from fairlead.adapters.nats_timers import NatsTimers
@@ -75,7 +76,19 @@ from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Brake, Switching
 from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import Clock, Ids, Jobs, Log, LogCopies, Results, Switches, Throttle, Timers, Unfinished
+from fairlead.ports import (
+    Clock,
+    Ids,
+    Jobs,
+    Log,
+    LogCopies,
+    ObjectStores,
+    Results,
+    Switches,
+    Throttle,
+    Timers,
+    Unfinished,
+)
 from fairlead.registry import SWITCHES, TENANTS, connected
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
@@ -139,6 +152,7 @@ class Core(Struct, frozen=True, kw_only=True):
     switches: Switches
     switching: Switching
     brake: Brake
+    objects: ObjectStores | None = None
 
 
 @asynccontextmanager
@@ -220,6 +234,7 @@ def compose(settings: Settings, connection: NatsConnection, connectors: Connecto
         switches=switches,
         switching=Switching(log, handler, switches),
         brake=brake,
+        objects=NatsObjects(connection, clock),
     )
 
 
@@ -409,7 +424,7 @@ async def worker(core: Core) -> None:
         worker_id = f"{socket.gethostname()}-{os.getpid()}"
         lender = accounts_of(core, database).lender(worker_id)
         remembering = Remembering(core.results, core.clock)
-        caller = Caller(core.tools, Equipping(lender, core.outbound, core.brake), remembering)
+        caller = Caller(core.tools, Equipping(lender, core.outbound, core.brake, core.objects), remembering)
         for lane in settings.worker_lanes:
             tasks.create_task(tool_worker(core, lane, worker_id, caller).run())
 

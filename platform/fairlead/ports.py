@@ -10,6 +10,7 @@ from fairlead_ledger.heads import Head
 from fairlead_ledger.keys import ListedKey, Signer
 from fairlead_sdk.auth import NO_AUTH, Auth
 from fairlead_sdk.contract import Manifest
+from fairlead_sdk.objects import Objects
 from fairlead_sdk.outbound import Addresses, Credential, Http
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
@@ -406,6 +407,11 @@ class ConnectionDirectory(Protocol):
 
         Waits until all that is on the log up to `at_least` is known. Raises Unavailable when that takes too long.
         """
+
+
+class ObjectStores(Protocol):
+    def of(self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId) -> Objects:
+        """That place and no other."""
 
 
 class Manifests(Protocol):

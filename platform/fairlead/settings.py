@@ -110,7 +110,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     connectors: Annotated[
         Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
-    ] = ("invoices", "basics", "http", "mail", "mcp", "objects", "sql", "webhooks")
+    ] = ("invoices", "basics", "http", "mail", "mcp", "objects", "sql", "storage", "webhooks")
     trusted_connectors: Annotated[
         Names,
         Meta(

@@ -435,3 +435,26 @@ async def _timeline(customer: Customer, run_id: str, **params: Any) -> list[Any]
 
 async def _types(customer: Customer, run_id: str) -> list[str]:
     return [event["type"] for event in await _timeline(customer, run_id, limit=200)]
+
+
+PUT = {
+    "id": "put",
+    "call": "storage.put_object",
+    "with": {"key": "notes/1", "media_type": "text/plain", "text": "for us alone"},
+}
+GET = {"id": "get", "call": "storage.get_object", "with": {"key": "notes/1"}}
+STORES = {"tools": ["storage.put_object", "storage.get_object"], "writes": ["object"], "output": {}}
+FREELY = {"rules": [{"id": "all", "effects": ["write"], "verdict": "allow", "reason": "a test"}]}
+
+
+async def test_what_a_run_puts_into_our_object_store_is_there_for_its_tenant_and_for_nobody_else(
+    alice: Customer, bob: Customer
+) -> None:
+    text = {"text": "${steps.get.output.text}"}
+    for name, steps in (("keeps", (PUT, GET)), ("reads", (GET,))):
+        workflow = await publish(alice, *steps, name=name, policy=FREELY, result=text, **STORES)
+        ended = await until_status(alice, await started(alice.owner, workflow), "completed")
+        assert ended["output"] == {"text": "for us alone"}
+    workflow = await publish(bob, GET, name="reads", policy=FREELY, result=text, **STORES)
+    ended = await until_status(bob, await started(bob.owner, workflow), "failed")
+    assert ended["reason_code"] == "not_found"

@@ -37,24 +37,11 @@ class NatsBlobs:
         """Raises UnreadableCommit when parts are missing or their hash is another."""
         parts = range(min(-(-size_bytes // PART_BYTES), MOST_PARTS))
         subjects = [blob_part(tenant_id, digest, part) for part in parts]
-        found = await self._found(subjects)
+        found = await found_parts(self._connection, BLOBS, subjects)
         body = b"".join(found.get(subject, b"") for subject in subjects)
         if hashlib.sha256(body).hexdigest() != digest:
             raise UnreadableCommit(f"the blob {digest} is not what was written")
         return body
-
-    async def _found(self, subjects: list[str]) -> dict[str | None, bytes]:
-        """By subject. Whoever asks knows that they were written, but in a cluster any replica may answer, also one that
-        has not got them yet."""
-        question, loop = msgspec.json.encode({"multi_last": subjects}), asyncio.get_running_loop()
-        deadline = loop.time() + BEHIND_S
-        while True:
-            replies, _ = await self._connection.patiently(
-                lambda: self._connection.request_many(f"$JS.API.DIRECT.GET.{BLOBS}", question)
-            )
-            if len(replies) == len(subjects) or loop.time() >= deadline:
-                return {reply.header("Nats-Subject"): reply.data for reply in replies}
-            await asyncio.sleep(AGAIN_S)
 
     async def _put_part(self, subject: str, part: bytes) -> None:
         try:
@@ -62,3 +49,17 @@ class NatsBlobs:
         except ApiRefused as refusal:
             if refusal.number not in WRONG_LAST_SEQUENCE:  # which here means that the part is there already
                 raise
+
+
+async def found_parts(connection: NatsConnection, stream: str, subjects: list[str]) -> dict[str, bytes]:
+    """By subject. Whoever asks knows that they were written, but in a cluster any replica may answer, also one that
+    has not got them yet."""
+    question, loop = msgspec.json.encode({"multi_last": subjects}), asyncio.get_running_loop()
+    deadline = loop.time() + BEHIND_S
+    while True:
+        replies, _ = await connection.patiently(
+            lambda: connection.request_many(f"$JS.API.DIRECT.GET.{stream}", question)
+        )
+        if len(replies) == len(subjects) or loop.time() >= deadline:
+            return {reply.header("Nats-Subject") or "": reply.data for reply in replies}
+        await asyncio.sleep(AGAIN_S)

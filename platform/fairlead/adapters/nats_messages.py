@@ -13,6 +13,7 @@ from fairlead.domain.errors import FairleadError, Unavailable
 ENGINE = "the event log"
 END_OF_BATCH, NOT_FOUND, NO_RESPONDERS = 204, 404, 503
 NO_STREAM = 10059  # a number of a refusal
+NOTHING_THERE = 10037
 WRONG_LAST_IN_FLIGHT = 10164  # something for this subject is being stored right now
 WRONG_LAST_SEQUENCE = (10071, WRONG_LAST_IN_FLIGHT)
 _LAST_SEQUENCE = re.compile(r"wrong last sequence: (\d+)")

@@ -14,14 +14,13 @@ from msgspec import Struct
 
 from fairlead.adapters.memory_results import found
 from fairlead.adapters.nats_connection import ApiRefused, NatsConnection
-from fairlead.adapters.nats_messages import NoAnswer, Refusal, sound
+from fairlead.adapters.nats_messages import NOTHING_THERE, NoAnswer, Refusal, sound
 from fairlead.adapters.nats_streams import RESULTS, ensure_results
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.results import Found, KeptResult, ResultKey, entry, slot
 from fairlead.domain.subjects import result, results_epoch
 
 FIND_S = 0.25  # a call is not held up for longer by a cache that does not answer
-_NOTHING_THERE = 10037
 _ONLY_IF_FIRST = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n"
 _log = structlog.get_logger()
 
@@ -63,7 +62,7 @@ class NatsResults:
         answer = _answer(reply.data)
         if answer.error is None:
             return b64decode(answer.message.data).decode(errors="replace")
-        if answer.error.err_code != _NOTHING_THERE:
+        if answer.error.err_code != NOTHING_THERE:
             raise answer.error.raised()
         epoch = token_hex(16)
         self._connection.send(subject, epoch.encode(), _ONLY_IF_FIRST)

@@ -10,6 +10,7 @@ from fairlead.domain.subjects import events_root
 BLOBS = "BLOBS"
 JOBS = "JOBS"
 LIMITS = "LIMITS"
+OBJECTS = "OBJECTS"
 RESULTS = "RESULTS"
 SWITCHES = "SWITCHES"  # a bucket of keys and values
 TIMERS = "TIMERS"
@@ -36,6 +37,7 @@ async def ensure_streams(connection: NatsConnection, shards: int = 1, replicas: 
     for shard in range(shards):
         await ensure_events(connection, shard, replicas)
     await _ensure(connection, _blobs(replicas))
+    await _ensure(connection, _objects(replicas))
     await _ensure(connection, _timers(replicas))
     await ensure_jobs(connection, replicas)
     await ensure_limits(connection, replicas)
@@ -100,6 +102,10 @@ def _events(shard: int, replicas: int) -> dict[str, Any]:
 
 def _blobs(replicas: int) -> dict[str, Any]:
     return _kept_for_ever(BLOBS, "fl.bl.>", replicas, dedupe_s=1)
+
+
+def _objects(replicas: int) -> dict[str, Any]:
+    return _stream(OBJECTS, "fl.obj.>", replicas, discard="old", max_msgs_per_subject=1, duplicate_window=10**9)
 
 
 def _jobs(replicas: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
@@ -56,6 +57,33 @@ def stream_of(subject: str) -> StreamRef:
 
 def blob_part(tenant_id: TenantId, digest: str, part: int) -> str:
     return f"fl.bl.{token(tenant_id)}.{token(digest)}.{part}"
+
+
+def objects_root(tenant_id: str, workspace_id: str, environment_id: str) -> str:
+    """Of all objects of a place."""
+    return f"fl.obj.{token(tenant_id)}.{token(workspace_id)}.{token(environment_id)}"
+
+
+def object_key(root: str, key: str) -> str:
+    """A key may hold anything, also what a subject may not."""
+    return f"{root}.at.{urlsafe_b64encode(key.encode()).decode().rstrip('=')}"
+
+
+def object_keys(root: str) -> str:
+    return f"{root}.at.*"
+
+
+def key_of_object(subject: str) -> str:
+    packed = subject.rpartition(".")[2]
+    return urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode()
+
+
+def object_part(root: str, version: str, part: int) -> str:
+    return f"{root}.of.{token(version)}.{part}"
+
+
+def object_parts(root: str, version: str) -> str:
+    return f"{root}.of.{token(version)}.*"
 
 
 def job(lane: str, tenant_id: str, order_id: str) -> str:

@@ -25,7 +25,7 @@ from fairlead.domain.runs.states import Active
 from fairlead.domain.switches.verdict import Where
 from fairlead.handling.switching import Brake, SwitchesUnknown
 from fairlead.handling.tenant_tools import Fitted
-from fairlead.ports import Credentials, Outbound, WayOut
+from fairlead.ports import Credentials, ObjectStores, Outbound, WayOut
 
 
 class Place(Struct, frozen=True):
@@ -104,9 +104,9 @@ class Equipped:
     def call(self, timeout_s: float) -> Call:
         """What one asking is given. It is the last thing before connector code runs. Raises Braked."""
         self.look()
-        manifest, lent = self._fitted.manifest, self._lent
+        manifest, lent, given = self._fitted.manifest, self._lent, self._with_store()
         if not manifest.egress and lent is None:
-            return self.plain
+            return given
         handed_over = manifest.auth.handed_over
         way = WayOut(
             owner=lent.connection_id if lent else self._place.tenant_id,
@@ -116,7 +116,7 @@ class Equipped:
             auth=manifest.auth,
             credential=lent.credential if lent and not handed_over else None,
         )
-        outbound, given = self._equipping.outbound, self.plain
+        outbound = self._equipping.outbound
         if self._fitted.runs_here:
             given = replace(given, addresses=outbound.addresses(way))
         return replace(given, connection=self._connection(handed_over), http=outbound.http(way))
@@ -124,6 +124,13 @@ class Equipped:
     def look(self) -> None:
         """Raises Braked."""
         self._equipping.look(self._use, self._fitted.tool.effect, self._place.workflow_id)
+
+    def _with_store(self) -> Call:
+        """Only for what runs in our own process."""
+        stores, place = self._equipping.stores, self._place
+        if stores is None or not self._fitted.runs_here:
+            return self.plain
+        return replace(self.plain, objects=stores.of(place.tenant_id, place.workspace_id, place.environment_id))
 
     @property
     def access(self) -> Access:
@@ -149,9 +156,12 @@ class Equipped:
 
 
 class Equipping:
-    def __init__(self, credentials: Credentials, outbound: Outbound, brake: Brake) -> None:
+    def __init__(
+        self, credentials: Credentials, outbound: Outbound, brake: Brake, stores: ObjectStores | None = None
+    ) -> None:
         self.credentials = credentials
         self.outbound = outbound
+        self.stores = stores
         self._brake = brake
 
     def look(self, use: Use, effect: Effect, workflow_id: WorkflowId) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fairlead_sdk.auth import NO_AUTH, Auth, AuthKind
 from fairlead_sdk.contract import Call, Effect, Idempotency, Manifest
 from fairlead_sdk.errors import NeedsReconnect, Refused
+from fairlead_sdk.objects import NoObjects
 from fairlead_sdk.outbound import Connection, Credential, Http, NoAddresses, NoHttp
 from fairlead_tenants.ids import TenantId
 
@@ -166,6 +167,29 @@ async def test_only_a_tool_of_our_own_process_that_asks_for_it_is_handed_the_cre
         assert seen[0].connection is not None
         assert seen[0].connection.credential == handed
         assert bench.ways.asked[0].credential is None, "what it does itself is not done for it"
+
+
+async def test_only_a_tool_of_our_own_process_has_the_object_store_and_that_of_its_place() -> None:
+    for runs_here in (True, False):
+        seen: list[Call] = []
+        bench, stores = Bench(with_tool(run=looking(seen)), runs_here=runs_here), Stores()
+        equipping = Equipping(bench.bank, bench.ways, FREE, stores)
+        caller = Caller(Shelf(with_tool(run=looking(seen)), runs_here), equipping, remembering())
+        await caller.call(a_call(), HERE, lost_answer=False)
+        assert (seen[0].objects is stores.place) == runs_here
+        assert set(stores.asked) == ({(ALICE, DESK, LIVE)} if runs_here else set())
+
+
+class Stores:
+    """One for everybody, which notes for whom."""
+
+    def __init__(self) -> None:
+        self.place = NoObjects()
+        self.asked: list[tuple[str, ...]] = []
+
+    def of(self, *place: str) -> NoObjects:
+        self.asked.append(place)
+        return self.place
 
 
 async def test_a_connector_without_accounts_is_lent_nothing_and_reaches_what_it_declares() -> None:
