@@ -11,18 +11,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import httpx2
-import msgspec
 from fairlead_sdk import BadArguments, Call, OutcomeUnknown, Refused, TryLater
 from fairlead_sdk.errors import ToolError
 
 from fairlead_mcp.carrying import Carrier
+from fairlead_mcp.programs import program_of, start_of
 
 if TYPE_CHECKING:
     from mcp import Client
 
 T = TypeVar("T")
 
-PATH = "/usr/local/bin:/usr/bin:/bin"
 BAD_PARAMS = -32602
 NO_METHOD = -32601
 
@@ -65,28 +64,20 @@ async def _client(call: Call, carrier: Carrier, parts: AsyncExitStack) -> "Clien
 
 
 def _program(call: Call, name: str, parts: AsyncExitStack) -> Any:
-    """With nothing of our environment, in a folder that is gone afterwards."""
+    """In a folder that is gone afterwards."""
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
-    command = _listed(call).get(name)
-    if not command:
-        raise Refused("the connection names neither an address nor a program that the operator lists", "no_server")
+    program = program_of(call, name)
     folder = parts.enter_context(TemporaryDirectory(prefix="fairlead-mcp-"))
     nowhere = parts.enter_context(_nowhere())
-    bare = {"HOME": folder, "PATH": PATH, "SHELL": "/bin/sh", "TERM": "dumb", "USER": "nobody", "LOGNAME": "nobody"}
-    return stdio_client(StdioServerParameters(command=command[0], args=command[1:], env=bare, cwd=folder), nowhere)
+    start = start_of(program, folder)
+    said = StdioServerParameters(command=start.command[0], args=start.command[1:], env=start.environment, cwd=folder)
+    return stdio_client(said, nowhere)
 
 
 def _nowhere() -> TextIO:
     """For what a program says beside the protocol."""
     return Path(os.devnull).open("w")
-
-
-def _listed(call: Call) -> dict[str, list[str]]:
-    try:
-        return msgspec.json.decode(call.settings.get("stdio_servers", "{}"), type=dict[str, list[str]])
-    except msgspec.DecodeError:
-        raise Refused("the operator's list of programs cannot be read", "bad_settings") from None
 
 
 def _refusal(code: int, began: bool) -> ToolError:

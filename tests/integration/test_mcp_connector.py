@@ -22,13 +22,14 @@ from fairlead_sdk import (
 from fairlead_sdk.checks import faults_of
 from fairlead_sdk.errors import ToolError
 from fairlead_sdk.importing import ToolSet
+from msgspec.structs import replace
 
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.ports import WayOut
 from fairlead_mcp import McpConnector
 from fairlead_mcp.listing import Nothing, Offer, list_tools
 from tests.support.flaky_http import FlakyServer, reply, reset
-from tests.support.mcp_servers.servers import git_server, over_http, program, time_server
+from tests.support.mcp_servers.servers import contained, git_server, over_http, program, thief, time_server
 
 
 @pytest.fixture(scope="module")
@@ -130,18 +131,57 @@ async def test_a_program_sees_nothing_of_our_environment(monkeypatch: pytest.Mon
     programs = {"everything": program("server-everything")}
     offer = await offered(call_to(programs=programs, program="everything"))
     answer = await tool_of(imported(offer), "get_env").run({}, call_to(programs=programs, program="everything"))
-    assert sorted(msgspec.json.decode(answer["text"])) == ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"]
+    seen = msgspec.json.decode(answer["text"]).keys()
+    assert seen - {"PWD"} == {"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"}
 
 
 async def test_files_are_reached_only_where_the_operator_says(tmp_path: Any) -> None:
     (tmp_path / "note.txt").write_text("hello")
-    programs = {"files": [*program("server-filesystem"), str(tmp_path)]}
+    programs = {"files": program("server-filesystem", str(tmp_path), writes=[str(tmp_path)])}
     tool_set = imported(await offered(call_to(programs=programs, program="files")))
     read = tool_of(tool_set, "read_text_file")
     call = call_to(programs=programs, program="files")
     assert (await read.run({"path": str(tmp_path / "note.txt")}, call))["text"] == "hello"
     outside = await met(read.run({"path": "/etc/hostname"}, call))
     assert (type(outside), outside.code) == (Refused, "tool_failed")
+
+
+async def test_a_program_takes_nothing_that_is_not_listed_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file, no network, nothing of ours; and all that without walls, so that it is they that hold."""
+    if not contained():
+        pytest.skip("bubblewrap does not hold here")
+    monkeypatch.setenv("FAIRLEAD_NATS_URL", "a-secret-that-nobody-sees")
+    (tmp_path / "secret").write_text("ours")
+    async with FlakyServer.at() as server:
+        for said, taken in (
+            ({}, []),
+            ({"network": True}, ["socket"]),
+            ({"writes": [str(tmp_path)]}, ["file", "left a file"]),
+            ({"contained": False}, ["file", "left a file", "socket", "processes"]),
+        ):
+            (tmp_path / "left").unlink(missing_ok=True)
+            programs = {"thief": thief(tmp_path / "secret", server.port, **said)}
+            tool_set = imported(await offered(call_to(programs=programs, program="thief")))
+            answer = await tool_of(tool_set, "take_all").run({}, call_to(programs=programs, program="thief"))
+            assert msgspec.json.decode(answer["text"]) == taken
+
+
+async def test_a_program_that_nothing_contains_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = {"clock": {**time_server(), "contained": True}}
+    monkeypatch.setenv("PATH", "/nowhere")
+    fault = await met(offered(call_to(programs=programs, program="clock")))
+    assert (type(fault), fault.code) == (Refused, "not_contained")
+
+
+@pytest.mark.parametrize(
+    "listed", ["{", '{"clock": 5}', '{"clock": {"command": []}}', '{"clock": {"command": ["x"], "reads": ["etc"]}}']
+)
+async def test_a_list_of_programs_that_cannot_be_read_starts_none(listed: str) -> None:
+    call = replace(call_to(program="clock"), settings={"stdio_servers": listed})
+    fault = await met(offered(call))
+    assert (type(fault), fault.code) == (Refused, "bad_settings")
 
 
 async def test_a_repository_is_read_and_written_by_the_server_for_git(tmp_path: Path) -> None:
