@@ -17,7 +17,6 @@ from fairlead.cli.client import COMMANDS
 from fairlead.cli.exits import Exit
 from fairlead.cli.output import Column, Format, Printer, View, console, output_option
 from fairlead.cli.program import Program
-from fairlead.logs import configure
 from fairlead.settings import Settings, from_environment
 
 ROLES = ("api", "engine", "worker")
@@ -60,6 +59,8 @@ def main() -> None:
 
 
 def _settings(log_level: str | None = None) -> Settings:
+    from fairlead.logs import configure  # a client of the API writes no logs, and starts the sooner
+
     settings = from_environment(os.environ)
     configure(log_level or settings.log_level)
     return settings

@@ -13,7 +13,6 @@ from fairlead.cli import connector_use
 from fairlead.cli.authoring import connector, package_bytes
 from fairlead.cli.output import Column, Format, Printer, View, output_option
 from fairlead.domain.connectors.catalogue import Verdict
-from fairlead.logs import configure
 from fairlead.settings import Settings, from_environment
 
 __all__ = ["connector", "connector_use"]  # the group, and who adds the client's commands to it
@@ -109,5 +108,7 @@ def _show(output: Format, work: Coroutine[Any, Any, Any]) -> None:
 
 
 def _settings() -> Settings:
+    from fairlead.logs import configure
+
     configure("warning")
     return from_environment(os.environ)
