@@ -1,5 +1,6 @@
 """The platform's own object store, through the tools that workflows call, on a real engine."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Any
@@ -130,6 +131,14 @@ async def test_pages_follow_each_other_in_the_order_of_keys(store: Store) -> Non
     rest = await list_objects.run(Wanted(limit=2, after=first.next or ""), store.call())
     assert [[each.key for each in page.objects] for page in (first, rest)] == [["n1", "n2"], ["n3"]]
     assert rest.next is None
+
+
+async def test_a_large_page_of_long_keys_comes_whole(store: Store) -> None:
+    """Their names together are more than the engine takes in one question."""
+    keys = [f"{number:03}{'k' * 247}" for number in range(200)]
+    await asyncio.gather(*(put_object.run(note(key, ""), store.call(key)) for key in keys))
+    page = await list_objects.run(Wanted(limit=500), store.call())
+    assert [each.key for each in page.objects] == keys
 
 
 async def test_a_lost_answer_is_settled_by_looking(store: Store) -> None:
