@@ -57,6 +57,7 @@ from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.domain import approvals as approval
 from fairlead.domain import breakers as breaker
 from fairlead.domain import policies as policy
+from fairlead.domain import tallies as tally
 from fairlead.domain import toolsets as toolset
 from fairlead.domain import workflows as workflow
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
@@ -71,6 +72,7 @@ from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.capabilities import Capabilities
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Decider, Handler
+from fairlead.handling.places import supplied
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
@@ -265,6 +267,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
         ),
         "switch": SWITCHES,
         "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
+        "tally": Decider(initial=tally.initial, evolve=tally.evolve, decide=tally.decide),
         "policy": Decider(initial=policy.initial, evolve=policy.evolve, decide=policy.decide),
         "toolset": Decider(
             initial=toolset.initial,
@@ -278,6 +281,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             evolve=run_states.evolve,
             decide=run_decisions.decide,
             rules=rulebook.of_command,
+            supply=supplied,
             finished=lambda state: isinstance(state, run_states.Ended) and not state.undoing.is_open,
             smaller=run_decisions.smaller,
             begins=lambda command: isinstance(command, StartRun | ForkRun),

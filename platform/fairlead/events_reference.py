@@ -35,6 +35,7 @@ _STREAMS: dict[Kind, str] = {
     "oauth_client": "One stream for each registration at a connector's provider.",
     "connector": "One stream for each connector that was published to the installation, under a tenant of nobody.",
     "policy": "One stream for each policy of a tenant, a workspace or a workflow's name: its versions.",
+    "tally": "One stream for each rule that counts, what it counts by, and period: which calls count.",
     "toolset": "One stream for each imported set of tools, and one for each content that a version of it has.",
     "webhook": "One stream for each webhook. What was delivered is in a list of its own and not on the log.",
     "switch": "One stream for each tenant, and one for the installation under nobody's tenant: what is switched off.",

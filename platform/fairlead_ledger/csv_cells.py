@@ -61,6 +61,7 @@ STATUS_AFTER = {
     "tool_call.connection_awaited.v1": "awaiting_connection",
     "tool_call.outcome_unknown.v1": "unknown",
     "tool_call.denied.v1": "denied",
+    "tool_call.uncounted.v1": "uncounted",
     "tool_call.edited.v1": "failed",
     "tool_call.amended.v1": "requested",
     "tool_call.replayed.v1": "replayed",

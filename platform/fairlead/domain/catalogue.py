@@ -13,6 +13,7 @@ from fairlead.domain.envelope import Kind
 from fairlead.domain.policies import PolicyEvent
 from fairlead.domain.runs.events import RunEvent
 from fairlead.domain.switches.board import SwitchEvent
+from fairlead.domain.tallies import TallyEvent
 from fairlead.domain.tenants.events import TenantEvent
 from fairlead.domain.toolsets import ToolsetEvent
 from fairlead.domain.webhooks.events import WebhookEvent
@@ -32,5 +33,6 @@ EVENTS: Mapping[Kind, Any] = {
     "webhook": WebhookEvent,
     "switch": SwitchEvent,
     "policy": PolicyEvent,
+    "tally": TallyEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

@@ -31,6 +31,7 @@ Kind = Literal[
     "webhook",
     "switch",
     "policy",
+    "tally",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

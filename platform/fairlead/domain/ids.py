@@ -27,6 +27,7 @@ PREFIX_OF_KIND = {
     "webhook": "whk_",
     "switch": "swi_",
     "policy": "pol_",
+    "tally": "tal_",
 }
 
 

@@ -21,9 +21,11 @@ from fairlead.domain.envelope import Actor, Commit, Event, Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, StreamMoved
 from fairlead.domain.ids import CommandId
+from fairlead.domain.tallies import PlacesWanted
 from fairlead.ports import AnyRecorded, Clock, Log
 
 MAX_ATTEMPTS = 30
+MAX_SUPPLIES = 2_000  # a decision may judge many calls, and each asks for itself
 KEPT_STREAMS = 1_024
 KEPT_BYTES = 16 * 1024 * 1024  # of encoded history behind the kept states
 START = LogSequence(0)
@@ -34,6 +36,9 @@ Rules = Callable[[StreamRef, Any, Any], Awaitable[Any]]
 Appended = Callable[[StreamRef, Sequence[Any], Any], Awaitable[None]]
 
 
+Supply = Callable[["Handler", StreamRef, Any, PlacesWanted], Awaitable[Any]]
+
+
 class Decider(Struct, frozen=True, kw_only=True):
     """An aggregate as three functions. `rules` fetches what else a decision needs; decide gets it as third argument."""
 
@@ -41,6 +46,7 @@ class Decider(Struct, frozen=True, kw_only=True):
     evolve: Callable[[Any, Any], Any]
     decide: Callable[..., list[Any]]
     rules: Rules | None = None
+    supply: "Supply | None" = None  # fetches what a judgement finds that it needs
     finished: Callable[[Any], bool] = lambda _: False  # a finished stream is not worth keeping
     smaller: Callable[[Any], Any | None] = lambda _: None  # what to ask instead when the answer fits no commit
     begins: Callable[[Any], bool] = lambda _: False  # a command for a stream that is new, which is not looked for first
@@ -153,7 +159,15 @@ class Handler:
         decider = self._deciders[stream.kind]
         if decider.rules is None:
             return decider.decide(command, state)
-        return decider.decide(command, state, await decider.rules(stream, state, command))
+        rules = await decider.rules(stream, state, command)
+        for _ in range(MAX_SUPPLIES):
+            try:
+                return decider.decide(command, state, rules)
+            except PlacesWanted as wanted:
+                if decider.supply is None:
+                    raise
+                rules = await decider.supply(self, stream, rules, wanted)
+        raise StreamMoved(f"{stream.kind} {stream.id} wants to know more and more")
 
     async def _append(self, stream: StreamRef, facts: list[Any], loaded: Loaded, cause: Cause) -> Handled:
         commit: Commit[Any] = Commit(

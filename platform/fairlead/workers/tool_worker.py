@@ -25,12 +25,16 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
 from fairlead.domain.runs.capabilities import NotEntitled, hold_to
 from fairlead.domain.runs.events import ToolCallRequested
-from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Reconsider, Suspend, Wait, permit
+from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Permit, Reconsider, Suspend, Wait, permit
+from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
+from fairlead.domain.switches.verdict import Stop
+from fairlead.domain.tallies import PlacesWanted
 from fairlead.domain.tenants.states import TenantState
 from fairlead.handling.capabilities import Capabilities, Expired, UnknownKey
 from fairlead.handling.dispatch import TOOL_LANE, Dispatch
-from fairlead.handling.handler import Cause, Handler
+from fairlead.handling.handler import MAX_SUPPLIES, Cause, Handler
+from fairlead.handling.places import returned, supplied
 from fairlead.handling.reconnecting import AccessCheck
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.switching import Brake
@@ -240,13 +244,16 @@ class ToolWorker:
         return True
 
     async def _fulfil(self, wanted: o.Order, order: Order, newest: Newest | None) -> None:
-        if not isinstance(wanted, o.WithdrawOrder) and not await self._is_good(wanted):
+        if isinstance(wanted, o.ToolOrder) and not await self._is_good(wanted):
             return
         match wanted:
             case o.CallOrder():
                 await self._carry_out(wanted, order, newest)
             case o.VerifyOrder() | o.UndoOrder():
                 await self._follow_up(wanted)
+            case o.ReturnOrder():
+                run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
+                await returned(self._log, self._handler, run, wanted.call_id)
             case o.ApprovalOrder():
                 await self._asking.ask(wanted)
             case o.WithdrawOrder():
@@ -273,7 +280,7 @@ class ToolWorker:
             return
         rules = await self._rulebook.of_run(run, state, tenant)
         stop = self._braking.stop_of(run, state, wanted)
-        match permit(wanted, state, tenant, rules, self._clock.now(), order.deliveries > 1, stop):
+        match await self._permitted(wanted, state, tenant, rules, order, stop):
             case Go(call=call, lost_answer=True) if _unrepeatable(call) and not waited:
                 await asyncio.sleep(ASKS_PER_CALL * call.request.timeout_s)  # whoever began it may still be at it
                 await self._carry_out(wanted, order, waited=True)
@@ -302,6 +309,24 @@ class ToolWorker:
         command = c.FireAlarm(alarm=c.Alarm(kind="deadline", key=wanted.run_id, due_at=now), now=now)
         run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
         await self._handler.handle(run, command, because(wanted, "expire", SYSTEM))
+
+    async def _permitted(
+        self,
+        wanted: o.CallOrder,
+        state: Active,
+        tenant: TenantState,
+        rules: WorkflowRules,
+        order: Order,
+        stop: Stop | None,
+    ) -> Permit:
+        """Asks other runs where a rule counts across them. Raises Unavailable, StreamMoved."""
+        run = StreamRef(wanted.tenant_id, "run", wanted.run_id)
+        for _ in range(MAX_SUPPLIES):
+            try:
+                return permit(wanted, state, tenant, rules, self._clock.now(), order.deliveries > 1, stop)
+            except PlacesWanted as asked:
+                rules = await supplied(self._handler, run, rules, asked)
+        raise StreamMoved(f"call {wanted.call_id} wants to know more and more")
 
     async def _follow_up(self, wanted: o.VerifyOrder | o.UndoOrder) -> None:
         run = StreamRef(wanted.tenant_id, "run", wanted.run_id)

@@ -45,6 +45,10 @@ def test_a_sound_policy_passes() -> None:
             {"/rules/0/when": "unknown_field"},
         ),
         ([{"id": "a"}], {"/rules/0": "rule_says_nothing"}),
+        (
+            [{"id": "a", "verdict": "allow", "at_most": {"count": 3, "per": "args."}}],
+            {"/rules/0/at_most": "at_most_allows", "/rules/0/at_most/per": "expression_invalid"},
+        ),
         ([{"id": "a", "verdict": "deny"}, {"id": "b", "verdict": "allow"}], {"/rules/1": "rules_contradict"}),
         (
             [{"id": "a", "verdict": "deny"}, {"id": "b", "verdict": "allow", "tools": ["test.stage"]}],

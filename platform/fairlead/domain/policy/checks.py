@@ -113,13 +113,24 @@ def rule_problems(rules: Any, place: Place, expressions: Expressions, most: int)
 def _problems_of_rule(rule: Mapping[str, Any], here: Place, expressions: Expressions) -> Iterator[Problem]:
     if "approvals" in rule and rule.get("verdict") != "require_approval":
         yield problem("approvals_without_need", "only with the verdict require_approval", *here, "approvals")
+    if rule.get("verdict") == "allow" and "at_most" in rule:
+        message = "the rule applies to calls beyond the count: deny them or require approval"
+        yield problem("at_most_allows", message, *here, "at_most")
     if not any(rule.get(key) for key in _SAYING):
         yield problem("rule_says_nothing", f"a rule has at least one of {', '.join(_SAYING)}", *here)
-    if isinstance(when := rule.get("when"), str):
+    for place, source in _expressions(rule):
         try:
-            expressions.compile(when, CONDITION_VARIABLES)
+            expressions.compile(source, CONDITION_VARIABLES)
         except ExpressionInvalid as fault:
-            yield problem("expression_invalid", str(fault), *here, "when")
+            yield problem("expression_invalid", str(fault), *here, *place)
+
+
+def _expressions(rule: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    if isinstance(when := rule.get("when"), str):
+        yield ("when",), when
+    most = rule.get("at_most")
+    if isinstance(most, dict) and isinstance(per := most.get("per"), str):
+        yield ("at_most", "per"), per
 
 
 def problem(code: str, message: str, *place: str | int) -> Problem:

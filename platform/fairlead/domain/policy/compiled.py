@@ -36,6 +36,7 @@ class BoundRule(Struct, frozen=True):
     layer: int
     rule: Rule
     condition: Expression | None
+    per: Expression | None = None
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -47,10 +48,12 @@ class Policy(Struct, frozen=True, kw_only=True):
     rules: dict[tuple[str, Effect], tuple[BoundRule, ...]]
     moving: frozenset[tuple[str, Effect]]
     review: Review | None = None
+    awaited: tuple[BoundRule, ...] = ()
     autonomy: Autonomy = "act_within_policy"
 
     def depends_on_moment(self, tool: str, effect: Effect) -> bool:
-        """Whether a rule that can apply reads the time or roles. Else a call that is judged again is judged alike."""
+        """Whether a rule that can apply reads the time, roles or what has happened. Else a call that is judged again
+        is judged alike."""
         return (tool, effect) in self.moving
 
 
@@ -78,6 +81,7 @@ def compile_policy(
         rules=rules,
         moving=frozenset(key for key, those in rules.items() if any(_moves(each.rule) for each in those)),
         review=_review(layers),
+        awaited=tuple(each for each in bound if each.rule.after is not None and each.rule.after.within != "run"),
         autonomy=autonomy,
     )
 
@@ -91,13 +95,24 @@ def level_of(stated: Autonomy | None, layers: Sequence[Layer], unstated: Autonom
 def _bound(document: PolicyDocument, layers: Sequence[Layer], expressions: Expressions) -> Iterator[BoundRule]:
     for place, layer in enumerate(layers):
         for rule in layer.document.rules:
-            yield BoundRule(f"{layer.kind}:{rule.id}", place, rule, _condition(rule, expressions))
+            yield BoundRule(
+                f"{layer.kind}:{rule.id}", place, rule, _condition(rule, expressions), _per(rule, expressions)
+            )
     for rule in document.rules:
-        yield BoundRule(rule.id, len(layers), rule, _condition(rule, expressions))
+        yield _bind(rule.id, len(layers), rule, expressions)
+
+
+def _bind(name: str, layer: int, rule: Rule, expressions: Expressions) -> BoundRule:
+    return BoundRule(name, layer, rule, _condition(rule, expressions), _per(rule, expressions))
 
 
 def _condition(rule: Rule, expressions: Expressions) -> Expression | None:
     return None if rule.when is None else expressions.compile(rule.when, CONDITION_VARIABLES)
+
+
+def _per(rule: Rule, expressions: Expressions) -> Expression | None:
+    per = rule.at_most.per if rule.at_most is not None else None
+    return None if per is None else expressions.compile(per, CONDITION_VARIABLES)
 
 
 def _review(layers: Sequence[Layer]) -> Review | None:
@@ -107,6 +122,8 @@ def _review(layers: Sequence[Layer]) -> Review | None:
 
 
 def _moves(rule: Rule) -> bool:
+    if rule.after is not None or rule.at_most is not None:
+        return True
     return rule.when is not None and not _MOVING.isdisjoint(reads(rule.when).names)
 
 

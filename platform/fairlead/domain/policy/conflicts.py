@@ -12,6 +12,7 @@ from fairlead.domain.workflow.references import paths
 _STRICTNESS = {"deny": 0, "require_approval": 1, "allow": 2}
 _SCOPES = ("tools", "effects", "connectors", "kinds", "principals", "environments")
 _OPEN = ("$ref", "anyOf", "oneOf", "allOf", "if")
+_CONDITIONS = ("when", "after", "at_most")
 COMPARED = 300  # rules that are compared with each other; each pair costs a look
 
 
@@ -72,7 +73,7 @@ def _resolved(root: dict[str, Any], schema: Any) -> Any:
 
 def _same_calls(one: Rule, other: Rule) -> bool:
     scopes = all(set(getattr(one, name)) == set(getattr(other, name)) for name in _SCOPES)
-    return scopes and one.when == other.when
+    return scopes and all(getattr(one, name) == getattr(other, name) for name in _CONDITIONS)
 
 
 def _wins(other: Rule, other_place: int, rule: Rule, place: int) -> bool:
@@ -83,7 +84,7 @@ def _wins(other: Rule, other_place: int, rule: Rule, place: int) -> bool:
 
 def _covers(other: Rule, rule: Rule) -> bool:
     """Whether `other` applies to every call that `rule` applies to."""
-    if other.when is not None and other.when != rule.when:
+    if any(getattr(other, name) not in (None, getattr(rule, name)) for name in _CONDITIONS):
         return False
     return all(_within(getattr(rule, name), getattr(other, name)) for name in _SCOPES)
 

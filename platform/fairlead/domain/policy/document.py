@@ -76,6 +76,32 @@ class Obligations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 NO_OBLIGATIONS = Obligations()
 
 
+Within = Literal["run", "session", "tenant"]
+Period = Literal["hour", "day", "month", "ever"]
+
+
+class Happened(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call that went out before this one: of these tools, connectors and effects, what is left out being any.
+
+    A session is all runs with the same label `session`; a run without it is one by itself.
+    """
+
+    tools: Annotated[tuple[ToolName, ...], Meta(max_length=100)] = ()
+    connectors: Annotated[tuple[ConnectorName, ...], Meta(max_length=50)] = ()
+    effects: Annotated[tuple[Effect, ...], Meta(max_length=3)] = ()
+    within: Within = "run"
+
+
+class AtMost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many calls that the rule speaks of may be made; it applies to those beyond. `per` is a CEL expression: each of
+    its values is counted for itself. Periods are those of the calendar, in UTC."""
+
+    count: Annotated[int, Meta(ge=0, le=10_000)]
+    per: Annotated[str, Meta(min_length=1, max_length=MAX_CONDITION_CHARS)] | None = None
+    within: Within = "tenant"
+    period: Period = "day"
+
+
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Applies to a call when all that it names matches and its condition holds; what is left out matches every call.
 
@@ -97,6 +123,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     approvals: ApprovalsNeeded | None = None
     risk: Points = 0
     obligations: Obligations | None = None
+    after: Happened | None = None
+    at_most: AtMost | None = None
 
 
 class PolicyDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fairlead.domain.expressions import ExpressionFailed
 from fairlead.domain.policy.compiled import CONDITION_VARIABLES, BoundRule, Policy
@@ -15,7 +16,7 @@ from fairlead.domain.workflow.references import paths
 MAX_VALUE_BYTES = 1_024
 MISSING = {"missing": True}
 
-Standing = Literal["applies", "condition_is_false", "condition_failed", "not_about_this_call"]
+Standing = Literal["applies", "condition_is_false", "condition_failed", "not_about_this_call", "counted_when_decided"]
 
 
 class RuleExplained(Struct, frozen=True, kw_only=True):
@@ -45,6 +46,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain(policy: Policy, call: ProposedCall) -> Explanation:
+    call = replace(call, past=replace(call.past, counts=False))
     said: Judgement = judge(policy, call)
     variables = variables_of(call)
     return Explanation(
@@ -76,6 +78,8 @@ def _explained(bound: BoundRule, call: ProposedCall, variables: dict[str, Any]) 
 def _standing(bound: BoundRule, call: ProposedCall, variables: dict[str, Any]) -> tuple[Standing, str | None]:
     if not speaks_of(bound.rule, call):
         return "not_about_this_call", None
+    if bound.rule.at_most is not None:
+        return "counted_when_decided", None
     if bound.condition is None:
         return "applies", None
     try:

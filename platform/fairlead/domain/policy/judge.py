@@ -13,7 +13,10 @@ from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.compiled import BoundRule, Policy
 from fairlead.domain.policy.document import MAX_RISK, NO_OBLIGATIONS, ApprovalsNeeded, Obligations, Rule, Verdict
+from fairlead.domain.policy.sequences import Asking, Past
 from fairlead.domain.policy.trial import Trial
+
+NO_PAST = Past()
 
 
 class RunSoFar(Struct, frozen=True, kw_only=True):
@@ -57,6 +60,7 @@ class ProposedCall(Struct, frozen=True, kw_only=True):
     agent: Who | None = None
     starter: Who | None = None
     can_verify: bool = True
+    past: Past = NO_PAST
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -72,6 +76,7 @@ class Judgement(Struct, frozen=True, kw_only=True):
     approvals: ApprovalsNeeded | None = None
     obligations: Obligations = NO_OBLIGATIONS
     risk: int = 0
+    places: Mapping[str, str] = {}
     trial: Trial | None = None
 
 
@@ -88,14 +93,16 @@ def judge(policy: Policy, call: ProposedCall) -> Judgement:
     for kind in call.writes:
         if kind not in policy.writes:
             return _deny(policy, "default.undeclared_write", f"the workflow does not declare that it writes {kind}")
-    found = _by_rules(policy, rules, call)
+    asking = Asking(call.past, call.now)
+    found = _by_rules(policy, rules, call, asking)
     if isinstance(found, Judgement):
-        return found
+        return replace(found, places=asking.used)
     said = (
         _judgement(policy, found.winner, [*found.asking.values()]) if found.winner else _by_default(policy, call.effect)
     )
     said = replace(said, risk=min(found.risk, MAX_RISK))
-    return _on_terms(policy, _within_level(policy, _reviewed(policy, said), call.effect), found.obligations, call)
+    said = _on_terms(policy, _within_level(policy, _reviewed(policy, said), call.effect), found.obligations, call)
+    return _counted(policy, said, call, asking)
 
 
 def judge_both(policy: Policy, tried: Policy | None, call: ProposedCall) -> Judgement:
@@ -103,7 +110,7 @@ def judge_both(policy: Policy, tried: Policy | None, call: ProposedCall) -> Judg
     said = judge(policy, call)
     if tried is None:
         return said
-    other = judge(tried, call)
+    other = judge(tried, replace(call, past=replace(call.past, counts=False)))
     trial = Trial(
         verdict=other.verdict,
         rule_id=other.rule_id,
@@ -137,7 +144,7 @@ class _Found:
             self.asking.setdefault(bound.layer, rule.approvals or ApprovalsNeeded())
 
 
-def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) -> _Found | Judgement:
+def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall, asking: Asking) -> _Found | Judgement:
     """The laxer rules are asked as well, so that none of them fails unnoticed; after a denial none is."""
     variables: dict[str, Any] = {}
     found = _Found()
@@ -151,10 +158,30 @@ def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall) 
                     continue
             except ExpressionFailed as failure:
                 return _deny(policy, bound.name, f"condition could not be evaluated: {failure}")
+        if bound.rule.after is not None or bound.rule.at_most is not None:
+            variables = variables or variables_of(call)
+            try:
+                if not asking.applies(bound.name, bound.rule, bound.per, variables):
+                    continue
+            except ExpressionFailed as failure:
+                return _deny(policy, bound.name, f"what it counts by could not be evaluated: {failure}")
         found.take(bound)
         if found.winner is not None and found.winner.rule.verdict == "deny":
             break
     return found
+
+
+def _counted(policy: Policy, said: Judgement, call: ProposedCall, asking: Asking) -> Judgement:
+    """A call that may be made counts where a rule counts, or waits for it to happen. What is only shown does not.
+
+    Raises PlacesWanted while it is not known what others have taken.
+    """
+    if said.verdict != "deny" and not said.obligations.dry_run:
+        for bound in policy.awaited:
+            assert bound.rule.after is not None, "it waits for something"
+            asking.mark(f"{bound.name}+mark", bound.rule.after, call.tool, call.effect)
+        asking.settle()
+    return replace(said, places=asking.used)
 
 
 def speaks_of(rule: Rule, call: ProposedCall) -> bool:

@@ -1,6 +1,6 @@
 """What follows by itself: ask the planner, turn its decisions into facts, until the run only waits or has ended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol, assert_never
 
@@ -56,6 +56,8 @@ class Verdict(Protocol):
     @property
     def risk(self) -> int: ...
     @property
+    def places(self) -> Mapping[str, str]: ...
+    @property
     def obligations(self) -> Obligations: ...
     @property
     def trial(self) -> Trial | None: ...
@@ -75,7 +77,7 @@ class RunRules(Protocol):
     def output_problems(self, output: object) -> Sequence[Problem]: ...
     def answer_problems(self, schema: dict[str, Any], answer: object) -> Sequence[Problem]: ...
     def tool_output_problems(self, tool: str, output: object) -> Sequence[Problem]: ...
-    def judge(self, call: OpenCall, state: Active, now: Instant) -> Verdict: ...
+    def judge(self, call: OpenCall, state: Active, now: Instant, *, counts: bool = True) -> Verdict: ...
     def stands(self, call: OpenCall) -> bool: ...
 
 
@@ -277,6 +279,7 @@ def judge(run: Unfolding, call_id: CallId, rules: RunRules, now: Instant) -> Non
             reason=said.reason,
             obligations=said.obligations,
             risk=said.risk,
+            places=dict(said.places),
             trial=said.trial,
         )
     )

@@ -18,6 +18,7 @@ from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun, RunAlreadyE
 from fairlead.domain.runs.interventions import intervene
 from fairlead.domain.runs.letters import handle_letter
 from fairlead.domain.runs.outcomes import move_call, record_outcome, restore_connection
+from fairlead.domain.runs.places import give_back
 from fairlead.domain.runs.readback import record_verdict
 from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due, undo_with_access
 from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, RunState, fold
@@ -34,6 +35,7 @@ def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.Ru
         _answer_to(command, run, rules)
         if run.facts and isinstance(run.state, Active):
             _go_on(run, rules, command.now)
+    give_back(state, run)
     if run.facts and isinstance(run.state, Ended):
         go_on_undoing(run, command.now)
     return run.facts

@@ -149,7 +149,15 @@ class ToolCallJudged(Event, frozen=True, kw_only=True, tag="tool_call.judged.v1"
     reason: str = ""
     obligations: Obligations = NO_OBLIGATIONS
     risk: int = 0
+    places: dict[str, str] = field(default_factory=dict)
     trial: Trial | None = None
+
+
+class ToolCallUncounted(Event, frozen=True, kw_only=True, tag="tool_call.uncounted.v1"):
+    """The call will not be made, so it gives back the places in tallies that it was given."""
+
+    call_id: CallId
+    tallies: tuple[str, ...]
 
 
 class ToolCallDispatched(Event, frozen=True, kw_only=True, tag="tool_call.dispatched.v1"):
@@ -591,6 +599,7 @@ RunEvent = (
     | ChoiceMade
     | ToolCallRequested
     | ToolCallJudged
+    | ToolCallUncounted
     | ToolCallDispatched
     | ToolCallHeld
     | ToolCallStarted

@@ -93,7 +93,7 @@ def _edit(command: c.EditLetter, letter: Letter, run: Unfolding, rules: RunRules
         raise Invalid(under, "the arguments do not fit the tool")
     arguments, _ = redact(command.arguments)
     proposed = replace(letter.call, request=replace(request, arguments=arguments))
-    said = rules.judge(proposed, _last(run.state), command.now)
+    said = rules.judge(proposed, _last(run.state), command.now, counts=False)
     if said.verdict == "deny":
         raise EditDenied(f"rule {said.rule_id} denies it: {said.reason}")
     if letter.edited and letter.arguments == arguments:

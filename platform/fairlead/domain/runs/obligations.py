@@ -48,6 +48,14 @@ class UndoOrder(ToolOrder, frozen=True, kw_only=True, tag="undo"):
     attempt: int
 
 
+class ReturnOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="return_places"):
+    """The call is not made: it counts no more. The run's history says where it counted."""
+
+    tenant_id: TenantId
+    run_id: RunId
+    call_id: CallId
+
+
 class ApprovalOrder(ToolOrder, frozen=True, kw_only=True, tag="ask_approval"):
     """Gather the evidence of this call and put it before people."""
 
@@ -64,7 +72,7 @@ class WithdrawOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="w
 
 
 CallsTool = CallOrder | VerifyOrder | UndoOrder | ApprovalOrder
-Order = CallsTool | WithdrawOrder
+Order = CallsTool | ReturnOrder | WithdrawOrder
 Owed = Order | Alarm
 Awaiting = Literal["work", "approval", "person", "connection", "signal", "time", "nothing"]
 
@@ -78,6 +86,8 @@ def order_id(order: Order) -> str:
             return f"{order.call_id}.verify"
         case UndoOrder():
             return f"{order.call_id}.undo.{order.attempt}"
+        case ReturnOrder():
+            return f"{order.call_id}.return"
         case ApprovalOrder():
             return f"{order.approval_id}.ask"
         case WithdrawOrder():
@@ -86,6 +96,19 @@ def order_id(order: Order) -> str:
 
 def after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> list[Owed]:
     """What new facts bring, given the state they led to."""
+    returned: list[Owed] = [*_returned(tenant_id, facts, state)]
+    return [*returned, *_after(tenant_id, facts, state)]
+
+
+def _returned(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> Iterator[ReturnOrder]:
+    run = state.last if isinstance(state, Ended) else state
+    for fact in facts:
+        if isinstance(fact, e.ToolCallUncounted):
+            assert isinstance(run, Active), "facts make a run"
+            yield ReturnOrder(tenant_id=tenant_id, run_id=run.run_id, call_id=fact.call_id)
+
+
+def _after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) -> list[Owed]:
     if isinstance(state, Ended):
         has_just_ended = any(isinstance(fact, e.RunEnding) for fact in facts)
         withdrawn = _withdrawals(tenant_id, state) if has_just_ended else ()

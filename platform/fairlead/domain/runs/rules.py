@@ -14,7 +14,9 @@ from fairlead.domain.policy.document import Autonomy
 from fairlead.domain.policy.explaining import Explanation, explain
 from fairlead.domain.policy.judge import Judgement, People, ProposedCall, RunSoFar, judge_both, nobody
 from fairlead.domain.policy.layers import NO_LAYERS, Layer, Layers
-from fairlead.domain.runs.states import Active, OpenCall
+from fairlead.domain.policy.sequences import SESSION, Past
+from fairlead.domain.runs.states import Active, OpenCall, request_counts
+from fairlead.domain.tallies import Places
 from fairlead.domain.tools import ToolCatalogue, ToolFacts
 from fairlead.domain.workflow.document import Workflow
 from fairlead.domain.workflow.schemas import compile_schema, faults
@@ -44,6 +46,7 @@ class WorkflowRules:
         self._unstated = unstated
         self._people = people
         self.apply(layers)
+        self.places: Places = {}
         self._input = compile_schema(workflow.input)
         self._output = compile_schema(workflow.output)
 
@@ -104,17 +107,39 @@ class WorkflowRules:
             and not self._policy.depends_on_moment(request.tool, request.effect)
         )
 
-    def judge(self, call: OpenCall, state: Active, now: Instant) -> Judgement:
-        return judge_both(self._policy, self._tried, self.proposed(call, state, now))
+    def judge(self, call: OpenCall, state: Active, now: Instant, *, counts: bool = True) -> Judgement:
+        """Raises PlacesWanted where a rule counts across runs: answer `with_places`, and judge again."""
+        return judge_both(self._policy, self._tried, self.proposed(call, state, now, counts=counts))
+
+    def with_places(self, places: Places) -> "WorkflowRules":
+        """For one decision, which knows these."""
+        knowing = copy(self)
+        knowing.places = {**self.places, **places}
+        return knowing
 
     def explain(self, call: OpenCall, state: Active, now: Instant) -> Explanation:
         return explain(self._policy, self.proposed(call, state, now))
+
+    def _past(self, call: OpenCall, state: Active, *, counts: bool) -> Past:
+        made = dict(state.made)
+        if call.attempt > 0 and request_counts(call):
+            made[call.request.tool] = made.get(call.request.tool, 1) - 1
+        effects = {name: self._catalogue[name].effect if name in self._catalogue else None for name in made}
+        return Past(
+            call_id=call.request.call_id,
+            run_id=state.run_id,
+            session=state.start.labels.get(SESSION, ""),
+            made=tuple((name, effects[name]) for name, count in made.items() if count > 0),
+            held=call.places,
+            places=self.places,
+            counts=counts,
+        )
 
     def explain_call(self, call: ProposedCall) -> Explanation:
         """A call that nobody makes."""
         return explain(self._policy, call)
 
-    def proposed(self, call: OpenCall, state: Active, now: Instant) -> ProposedCall:
+    def proposed(self, call: OpenCall, state: Active, now: Instant, *, counts: bool = False) -> ProposedCall:
         """The call as rules see it."""
         request, start = call.request, state.start
         tool = self._catalogue.get(request.tool)
@@ -137,4 +162,5 @@ class WorkflowRules:
             agent=self._people(start.agent_principal_id),
             starter=self._people(start.started_by),
             can_verify=tool.has_verify if tool else False,
+            past=self._past(call, state, counts=counts),
         )

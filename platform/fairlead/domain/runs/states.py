@@ -70,6 +70,7 @@ class OpenCall(Struct, frozen=True, kw_only=True):
     replay: Replay | None = None
     obligations: Obligations = NO_OBLIGATIONS
     amended_by: tuple[PrincipalId, ...] = ()
+    places: dict[str, str] = {}
 
     @property
     def undoable(self) -> bool:
@@ -123,6 +124,7 @@ class Active(Struct, frozen=True, kw_only=True):
     early_signals: tuple[e.SignalReceived, ...] = ()
     signal_ids: frozenset[str] = frozenset()
     calls_by_tool: dict[str, int] = {}
+    made: dict[str, int] = {}  # by tool, calls that went out
     tool_calls_used: int = 0
     steps_used: int = 0
     numbered: int = 0  # child ids given out
@@ -174,6 +176,8 @@ def evolve(state: RunState, event: e.RunEvent) -> RunState:
 def _afterwards(state: Ended, event: e.RunEvent) -> Ended:
     """The late outcome of a call that was in flight, or a step of the undoing."""
     match event:
+        case e.ToolCallUncounted():
+            return replace(state, last=_uncounted(state.last, event))
         case e.ToolCallEdited() | e.ToolCallReplayed() | e.ToolCallDiscarded():
             return replace(state, last=_ACTIVE[type(event)](state.last, event))
         case e.CompensationPlanned():
@@ -283,15 +287,27 @@ def _judged(s: Active, event: e.ToolCallJudged) -> Active:
         rule_id=event.rule_id,
         reason=event.reason,
         obligations=event.obligations,
+        places=event.places,
     )
     return _with_call(s, call)
 
 
 def _dispatched(s: Active, event: e.ToolCallDispatched) -> Active:
-    call = replace(
-        s.calls[event.call_id], phase="dispatched", attempt=event.attempt, retry_at=None, missing=None, held=None
-    )
+    before = s.calls[event.call_id]
+    call = replace(before, phase="dispatched", attempt=event.attempt, retry_at=None, missing=None, held=None)
+    if before.attempt == 0 and request_counts(before):
+        s = replace(s, made=s.made | {call.request.tool: s.made.get(call.request.tool, 0) + 1})
     return _with_call(s, call)
+
+
+def request_counts(call: OpenCall) -> bool:
+    """Whether the call is among those that the run has made. What is only shown is not, nor what was only replayed."""
+    return not call.obligations.dry_run and call.replay is None
+
+
+def _uncounted(s: Active, event: e.ToolCallUncounted) -> Active:
+    call = s.calls.get(event.call_id)
+    return s if call is None else _with_call(s, replace(call, places={}))
 
 
 def _held(s: Active, event: e.ToolCallHeld) -> Active:
@@ -372,6 +388,8 @@ def _unknown(s: Active, event: e.ToolCallOutcomeUnknown) -> Active:
 def _denied(s: Active, event: e.ToolCallDenied) -> Active:
     error = StepError(error_class="policy", code=f"denied_by_{event.by}", message=event.reason)
     call = s.calls[event.call_id]
+    if call.phase == "dispatched" and call.attempt == 1 and request_counts(call):
+        s = replace(s, made=s.made | {call.request.tool: s.made.get(call.request.tool, 1) - 1})  # it never was
     s = _in_doubt(s, call)
     if call.replay is not None:
         s = _dead(s, call, error.code)
@@ -573,6 +591,7 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.ChoiceMade: _choice,
     e.ToolCallRequested: _requested,
     e.ToolCallJudged: _judged,
+    e.ToolCallUncounted: _uncounted,
     e.ToolCallDispatched: _dispatched,
     e.ToolCallHeld: _held,
     e.ToolCallStarted: _started,
