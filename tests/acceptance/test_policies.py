@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx2
+import msgspec
 from fairlead_tenants.access import Grant, Role
 from fairlead_tenants.ids import WorkspaceId
 
@@ -117,3 +118,23 @@ async def test_a_draft_is_tested_and_a_decision_explained_to_those_who_may_see_i
     nobody = {"workflow": "echoes", "call": {"tool": ECHO, "args": {"text": "short"}}}
     assert (await alice.owner.post("/v1/policies/explain", json=nobody)).json()["now"]["verdict"] == "allow"
     assert (await bob.owner.post("/v1/policies/explain", json=nobody)).status_code == 404
+
+
+async def test_a_version_is_tried_on_the_past_call_by_call(alice: Customer, bob: Customer) -> None:
+    workflow = await publish(alice, echo("say"), name="echoes")
+    async with at_work(alice.served):
+        for _ in range(3):
+            await until_status(alice, await started(alice.owner, workflow), "completed")
+    risky = {"id": "risky", "reason": "it is", "risk": 30}
+    never = {"id": "never", "verdict": "deny", "reason": "no", "when": "size(args.text) > 1000"}
+    made = await put(alice, document(NO_ECHO, risky, never), mode="log_only")
+    path = f"{PATH}/versions/{made.json()['version']}/simulation"
+    answer = await alice.owner.get(path, params={"target_share": 1}, headers=reaching(made))
+    assert answer.headers["Content-Type"].startswith("application/x-ndjson")
+    *lines, end = [msgspec.json.decode(line) for line in answer.content.splitlines()]
+    assert [(line["then"]["verdict"], line["now"]["rule_id"]) for line in lines] == [("allow", "tenant:no-echo")] * 3
+    sums = end["reckoning"]
+    assert (sums["runs"], sums["calls"], sums["changed"], sums["reviewed_share"]) == (3, 3, 3, 0)
+    assert sums["never_apply"] == ["tenant:never"]
+    assert sums["always_apply"] == ["tenant:no-echo", "tenant:risky"]
+    assert (await bob.owner.get(path)).status_code == 404

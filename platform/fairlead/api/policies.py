@@ -228,12 +228,16 @@ def scope_of(tenant: Tenant, policy: str, workspace_id: str | None) -> Scope:
     return Scope(workspace_id=WorkspaceId(workspace), workflow=name or None)
 
 
-def _readable(principal: Principal, tenant: Tenant, policy: str, workspace_id: str | None) -> PolicyId:
+def readable(principal: Principal, tenant: Tenant, policy: str, workspace_id: str | None) -> Scope:
     """The tenant's policy is for everybody to see who may see any. Raises NoSuchPolicy."""
     scope = scope_of(tenant, policy, workspace_id)
     if scope.workspace_id is not None and not may(principal, Permission.POLICY_READ, scope.workspace_id):
         raise NoSuchPolicy("no such policy")
-    return policy_id(principal.tenant_id, scope)
+    return scope
+
+
+def _readable(principal: Principal, tenant: Tenant, policy: str, workspace_id: str | None) -> PolicyId:
+    return policy_id(principal.tenant_id, readable(principal, tenant, policy, workspace_id))
 
 
 async def _version(parts: ApiParts, principal: Principal, wanted: PolicyId, version: int) -> PolicyVersionDetail:

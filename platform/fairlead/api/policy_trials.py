@@ -129,9 +129,7 @@ async def _of_hypothetical(
     return ExplanationView(now=rules.explain_call(proposed(call, tool)), recorded=None)
 
 
-def _recorded(judged: ToolCallJudged | None) -> RecordedVerdict | None:
-    if judged is None:
-        return None
+def _recorded(judged: ToolCallJudged) -> RecordedVerdict:
     return RecordedVerdict(
         verdict=judged.verdict, rule_id=judged.rule_id, policy_version=judged.policy_version, reason=judged.reason
     )

@@ -16,6 +16,7 @@ from fairlead.api.oauth_clients import OAuthClientController
 from fairlead.api.operations import healthz, metrics, openapi, readyz
 from fairlead.api.policies import PolicyController
 from fairlead.api.policy_publishing import publish_policy
+from fairlead.api.policy_simulation import simulate_policy
 from fairlead.api.policy_trials import PolicyTrialController
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
@@ -46,6 +47,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     PolicyController,
     publish_policy,
     PolicyTrialController,
+    simulate_policy,
     CatalogueController,
     ConnectorController,
     ToolsetController,

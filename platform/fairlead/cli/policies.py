@@ -136,6 +136,35 @@ def explain(session: Session, call: str, workflow: str | None, workspace: str | 
     session.out.one(session.api.post(path("policies", "explain"), body).body, EXPLANATION)
 
 
+@policy.command("simulate", epilog=_FOR)
+@click.argument("policy")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="Runs of so many days.")
+@click.option("--only-changes", is_flag=True, help="Leave out calls that are decided as they were.")
+@click.option("--target-share", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="Of runs to review.")
+@workspace_option
+@client_command
+def simulate(
+    session: Session,
+    policy: str,
+    version: int,
+    days: int,
+    only_changes: bool,
+    target_share: float,
+    workspace: str | None,
+) -> None:
+    """Say what VERSION would have decided on the runs of the last days: a line of JSON for each call, then the sums."""
+    params: Params = {
+        "days": days,
+        "only_changes": only_changes,
+        "target_share": str(target_share),
+        **_where(session, workspace),
+    }
+    with session.api.stream(path("policies", policy, "versions", str(version), "simulation"), params) as answer:
+        for line in answer.iter_lines():
+            click.echo(line)
+
+
 def _failed(case: Any) -> str:
     said = case["fault"] or f"expected {case['expected']}, {case['rule_id']} says {case['verdict']}: {case['reason']}"
     return f"{case['name']}: {said}"

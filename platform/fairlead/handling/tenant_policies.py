@@ -61,6 +61,17 @@ class TenantPolicies:
                 return each
         raise NoSuchPolicy("no such policy, or no such version of it")
 
+    async def instead(
+        self, tenant_id: TenantId, workspace_id: WorkspaceId, workflow: str, scope: Scope, version: int
+    ) -> Layers:
+        """What would apply there if this version were in force. Raises NoSuchPolicy, Unavailable."""
+        choices = await self._choices.policies(tenant_id)
+        scopes = _scopes((tenant_id, workspace_id, workflow))
+        tried = PolicyChoice(enforced=version, tried=None)
+        chosen = tuple(tried if each == scope else choices.get(found) for found, each in scopes)
+        layers = await self._read(tenant_id, scopes, chosen)
+        return Layers(enforced=layers.enforced, tried=layers.enforced)
+
     async def _read(
         self,
         tenant_id: TenantId,
@@ -73,16 +84,16 @@ class TenantPolicies:
             if choice is None:
                 continue
             if choice.enforced is not None:
-                enforced.append(await self._layer(tenant_id, scope, choice.enforced))
+                enforced.append(await self.layer(tenant_id, scope, choice.enforced))
             at_trial = choice.tried if choice.tried is not None else choice.enforced
             if at_trial is not None:
-                tried.append(await self._layer(tenant_id, scope, at_trial))
+                tried.append(await self.layer(tenant_id, scope, at_trial))
         if not enforced and not tried:
             return NO_LAYERS
         in_force = tuple(enforced)
         return Layers(enforced=in_force, tried=in_force if tried == enforced else tuple(tried))
 
-    async def _layer(self, tenant_id: TenantId, scope: Scope, version: int) -> Layer:
+    async def layer(self, tenant_id: TenantId, scope: Scope, version: int) -> Layer:
         key = (tenant_id, policy_id(tenant_id, scope), version)
         kept = self._layers.get(key)
         if kept is None:

@@ -17,7 +17,7 @@ class PastCall(Struct, frozen=True, kw_only=True):
     call: OpenCall
     run: Active
     at: Instant
-    judged: e.ToolCallJudged | None
+    judged: e.ToolCallJudged
 
 
 def as_judged(history: Iterable[Recorded[e.RunEvent]], call_id: CallId) -> PastCall | None:

@@ -130,7 +130,7 @@ class WorkflowRules:
             run_id=state.run_id,
             session=state.start.labels.get(SESSION, ""),
             made=tuple((name, effects[name]) for name, count in made.items() if count > 0),
-            held=call.places,
+            held={} if call.amended_by else call.places,  # what it counts by may be another now
             places=self.places,
             counts=counts,
         )
