@@ -5,8 +5,9 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from demo.client import Client
 from demo.erp import EXAMPLE, Erp, erp
 from demo.people import Company, Staffing
 from demo.screen import Screen
+from demo.stopping import stop_for_a_moment
 from demo.story import STORY, Chapter
 from fairlead import app
 from fairlead.adapters.api_keys import ApiKeys
@@ -32,6 +34,7 @@ from fairlead.settings import Settings, from_environment
 DATA = Path(".fairlead") / "demo"
 ENDED = {"completed", "failed", "impossible", "cancelled", "capped", "expired"}
 KILL_WHEN_ENDED = 3
+STOP_WHEN_ENDED = 5
 WITHIN_S = 180.0
 LOOK_EVERY_S = 0.3
 WIDTH = 130
@@ -87,8 +90,11 @@ async def _tell(
         )
         runs = await _started(people["olga"], workflow["workflow_id"], documents)
         async with asyncio.TaskGroup() as together:
-            reviewing = together.create_task(Reviewers(people, runs).work())
-            seen = await _watched(screen, people["olga"], runs)
+            reviewing = together.create_task(Reviewers(people, runs, screen.show_difference).work())
+            stop = partial(
+                stop_for_a_moment, screen, people["olga"], workflow["workflow_id"], documents[STORY[0].document]
+            )
+            seen = await _watched(screen, people["olga"], runs, stop)
             reviewing.cancel()
         exports = await _exported(people["olga"], runs)
         failures = _judged(runs, seen)
@@ -128,20 +134,25 @@ async def _started(owner: Client, workflow_id: str, documents: Mapping[str, str]
     return runs
 
 
-async def _watched(screen: Screen, owner: Client, runs: Mapping[str, Chapter]) -> dict[str, dict[str, Any]]:
-    """Until every run has ended. A worker is killed once the first few have."""
+async def _watched(
+    screen: Screen, owner: Client, runs: Mapping[str, Chapter], stop: Callable[[], Awaitable[None]]
+) -> dict[str, dict[str, Any]]:
+    """Until every run has ended. A worker is killed once the first few have, and soon afterwards everything stops."""
     seen: dict[str, dict[str, Any]] = {}
-    killed = False
+    killed = stopped = False
     async with asyncio.timeout(WITHIN_S):
         with Live(screen.table(runs, seen), console=screen.console, refresh_per_second=8) as live:
-            while sum(run["status"] in ENDED for run in seen.values()) < len(runs):
+            while (ended := sum(run["status"] in ENDED for run in seen.values())) < len(runs):
                 for run_id in runs:
                     if seen.get(run_id, {}).get("status") not in ENDED:
                         seen[run_id] = await owner.get(f"/v1/runs/{run_id}")
                 live.update(screen.table(runs, seen))
-                if not killed and sum(run["status"] in ENDED for run in seen.values()) >= KILL_WHEN_ENDED:
+                if not killed and ended >= KILL_WHEN_ENDED:
                     killed = True
                     screen.say(f"  worker {_kill_a_worker()} is killed (SIGKILL); its work goes on elsewhere", "red")
+                elif not stopped and ended >= STOP_WHEN_ENDED:
+                    stopped = True
+                    await stop()
                 await asyncio.sleep(LOOK_EVERY_S)
     return seen
 

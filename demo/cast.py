@@ -1,7 +1,7 @@
 """People at work: through the API, each with their own key, they do what the story says about what waits for them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from demo.client import Client
@@ -11,11 +11,20 @@ LOOK_EVERY_S = 0.25
 
 
 class Reviewers:
-    """`runs` are the chapters by run id. What has been answered is not answered again."""
+    """`runs` are the chapters by run id. What has been answered is not answered again.
 
-    def __init__(self, clients: Mapping[str, Client], runs: Mapping[str, Chapter]) -> None:
+    `shown` is told what the signers of a chapter's first approval see.
+    """
+
+    def __init__(
+        self,
+        clients: Mapping[str, Client],
+        runs: Mapping[str, Chapter],
+        shown: Callable[[Chapter, dict[str, Any]], None],
+    ) -> None:
         self._clients = clients
         self._runs = runs
+        self._shown = shown
         self._done: set[tuple[str, str]] = set()
 
     async def work(self) -> None:
@@ -36,6 +45,8 @@ class Reviewers:
         call = await self._clients["rana"].get(f"/v1/tool-calls/{approval['call_id']}")
         for signing in chapter.signings:
             if signing.step == call["step"]:
+                if self._first_time(chapter.document, "shown"):
+                    self._shown(chapter, await self._clients["rana"].get(f"/v1/approvals/{approval['approval_id']}"))
                 await self._say(approval, signing)
 
     async def _say(self, approval: dict[str, Any], signing: Signing) -> None:

@@ -10,7 +10,11 @@ RETRY_WITHIN_S = 30.0
 
 
 class Refused(Exception):
-    """The API said no; the text is its problem document."""
+    """The API said no; the text is its problem document. `code` is the end of the problem's type, if it has one."""
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Client:
@@ -33,6 +37,9 @@ class Client:
         headers = {"Content-Type": media_type}
         return self._read(await self._http.put(path, content=body.encode(), headers=headers, params=query))
 
+    async def delete(self, path: str, **query: str) -> None:
+        self._read(await self._http.delete(path, params=query))
+
     async def download(self, path: str, file: Path, **query: str) -> None:
         async with self._http.stream("GET", path, params=query) as answer:
             if answer.is_error:
@@ -46,5 +53,11 @@ class Client:
 
     def _read(self, answer: httpx2.Response) -> Any:
         if answer.is_error:
-            raise Refused(f"{answer.status_code} {answer.text}")
+            raise Refused(f"{answer.status_code} {answer.text}", _code(answer))
         return answer.json() if answer.content else None
+
+
+def _code(answer: httpx2.Response) -> str:
+    if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
+        return ""
+    return str(answer.json().get("type", "")).rpartition(":")[2]

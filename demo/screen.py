@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,19 @@ class Screen:
 
     def say(self, line: str, style: str = "") -> None:
         self.console.print(line, style=style, highlight=False)
+
+    def show_difference(self, chapter: Chapter, approval: Mapping[str, Any]) -> None:
+        """What a reviewer is asked to sign: the call, and what it would change at the counterpart."""
+        if not chapter.shows_difference:
+            return
+        before, after = approval["evidence"]["before"], approval["evidence"]["after"]
+        table = Table(box=None, pad_edge=False, padding=(0, 2))
+        for heading in ("", "now", "afterwards"):
+            table.add_column(heading, no_wrap=True)
+        for name in sorted({*before, *after}):
+            table.add_row(name, str(before.get(name, "")), Text(str(after.get(name, "")), style="bold"))
+        title = f"{chapter.document}: may {approval['tool']} be called?"
+        self.console.print(Panel(Group(Text(approval["reason"], style="dim"), table), title=title, expand=False))
 
     def table(self, runs: Mapping[str, Chapter], seen: Mapping[str, Mapping[str, Any]]) -> Table:
         table = Table(title="Twelve invoices", title_justify="left", box=None, pad_edge=False)

@@ -25,6 +25,7 @@ class Chapter(Struct, frozen=True, kw_only=True):
     outcome: str | None = None
     signings: tuple[Signing, ...] = ()
     answers: dict[str, Any] = {}
+    shows_difference: bool = False  # what its first signer is asked is put on the screen
 
 
 STORY = (
@@ -34,6 +35,7 @@ STORY = (
         document="03-large-variance.xml",
         about="321.00 EUR over the order",
         outcome="payment_staged",
+        shows_difference=True,
         signings=(
             Signing(step="stage_invoice", signers=("rana",), comment="agreed with the supplier by phone"),
             Signing(step="stage_payment", signers=("ruben",), comment="fine"),
