@@ -19,6 +19,7 @@ from benchmarks import (
     deaths,
     fairness,
     gates,
+    ledger,
     lending,
     machine,
     openapi,
@@ -31,7 +32,7 @@ from benchmarks import (
 )
 from fairlead.logs import configure
 
-PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy", "deaths")
+PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy", "deaths", "ledger")
 LEVELS = (1, 16, 64)
 WIDTH = 160  # of a table that goes into a file
 RESULTS = Path(".fairlead") / "bench"
@@ -95,6 +96,8 @@ async def main(chosen: argparse.Namespace) -> None:
             await _proxy(chosen, report)
         if "deaths" in chosen.only:
             await _deaths(report)
+        if "ledger" in chosen.only:
+            report.keep("ledger", "fairlead", await _in_folder(ledger.measure))
         if "openapi" in chosen.only:
             report.keep("openapi", "fairlead", openapi.measure())
     finally:

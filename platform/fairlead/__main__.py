@@ -23,6 +23,7 @@ ROLES = ("api", "engine", "worker")
 LOGS = "logs"  # within the data directory
 _LAZY = {
     "connector": "fairlead.connector_commands:connector",
+    "ledger": "fairlead.ledger_commands:ledger",
     "drill": "fairlead.switch_commands:drill",
     "switch": "fairlead.switch_commands:switch",
 }

@@ -331,7 +331,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
     """`database` is connected as the role for requests."""
     from fairlead.adapters.api_keys import ApiKeys
     from fairlead.adapters.pepper import pepper
-    from fairlead.adapters.positions import lag
+    from fairlead.adapters.positions import lag, ledger_state
     from fairlead.api.parts import ApiParts
 
     settings = core.settings
@@ -362,6 +362,8 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         positions=positions,
         keys=ApiKeys(pepper(settings.pepper_file, settings.data_dir)),
         connecting=accounts_of(core, database).connecting(),
+        head_keys=ledgers.keys_of(settings),
+        ledger_state=lambda: ledger_state(database),
         lag=lags,
         backlog=backlog,
         queues=queues,

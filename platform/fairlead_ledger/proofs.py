@@ -107,8 +107,8 @@ def sealed(
     return b'{"last":%b,"leaves":[%b],%b' % (json.dumps(page.last).encode(), listed, canonical(said)[1:])
 
 
-def block_from(document: Any) -> Block:
-    """Raises BlockInvalid. Looks at no hash and no signature."""
+def block_from(document: Any, *, plain: bool = False) -> Block:
+    """`plain` as `parse` says. Raises BlockInvalid. Looks at no hash and no signature."""
     if not isinstance(document, Mapping) or document.get("format") != PROOF_FORMAT:
         raise BlockInvalid(f"its format is not {PROOF_FORMAT}")
     if document.keys() - _MEMBERS:
@@ -117,7 +117,7 @@ def block_from(document: Any) -> Block:
         return Block(
             page=_page(document),
             head=head_from(document["head"]),
-            leaves=tuple((_whole(leaf["index"]), canonical(leaf["leaf"])) for leaf in document["leaves"]),
+            leaves=tuple((_whole(leaf["index"]), canonical(leaf["leaf"], plain=plain)) for leaf in document["leaves"]),
             nodes=_nodes(document["nodes"]),
             key_id=_text(document["key_id"]),
             signature=_text(document["signature"]),

@@ -70,13 +70,13 @@ def _check_event(parsed: Parsed, checker: Checker) -> None:
     if not isinstance(row, dict) or not isinstance(row.get("position"), str):
         raise NotCanonical("it is no event")
     if "proof" in row:
-        _check_block(row.pop("proof"), row["position"], checker)
+        _check_block(row.pop("proof"), row["position"], parsed, checker)
     checker.row(row["position"], partial(differences, row=row, plain=parsed.plain))
 
 
-def _check_block(document: Any, where: str, checker: Checker) -> None:
+def _check_block(document: Any, where: str, parsed: Parsed, checker: Checker) -> None:
     try:
-        checker.block(block_from(document))
+        checker.block(block_from(document, plain=parsed.plain))
     except BlockInvalid as misfit:
         checker.unreadable(f"the proof at {where}", str(misfit))
 
@@ -198,7 +198,8 @@ def _check_csv(file: Path, checker: Checker) -> None:
 def _blocks(lines: Iterable[bytes], checker: Checker) -> Iterator[Any]:
     for number, line in enumerate(lines, start=1):
         try:
-            yield block_from(parse(line).value)
+            parsed = parse(line)
+            yield block_from(parsed.value, plain=parsed.plain)
         except (NotCanonical, BlockInvalid) as misfit:
             checker.unreadable(f"line {number} of the proof", str(misfit))
 

@@ -42,6 +42,8 @@ class Permission(StrEnum):
     SWITCH_READ = "switch:read"
     SWITCH_SET = "switch:set"  # stop what may happen, and let it go on
     EXPORT_READ = "export:read"
+    LEDGER_READ = "ledger:read"  # heads, proofs and public keys of the whole tenant
+    LEDGER_SIGN = "ledger:sign"  # a head of this moment
     AUDIT_READ = "audit:read"
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
     WORKSPACE_MANAGE = "workspace:manage"
@@ -79,7 +81,7 @@ PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     Role.OPERATOR: _SEES_RUNS
     | _DRIVES_RUNS
     | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE, _P.BREAKER_READ, _P.BREAKER_RESET}
-    | {_P.SWITCH_SET},
+    | {_P.SWITCH_SET, _P.LEDGER_READ, _P.LEDGER_SIGN},
     Role.REVIEWER: _SEES_RUNS | {_P.APPROVAL_DECIDE, _P.RUN_ANSWER},
     Role.AUDITOR: frozenset(p for p in Permission if p.endswith(":read")),
     Role.AGENT: frozenset({_P.TOOL_CALL}),

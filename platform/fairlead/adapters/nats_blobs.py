@@ -33,6 +33,13 @@ class NatsBlobs:
             await self._put_part(blob_part(tenant_id, digest, number), part)
         return digest
 
+    async def put_again(self, tenant_id: TenantId, body: bytes) -> None:
+        """Over parts that are not what was written: the last of a name is what is read."""
+        digest = hashlib.sha256(body).hexdigest()
+        for number, start in enumerate(range(0, len(body), PART_BYTES)):
+            subject, part = blob_part(tenant_id, digest, number), body[start : start + PART_BYTES]
+            await self._connection.publish(subject, part, b"NATS/1.0\r\n\r\n")
+
     async def get(self, tenant_id: TenantId, digest: str, size_bytes: int) -> bytes:
         """Raises UnreadableCommit when parts are missing or their hash is another."""
         parts = range(min(-(-size_bytes // PART_BYTES), MOST_PARTS))

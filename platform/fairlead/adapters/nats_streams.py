@@ -49,6 +49,13 @@ async def ensure_events(connection: NatsConnection, shard: int, replicas: int = 
     await _ensure(connection, _events(shard, replicas))
 
 
+async def renew_events(connection: NatsConnection, shard: int, replicas: int) -> None:
+    """Delete the stream with all that is in it, and make it anew. Until `ensure_events` its messages can be deleted."""
+    name, configuration = events_stream(shard), _events(shard, replicas)
+    await connection.api(f"STREAM.DELETE.{name}")
+    await connection.api(f"STREAM.CREATE.{name}", {**configuration, "deny_delete": False, "deny_purge": False})
+
+
 async def ensure_jobs(connection: NatsConnection, replicas: int = 1) -> None:
     """JOBS is in memory and gone after a restart of a single server: whoever uses it makes it again."""
     await _ensure(connection, _jobs(replicas))

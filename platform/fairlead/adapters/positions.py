@@ -20,6 +20,7 @@ RECONNECT_S = 1.0
 _POSITIONS = """
 SELECT name, sequence, parked FROM projection_positions WHERE shard = %(shard)s ORDER BY name
 """
+_LEDGER = "SELECT missing, halted FROM ledger_state WHERE shard = %(shard)s"
 
 _log = structlog.get_logger()
 
@@ -94,6 +95,17 @@ class Positions:
         for name, wanted, future in self._waiting:
             if wanted <= self._sequences[name] and not future.done():
                 future.set_result(None)
+
+
+class LedgerState(Struct, frozen=True, kw_only=True):
+    missing: int
+    halted: str | None
+
+
+async def ledger_state(database: Database, shard: int = 0) -> LedgerState:
+    async with database.platform() as tx:
+        found = await tx.row(_LEDGER, {"shard": shard}, LedgerState)
+    return found or LedgerState(missing=0, halted=None)
 
 
 async def lag(log: Log, clock: Clock, positions: Positions) -> list[Lag]:

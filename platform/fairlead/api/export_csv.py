@@ -47,10 +47,12 @@ class CsvWriter:
     def __init__(self, *, goes_on: bool) -> None:
         self._goes_on = goes_on
 
+    shows_proof = False  # it is a file beside: a cell of a spreadsheet holds 32,767 characters
+
     def begin(self) -> bytes:
         return b"" if self._goes_on else BOM + ",".join(COLUMNS).encode() + b"\r\n"
 
-    def batch(self, events: Sequence[TimelineEvent]) -> bytes:
+    def batch(self, events: Sequence[TimelineEvent], proof: bytes | None = None) -> bytes:  # noqa: ARG002  # see above
         lines, commit_id, shared = [], "", ""
         for event in events:
             if event.commit_id != commit_id:

@@ -12,9 +12,28 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from msgspec import to_builtins
 
-from fairlead.api.commit_pages import LAST, OF_RUN, OF_TIME, at_of, folded_up_to, pages
+from fairlead.api.commit_pages import LAST, OF_RUN, OF_TIME, Read, at_of, folded_up_to, pages
 from fairlead.api.export_csv import CsvWriter
-from fairlead.api.export_formats import MEDIA_TYPES, Format, JsonWriter, NdjsonWriter, Scope, Writer
+from fairlead.api.export_formats import (
+    MEDIA_TYPES,
+    SUFFIXES,
+    Format,
+    JsonWriter,
+    NdjsonWriter,
+    ProofWriter,
+    Scope,
+    Writer,
+)
+from fairlead.api.export_proofs import (
+    SIZE_HEADER,
+    HeadSize,
+    Proven,
+    Prover,
+    ReceiptSize,
+    WithProofs,
+    proven_up_to,
+    with_end,
+)
 from fairlead.api.guards import requires
 from fairlead.api.parts import ApiParts
 from fairlead.api.run_access import find_place, reader, within
@@ -41,13 +60,25 @@ async def export_run(
     parts: NamedDependency[ApiParts],
     form: As = "json",
     after: After = None,
+    proofs: WithProofs = True,
+    head: HeadSize = None,
+    receipt: ReceiptSize = None,
 ) -> Stream:
-    """A run's timeline as a file. The JSON fits the published schema `timeline.schema.json`."""
+    """A run's timeline as a file. The JSON fits the published schema `timeline.schema.json`.
+
+    With proofs it goes as far as the ledger does, and `fairlead ledger verify` says whether it was changed since.
+    """
     await find_place(parts, principal, run_id, Permission.EXPORT_READ)
+    read, now = reader(parts, principal.tenant_id), parts.clock.now()
     start = START if after is None else place_of(after)
-    found = pages(reader(parts, principal.tenant_id), OF_RUN, {"run_id": run_id, "to_sequence": LAST}, start.sequence)
-    export = Export(found, start, Scope(run_id=run_id, after=after), form)
-    return export.as_file(run_id, parts.clock.now(), principal)
+    proven = None
+    if proofs or form == "proof":
+        async with read() as tx:
+            folded = await folded_up_to(tx)
+        proven = await proven_up_to(parts, read, principal.tenant_id, folded, head, receipt)
+    where = {"run_id": run_id, "to_sequence": proven.to_sequence if proven else LAST}
+    export = Export(pages(read, OF_RUN, where, start.sequence), start, Scope(run_id=run_id, after=after), form)
+    return export.as_file(run_id, now, principal, read, proven)
 
 
 @get("/v1/exports/events", opt=requires(Permission.EXPORT_READ, "run_board", "run_commits"), tags=["Exports"])
@@ -59,6 +90,9 @@ async def export_events(
     form: As = "ndjson",
     workflow: Annotated[str | None, QueryParameter(name="workflow_id", max_length=64)] = None,
     after: After = None,
+    proofs: WithProofs = True,
+    head: HeadSize = None,
+    receipt: ReceiptSize = None,
 ) -> Stream:
     """Every event of runs and approvals in a span of time, in the order of the times at which they were recorded.
 
@@ -70,11 +104,15 @@ async def export_events(
     async with read() as tx:
         begin_at = span.begin if after is None else await _resumed_at(tx, start, span)
         folded = await folded_up_to(tx)
+    proven = None
+    if proofs or form == "proof":
+        proven = await proven_up_to(parts, read, principal.tenant_id, folded, head, receipt)
+        folded = proven.to_sequence
     asked = {"from_at": begin_at, "to_at": span.end, "to_sequence": folded, "workflow": workflow}
     where = within(principal, Permission.EXPORT_READ).as_params()
     scope = Scope(from_=span.begin, to=span.end, workflow_id=workflow, after=after)
     export = Export(pages(read, OF_TIME, where | asked, start.sequence), start, scope, form)
-    return export.as_file(f"events-{span.begin:{_STAMP}}-{span.end:{_STAMP}}", now, principal)
+    return export.as_file(f"events-{span.begin:{_STAMP}}-{span.end:{_STAMP}}", now, principal, read, proven)
 
 
 class Span(NamedTuple):
@@ -91,7 +129,7 @@ class Export:
         self._scope = scope
         self._form = form
 
-    def as_file(self, name: str, now: datetime, principal: Principal) -> Stream:
+    def as_file(self, name: str, now: datetime, principal: Principal, read: Read, proven: Proven | None) -> Stream:
         _log.info(
             "export_begun",
             tenant_id=principal.tenant_id,
@@ -99,12 +137,12 @@ class Export:
             scope=to_builtins(self._scope),
             format=self._form,
         )
-        disposition = f'attachment; filename="{token(name)}.{self._form}"'
-        return Stream(
-            self._written(self._writer(now)),
-            media_type=MEDIA_TYPES[self._form],
-            headers={"Content-Disposition": disposition},
-        )
+        headers = {"Content-Disposition": f'attachment; filename="{token(name)}.{SUFFIXES[self._form]}"'}
+        prover = None
+        if proven is not None:
+            headers[SIZE_HEADER] = str(proven.head.size)
+            prover = Prover(read, proven, self._scope.as_signed(), now, self._scope.after)
+        return Stream(self.written(self._writer(now), prover), media_type=MEDIA_TYPES[self._form], headers=headers)
 
     def _writer(self, now: datetime) -> Writer:
         match self._form:
@@ -114,15 +152,20 @@ class Export:
                 return NdjsonWriter()
             case "csv":
                 return CsvWriter(goes_on=self._scope.after is not None)
+            case "proof":
+                return ProofWriter()
 
-    async def _written(self, writer: Writer) -> AsyncIterator[bytes]:
+    async def written(self, writer: Writer, prover: Prover | None) -> AsyncIterator[bytes]:
         """When the database goes away on the way the connection breaks: nobody takes a part for the whole."""
         count = 0
         yield writer.begin()
-        async for rows in self._pages:
+        async for rows, end in with_end(self._pages):
             if events := [event for row in rows for event in events_of(row, self._start)]:
                 count += len(events)
-                yield writer.batch(events)
+                proof = None
+                if prover is not None and writer.shows_proof:
+                    proof = await prover.block(rows, events[-1].position, end=end)
+                yield writer.batch(events, proof)
         yield writer.end()
         _log.info("export_ended", events=count)
 

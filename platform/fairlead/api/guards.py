@@ -15,6 +15,7 @@ ReadModel = Literal[
     "access_directory",
     "workflow_versions",
     "run_commits",
+    "ledger",  # not a read model, but a route may wait for it too
     "run_board",
     "approvals",
     "open_work",

@@ -46,6 +46,11 @@ async def _measured(parts: ApiParts) -> CollectorRegistry:
         _show_lag(registry, lags)
     if (backlog := await _known(parts.backlog)) is not None:
         Gauge("fairlead_backlog_commits", "Commits that wait to be dealt with.", registry=registry).set(backlog)
+    if (state := await _known(parts.ledger_state)) is not None:
+        missing = "Commits that the log had lost before the ledger could keep them."
+        Gauge("fairlead_ledger_missing_commits", missing, registry=registry).set(state.missing)
+        halted = "1 while the ledger keeps nothing because the log is not what was kept of it."
+        Gauge("fairlead_ledger_halted", halted, registry=registry).set(state.halted is not None)
     if (queues := await _known(parts.queues)) is not None:
         depths = {name: queue.count for name, queue in queues.items()}
         ages = {name: queue.oldest_s for name, queue in queues.items()}

@@ -21,7 +21,7 @@ from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Switching
 from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import Clock, Ids, Log, SqlDatabase, Switches, Unfinished
+from fairlead.ports import Clock, HeadKeys, Ids, Log, SqlDatabase, Switches, Unfinished
 
 
 class PresentedKey(Protocol):
@@ -64,6 +64,16 @@ class Lag(Protocol):
 
     @property
     def parked(self) -> int: ...
+
+
+class LedgerState(Protocol):
+    """`missing`: commits that the log had lost before they were kept. `halted`: the log is not what was kept of it."""
+
+    @property
+    def missing(self) -> int: ...
+
+    @property
+    def halted(self) -> str | None: ...
 
 
 class BrokenConnector(Protocol):
@@ -113,6 +123,8 @@ class ApiParts:
     positions: Positions
     keys: Keys
     connecting: Connecting
+    head_keys: HeadKeys
+    ledger_state: Callable[[], Awaitable[LedgerState]]
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]

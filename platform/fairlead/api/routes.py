@@ -11,6 +11,7 @@ from fairlead.api.connectors import ConnectorController
 from fairlead.api.dead_letters import DeadLetterController
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
+from fairlead.api.ledger import LedgerController
 from fairlead.api.oauth_callback import oauth_callback
 from fairlead.api.oauth_clients import OAuthClientController
 from fairlead.api.operations import healthz, metrics, openapi, readyz
@@ -69,4 +70,5 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     stream_tenant,
     export_run,
     export_events,
+    LedgerController,
 )

@@ -21,7 +21,7 @@ def export_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of an `Export`. An event is checked by its tag."""
     events = {**tags_of(RunEvent), **tags_of(ApprovalEvent)}
     (root, *_), definitions = msgspec.json.schema_components([Export, *events.values()], ref_template=_REF)
-    event = definitions["TimelineEvent"]
+    event = definitions["ExportedEvent"]
     event["properties"]["type"] = {"enum": sorted(events)}
     event["allOf"] = [
         {

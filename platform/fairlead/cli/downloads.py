@@ -25,10 +25,16 @@ MAX_TRIES = 10  # in a row that brought nothing
 PAUSE_S = 0.5
 CHUNK_BYTES = 1024 * 1024
 TAIL_BYTES = 64 * 1024 * 1024  # the longest line that is looked for at the end of a part
-MEDIA_TYPES: Mapping[str, str] = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv"}
+MEDIA_TYPES: Mapping[str, str] = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv",
+    "proof": "application/x-ndjson",
+}
 _POSITION_AT_START: Mapping[str, re.Pattern[bytes]] = {
     "csv": re.compile(rb"(\d{1,18}-\d{1,18}),"),
     "ndjson": re.compile(rb'\{"position":"(\d{1,18}-\d{1,18})"'),
+    "proof": re.compile(rb'\{"last":"(\d{1,18}-\d{1,18})"'),
     "json": re.compile(rb"()(?!)"),  # never: a part of a document is none
 }
 

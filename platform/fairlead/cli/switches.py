@@ -40,11 +40,13 @@ def on(session: Session, target: str, modes: tuple[str, ...], reason: str, life:
 
 @client_command
 def off(session: Session, target: str, reason: str) -> None:
+    """Let go on what a switch stopped."""
     session.api.delete(path("switches", target), {"reason": reason})
 
 
 @client_command
 def listed(session: Session) -> None:
+    """List the switches that are on: yours, and those of the installation that stop you too."""
     session.out.many(session.api.pages(SWITCHES), SWITCH)
 
 

@@ -30,14 +30,15 @@ SELECT leaf + 1 AS size
  ORDER BY sequence DESC
  LIMIT 1
 """
-_LAST_OF = "SELECT leaf, sequence, hashes FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = %(leaf)s"
+_LAST_OF = "SELECT leaf, sequence FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = %(leaf)s"
+_BODY = "SELECT body FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = %(leaf)s"
 _BY_SEQUENCE = """
-SELECT leaf, sequence, hashes
+SELECT tenant_id, leaf, shard, sequence, kind, stream_id, message_id, hashes
   FROM ledger_commits
  WHERE tenant_id = app_tenant() AND sequence = ANY (%(sequences)s)
 """
 _BY_LEAF = """
-SELECT leaf, sequence, hashes FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = ANY (%(leaves)s)
+SELECT leaf, hashes FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = ANY (%(leaves)s)
 """
 _KEEP_HEAD = """
 INSERT INTO ledger_heads (tenant_id, size, at, root, key_id, signature)
@@ -62,13 +63,32 @@ class NoSuchLeaf(NotFound):
 class KeptCommit(Struct, frozen=True, kw_only=True):
     """`hashes` are those of the leaf and of the nodes that became whole with it."""
 
+    tenant_id: str
     leaf: int
+    shard: int
     sequence: int
+    kind: str
+    stream_id: str
+    message_id: str
     hashes: bytes
 
     @property
     def leaf_hash(self) -> bytes:
         return self.hashes[:HASH_BYTES]
+
+
+class _Place(Struct, frozen=True):
+    leaf: int
+    sequence: int
+
+
+class _Hashes(Struct, frozen=True):
+    leaf: int
+    hashes: bytes
+
+
+class _Body(Struct, frozen=True):
+    body: bytes
 
 
 class _Size(Struct, frozen=True):
@@ -99,7 +119,7 @@ async def sequence_of(tx: SqlTx, size: int) -> int:
     """The place on the log of the last commit of a tree of this size. Raises NoSuchLeaf."""
     if size == 0:
         return 0
-    found = await tx.row(_LAST_OF, {"leaf": size - 1}, KeptCommit)
+    found = await tx.row(_LAST_OF, {"leaf": size - 1}, _Place)
     if found is None:
         raise NoSuchLeaf(f"the ledger has not come to {size} commits")
     return found.sequence
@@ -111,10 +131,18 @@ async def kept(tx: SqlTx, sequences: Sequence[int]) -> dict[int, KeptCommit]:
     return {row.sequence: row for row in rows}
 
 
+async def body_of(tx: SqlTx, leaf: int) -> bytes:
+    """Raises NoSuchLeaf."""
+    found = await tx.row(_BODY, {"leaf": leaf}, _Body)
+    if found is None:
+        raise NoSuchLeaf(f"the ledger has no leaf {leaf}")
+    return found.body
+
+
 async def nodes(tx: SqlTx, wanted: Iterable[Node]) -> dict[Node, bytes]:
     """A node lies with the leaf that made it whole. Raises NoSuchLeaf."""
     chosen = list(wanted)
-    rows = await tx.rows(_BY_LEAF, {"leaves": sorted({node.last_leaf for node in chosen})}, KeptCommit)
+    rows = await tx.rows(_BY_LEAF, {"leaves": sorted({node.last_leaf for node in chosen})}, _Hashes)
     by_leaf = {row.leaf: row.hashes for row in rows}
     try:
         return {node: _at_level(by_leaf[node.last_leaf], node.level) for node in chosen}
@@ -136,11 +164,15 @@ async def consistency(tx: SqlTx, old_size: int, size: int) -> list[bytes]:
     return await _hashed(tx, consistency_ranges(old_size, size))
 
 
+async def head_at(tx: SqlTx, signer: Signer, tenant_id: str, size: int, now: datetime) -> Head:
+    """The signed head of the tree at this size. Raises NoSuchLeaf."""
+    return signed_head(signer, tenant_id, size, await root_of(tx, size), as_text(now))
+
+
 async def sign_head(tx: SqlTx, signer: Signer, tenant_id: str, size: int, now: datetime) -> Head:
-    """The head of the tree at this size, kept as well. `tx` is fenced to the tenant."""
-    root = await root_of(tx, size)
-    head = signed_head(signer, tenant_id, size, root, as_text(now))
-    signature = bytes.fromhex(head.signature)
+    """The same, kept as well. `tx` is fenced to the tenant."""
+    head = await head_at(tx, signer, tenant_id, size, now)
+    root, signature = bytes.fromhex(head.root), bytes.fromhex(head.signature)
     await tx.run(_KEEP_HEAD, {"size": size, "at": now, "root": root, "key_id": head.key_id, "signature": signature})
     return head
 

@@ -48,6 +48,8 @@ breaker:reset     x x . x . . .
 switch:read       x x x x x x .
 switch:set        x x . x . . .
 export:read       x x . x . x .
+ledger:read       x x . x . x .
+ledger:sign       x x . x . . .
 audit:read        x x . . . x .
 workspace:read    x x x x x x .
 workspace:manage  x x . . . . .
