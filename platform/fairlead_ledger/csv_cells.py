@@ -78,6 +78,7 @@ STATUS_AFTER = {
     "approval.changes_requested.v1": "changes_requested",
     "approval.edited.v1": "edited",
     "approval.escalated.v1": "pending",
+    "approval.claimed.v1": "pending",
     "approval.expired.v1": "expired",
     "approval.withdrawn.v1": "withdrawn",
 }

@@ -9,7 +9,7 @@ from fairlead_tenants.access import Grant, Role
 
 from fairlead.domain.envelope import StreamRef
 from tests.support.api import Customer, Served, in_a_task_of_its_own
-from tests.support.workflows import asking_people, at_work, echo, publish, started, the_approval, until_status
+from tests.support.workflows import asking_people, at_work, echo, publish, started, the_approval, until, until_status
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,3 +134,79 @@ async def _listed(customer: Customer, at: dict[str, str], **params: Any) -> list
         if page["next_cursor"] is None:
             return found
         params = {**params, "cursor": page["next_cursor"]}
+
+
+async def test_arguments_are_edited_within_the_tools_schema_and_others_sign_what_came_of_it(alice: Customer) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a"), name="edited", **asking_people()))
+    approval = await the_approval(alice, run_id)
+    path, ann, bo = f"/v1/approvals/{approval['approval_id']}", await _reviewer(alice), await _reviewer(alice)
+    body = {"digest": approval["digest"], "arguments": {"text": "goodbye"}, "comment": "politer"}
+    misfit = await ann.post(f"{path}/edit", json=body | {"arguments": {"words": 1}})
+    assert (misfit.status_code, misfit.json()["errors"][0]["path"][:10]) == (422, "/arguments")
+    other = await ann.post(f"{path}/edit", json=body | {"digest": "0" * 64})
+    assert other.json()["code"] == "approval_digest_mismatch"
+    edited = await ann.post(f"{path}/edit", json=body)
+    assert edited.json()["status"] == "edited", edited.text
+    again = await bo.post(f"{path}/approve", json={"digest": approval["digest"]})
+    assert (again.status_code, again.json()["code"]) == (409, "approval_settled"), "a signature under what it was"
+    second = await until(alice, f"/v1/approvals?run_id={run_id}&status=pending", lambda page: bool(page["items"]))
+    (asked,) = second["items"]
+    own = await ann.post(f"/v1/approvals/{asked['approval_id']}/approve", json={"digest": asked["digest"]})
+    assert (own.status_code, own.json()["code"]) == (403, "requester_may_not_approve")
+    replayed = await bo.post(f"/v1/approvals/{asked['approval_id']}/approve", json={"digest": approval["digest"]})
+    assert replayed.json()["code"] == "approval_digest_mismatch"
+    assert (await _approve(bo, asked)).json()["status"] == "granted"
+    await until_status(alice, run_id, "completed")
+    (call,) = (await alice.owner.get(f"/v1/runs/{run_id}/tool-calls")).json()["items"]
+    assert call["arguments"] == {"text": "goodbye"}
+    shown = (await alice.owner.get(path)).json()
+    assert (shown["status"], shown["answers"][0]["arguments"]) == ("edited", {"text": "goodbye"})
+
+
+async def test_a_second_key_is_the_same_person(alice: Customer) -> None:
+    who, key = await alice.person(Grant(Role.ADMIN))
+    run_id = await started(alice.as_key(key), await publish(alice, echo("a"), name="own", **asking_people(2)))
+    approval = await the_approval(alice, run_id)
+    own = await _approve(alice.as_key(await alice.new_key(who)), approval)
+    assert (own.status_code, own.json()["code"]) == (403, "requester_may_not_approve")
+    reviewer, first = await alice.person(Grant(Role.REVIEWER))
+    assert (await _approve(alice.as_key(first), approval)).json()["missing"] == 1
+    second = await _approve(alice.as_key(await alice.new_key(reviewer)), approval)
+    assert (second.status_code, second.json()["code"]) == (409, "approval_already_signed")
+
+
+async def test_the_queue_is_filtered_and_claimed_and_no_other_tenant_reaches_it(alice: Customer, bob: Customer) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a"), name="queued", **asking_people()))
+    approval = await the_approval(alice, run_id)
+    ann, bo = await _reviewer(alice), await _reviewer(alice)
+    path = f"/v1/approvals/{approval['approval_id']}"
+    claimed = await ann.post(f"{path}/claim", json={"lease_s": 600})
+    assert claimed.status_code == 200, claimed.text
+    assert (await _approve(bo, approval)).json()["code"] == "approval_claimed"
+    at = {"Fairlead-Position": claimed.headers["Fairlead-Position"]}
+    for query, found in (
+        ("mine=true", True),
+        ("workflow=queued", True),
+        ("workflow=other", False),
+        ("tool=basics.echo", True),
+        ("tool=basics.none", False),
+        ("role=reviewer", True),
+        ("role=auditor", False),
+        ("requested_before=2020-01-01T00:00:00Z", False),
+    ):
+        items = (await ann.get(f"/v1/approvals?run_id={run_id}&{query}", headers=at)).json()["items"]
+        assert bool(items) == found, query
+    assert (await bo.get(f"/v1/approvals?run_id={run_id}&mine=true", headers=at)).json()["items"] == []
+    stranger = await _reviewer(bob)
+    for verb, body in (
+        ("claim", {"lease_s": 1}),
+        ("edit", {"digest": approval["digest"], "arguments": {}, "comment": "x"}),
+        ("request-changes", {"comment": "x"}),
+    ):
+        assert (await stranger.post(f"{path}/{verb}", json=body)).status_code == 404
+    assert (await ann.post(f"{path}/claim", json={"lease_s": 0})).status_code == 200
+    assert (await bo.post(f"{path}/request-changes", json={"comment": "ask first"})).json()[
+        "status"
+    ] == "changes_requested"
+    run = await until_status(alice, run_id, "failed")
+    assert (run["reason_code"], "ask first" in run["reason"]) == ("denied_by_changes", True)

@@ -332,3 +332,42 @@ def test_what_is_due_next_is_the_next_role_and_then_the_deadline() -> None:
         assert isinstance(state, a.Pending)
         due.append(state.due_at)
     assert due == [HALF, MOST, DEADLINE]
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+
+def claim(who: str = "ann", until: Any = HALF, **changes: Any) -> a.ClaimApproval:
+    fields: dict[str, Any] = {
+        "principal_id": PrincipalId(f"prn_{who}"),
+        "principal_kind": "person",
+        "role_names": ("reviewer",),
+        "until": until,
+        "now": T0,
+    }
+    return a.ClaimApproval(**(fields | changes))
+
+
+@pytest.mark.parametrize("answer", [edit, wish, sign, deny, claim])
+def test_while_somebody_looks_into_it_nobody_else_answers(answer: Any) -> None:
+    claimed = pending(2).after(claim())
+    with pytest.raises(a.ApprovalIsClaimed):
+        claimed.when(answer("bo"))
+    assert claimed.when(answer("ann"))
+    assert claimed.when(answer("bo", now=HALF)), "a claim ends by itself"
+
+
+def test_a_claim_is_given_back_by_whoever_has_it_and_only_by_them() -> None:
+    claimed = pending().after(claim())
+    with pytest.raises(a.ApprovalIsClaimed):
+        claimed.when(claim("bo", until=None))
+    back = claimed.after(claim(until=None))
+    assert isinstance(back.when(sign("bo"))[-1], a.ApprovalGranted)
+    assert pending().when(claim(until=None)) == []
+
+
+def test_only_who_may_answer_may_claim() -> None:
+    with pytest.raises(a.RequesterMayNotApprove):
+        pending().when(claim(principal_id=STARTER))
+    with pytest.raises(a.ApprovalSettled):
+        pending().after(deny()).when(claim())

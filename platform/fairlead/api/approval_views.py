@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fairlead_tenants.ids import EnvironmentId, PrincipalId, WorkspaceId
 from msgspec import Meta, Struct, convert
+from msgspec.structs import asdict
 
 from fairlead.api.commit_pages import Within
 from fairlead.domain.ids import ApprovalId, CallId, RunId
@@ -15,7 +16,8 @@ ApprovalStatus = Literal["pending", "granted", "denied", "changes_requested", "e
 _APPROVAL = """
 SELECT a.approval_id, a.run_id, a.call_id, a.workspace_id, b.environment_id, a.workflow_name, a.tool, a.rule_id,
        a.reason, a.digest, a.count, a.roles, a.requested_by, a.status, a.answers, a.requested_at, a.deadline_at,
-       a.settled_at, a.settled_reason, a.level, a.requested_sequence, a.arguments, a.evidence, a.fingerprint
+       a.settled_at, a.settled_reason, a.level, a.claimed_by, a.claimed_until,
+       a.requested_sequence, a.arguments, a.evidence, a.fingerprint
   FROM approvals AS a
   JOIN run_board AS b ON b.tenant_id = a.tenant_id AND b.run_id = a.run_id
  WHERE a.approval_id = %(approval_id)s
@@ -25,12 +27,18 @@ _PLAN_FOR_VALUES = "SET LOCAL plan_cache_mode = force_custom_plan"
 _NEWEST = """
 SELECT a.approval_id, a.run_id, a.call_id, a.workspace_id, b.environment_id, a.workflow_name, a.tool, a.rule_id,
        a.reason, a.digest, a.count, a.roles, a.requested_by, a.status, a.answers, a.requested_at, a.deadline_at,
-       a.settled_at, a.settled_reason, a.level, a.requested_sequence
+       a.settled_at, a.settled_reason, a.level, a.claimed_by, a.claimed_until,
+       a.requested_sequence
   FROM approvals AS a
   JOIN run_board AS b ON b.tenant_id = a.tenant_id AND b.run_id = a.run_id
  WHERE a.requested_sequence < %(below)s
    AND (%(status)s::text IS NULL OR a.status = %(status)s)
    AND (%(run_id)s::text IS NULL OR a.run_id = %(run_id)s)
+   AND (%(workflow)s::text IS NULL OR a.workflow_name = %(workflow)s)
+   AND (%(tool)s::text IS NULL OR a.tool = %(tool)s)
+   AND (%(role)s::text IS NULL OR %(role)s = ANY (a.roles))
+   AND (%(before)s::timestamptz IS NULL OR a.requested_at < %(before)s)
+   AND (%(claimed_by)s::text IS NULL OR (a.claimed_by = %(claimed_by)s AND a.claimed_until > %(now)s))
    AND (%(workspaces)s::text[] IS NULL OR a.workspace_id = ANY (%(workspaces)s))
    AND (%(environment)s::text IS NULL OR b.environment_id = %(environment)s)
  ORDER BY a.requested_sequence DESC
@@ -68,6 +76,8 @@ class ApprovalSummary(Struct, frozen=True, kw_only=True):
     deadline_at: Instant
     settled_at: Instant | None
     settled_reason: str | None
+    claimed_by: Annotated[PrincipalId | None, Meta(description="Who looks into it, if `claimed_until` is not past.")]
+    claimed_until: Instant | None
     level: Annotated[int, Meta(description="How often more people were asked because nobody had answered.")]
 
 
@@ -84,11 +94,26 @@ async def approval_of(tx: SqlTx, approval_id: str) -> ApprovalDetail | None:
     return await tx.row(_APPROVAL, {"approval_id": approval_id}, _detail)
 
 
-async def approvals_page(
-    tx: SqlTx, within: Within, below: int, limit: int, status: ApprovalStatus | None, run_id: RunId | None
-) -> list[tuple[int, ApprovalSummary]]:
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which approvals a list shows; None is any."""
+
+    within: Within
+    below: int
+    limit: int
+    now: Instant
+    status: ApprovalStatus | None = None
+    run_id: RunId | None = None
+    workflow: str | None = None
+    tool: str | None = None
+    role: str | None = None
+    before: Instant | None = None
+    claimed_by: PrincipalId | None = None
+
+
+async def approvals_page(tx: SqlTx, wanted: Wanted) -> list[tuple[int, ApprovalSummary]]:
     """Newest first, each with its place in the list."""
-    params = {**within.as_params(), "below": below, "limit": limit, "status": status, "run_id": run_id}
+    said = asdict(wanted)
+    params = {**wanted.within.as_params(), **{name: value for name, value in said.items() if name != "within"}}
     await tx.run(_PLAN_FOR_VALUES)
     return await tx.rows(_NEWEST, params, _listed)
 

@@ -1,5 +1,6 @@
 """Approvals: the queue, what there is to look at, and people's answers."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fairlead_tenants.access import Permission, Principal, may
@@ -10,16 +11,25 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from fairlead.api.acting import Act
-from fairlead.api.approval_views import ApprovalDetail, ApprovalStatus, ApprovalSummary, approval_of, approvals_page
+from fairlead.api.approval_views import (
+    ApprovalDetail,
+    ApprovalStatus,
+    ApprovalSummary,
+    Wanted,
+    approval_of,
+    approvals_page,
+)
 from fairlead.api.commit_pages import LAST
 from fairlead.api.guards import requires
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
 from fairlead.api.run_access import RunPlace, RunPlaces, role_names, within
+from fairlead.api.runs import aware
 from fairlead.domain import approvals as a
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Denied, Invalid, NotFound
 from fairlead.domain.ids import ApprovalId, RunId
+from fairlead.domain.instant import Instant, later
 from fairlead.domain.runs.states import Active
 from fairlead.handling.handler import Handled
 
@@ -51,6 +61,18 @@ class Edited(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     comment: Annotated[str, Meta(min_length=1, max_length=a.MAX_COMMENT, description="Why otherwise.")]
 
 
+class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    lease_s: Annotated[int, Meta(ge=0, le=a.MAX_LEASE_S)] = 900
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """Yours until then."""
+
+    approval_id: ApprovalId
+    until: Instant
+    sequence: int
+
+
 class ApprovalAnswer(Struct, frozen=True, kw_only=True):
     """`missing` more signatures are needed, each of another person."""
 
@@ -74,13 +96,30 @@ class ApprovalController(Controller):
         status: Annotated[ApprovalStatus | None, QueryParameter(name="status")] = None,
         workspace: Annotated[str | None, QueryParameter(name="workspace_id", max_length=64)] = None,
         run: Annotated[str | None, QueryParameter(name="run_id", max_length=64)] = None,
+        workflow: Annotated[str | None, QueryParameter(name="workflow", max_length=200)] = None,
+        tool: Annotated[str | None, QueryParameter(name="tool", max_length=200)] = None,
+        role: Annotated[str | None, QueryParameter(name="role", max_length=32, description="May answer it.")] = None,
+        older_than: Annotated[
+            datetime | None, QueryParameter(name="requested_before", description="Exclusive.")
+        ] = None,
+        mine: Annotated[bool, QueryParameter(name="mine", description="Those that you have claimed.")] = False,
     ) -> Page[ApprovalSummary]:
         """Approvals that the principal may see, newest first. Each one alone also has its evidence."""
-        where = within(principal, Permission.APPROVAL_READ).narrowed(workspace)
-        below = after(cursor, LIST, principal.tenant_id, int) or LAST
-        of_run = RunId(run) if run else None
+        wanted = Wanted(
+            within=within(principal, Permission.APPROVAL_READ).narrowed(workspace),
+            below=after(cursor, LIST, principal.tenant_id, int) or LAST,
+            limit=limit + 1,
+            now=parts.clock.now(),
+            status=status,
+            run_id=RunId(run) if run else None,
+            workflow=workflow,
+            tool=tool,
+            role=role,
+            before=aware(older_than, "requested_before") if older_than else None,
+            claimed_by=principal.principal_id if mine else None,
+        )
         async with parts.database.read(principal.tenant_id) as tx:
-            found = await approvals_page(tx, where, below, limit + 1, status, of_run)
+            found = await approvals_page(tx, wanted)
         placed = page(found, limit, LIST, principal.tenant_id, lambda each: each[0])
         return Page([approval for _, approval in placed.items], placed.next_cursor)
 
@@ -178,6 +217,31 @@ class ApprovalController(Controller):
             now=parts.clock.now(),
         )
         return _answer(stream, await act.handle(stream, edited))
+
+    @post("/{approval_id:str}/claim", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
+    async def claim_approval(
+        self,
+        approval_id: FromPath[str],
+        data: JSONBody[Claim],
+        act: NamedDependency[Act],
+        parts: NamedDependency[ApiParts],
+        places: NamedDependency[RunPlaces],
+    ) -> Claimed:
+        """Look into it: for so long nobody else answers. Again, it is prolonged; with 0 seconds it is given back."""
+        stream, place = await _to_decide(parts, places, act.principal, approval_id)
+        now = parts.clock.now()
+        claim = a.ClaimApproval(
+            principal_id=act.principal.principal_id,
+            principal_kind=act.principal.kind,
+            role_names=role_names(act.principal, place),
+            until=later(now, data.lease_s) if data.lease_s else None,
+            now=now,
+        )
+        handled = await act.handle(stream, claim)
+        if not isinstance(handled.state, a.Pending):
+            raise a.ApprovalSettled(handled.state.outcome)
+        held = handled.state.claim
+        return Claimed(approval_id=ApprovalId(stream.id), until=held.until if held else now, sequence=handled.sequence)
 
 
 async def _check_arguments(parts: ApiParts, stream: StreamRef, arguments: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ EXAMPLES: dict[str, Any] = {
     "Rotation": {"overlap_s": 3600},
     "TenantChange": {"tool_cap": 20},
     "AnswerGiven": {"answer": {"approved": True}},
+    "Claim": {"lease_s": 900},
     "Discard": {"reason": "sent by hand"},
     "Edited": {"digest": "3b5d…", "arguments": {"amount": 90}, "comment": "the credit note came"},
     "Edit": {"arguments": {"account": "4711"}, "reason": "the account had moved"},

@@ -10,7 +10,7 @@ from fairlead.cli.failures import Failure
 from fairlead.cli.output import Printer
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import ANSWERED, APPROVAL
+from fairlead.cli.views import ANSWERED, APPROVAL, CLAIMED
 
 APPROVALS = "/v1/approvals"
 
@@ -28,11 +28,34 @@ def approval() -> None:
     help="pending, granted, denied, changes_requested, edited, expired, withdrawn, all.",
 )
 @click.option("--run", "run_id", help="Only those of this run.")
+@click.option("--workflow", help="Only those of runs of this workflow.")
+@click.option("--tool", help="Only those for calls of this tool.")
+@click.option("--role", help="Only those that this role may answer.")
+@click.option("--before", help="Only those requested before this time, like 2026-03-01T00:00:00Z.")
+@click.option("--mine", is_flag=True, help="Only those that you have claimed.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1), help="At most so many.")
 @client_command
-def list_approvals(session: Session, status: str, run_id: str | None, limit: int) -> None:
+def list_approvals(
+    session: Session,
+    status: str,
+    run_id: str | None,
+    workflow: str | None,
+    tool: str | None,
+    role: str | None,
+    before: str | None,
+    mine: bool,
+    limit: int,
+) -> None:
     """List approvals, newest first."""
-    params = {"status": None if status == "all" else status, "run_id": run_id}
+    params = {
+        "status": None if status == "all" else status,
+        "run_id": run_id,
+        "workflow": workflow,
+        "tool": tool,
+        "role": role,
+        "requested_before": before,
+        "mine": "true" if mine else None,
+    }
     session.out.many(session.api.pages(APPROVALS, params, limit=limit), APPROVAL)
 
 
@@ -63,6 +86,16 @@ def approve(session: Session, approval_id: str, comment: str, digest: str | None
 def deny(session: Session, approval_id: str, comment: str) -> None:
     """Refuse. The call is not made."""
     session.out.one(session.api.post(path("approvals", approval_id, "deny"), {"comment": comment}).body, ANSWERED)
+
+
+@approval.command("claim")
+@click.argument("approval_id")
+@click.option("--minutes", default=15, show_default=True, type=click.IntRange(0, 480), help="0 gives it back.")
+@client_command
+def claim(session: Session, approval_id: str, minutes: int) -> None:
+    """Look into one: for so long nobody else answers it."""
+    answer = session.api.post(path("approvals", approval_id, "claim"), {"lease_s": minutes * 60})
+    session.out.one(answer.body, CLAIMED)
 
 
 @approval.command("request-changes")

@@ -110,6 +110,7 @@ ANSWERED = View(
         Column("SIGNATURES MISSING", "missing", right=True),
     ),
 )
+CLAIMED = View(identity="approval_id", columns=(Column("APPROVAL", "approval_id"), Column("YOURS UNTIL", "until")))
 APPROVAL = View(
     identity="approval_id",
     columns=(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fairlead_tenants.ids import PrincipalId
 from msgspec import Struct
 
 from fairlead.consumers.rows import as_json, printable
@@ -41,6 +42,10 @@ _ESCALATED = """
 UPDATE approvals
    SET level = %(level)s, stream_version = %(version)s,
        roles = roles || ARRAY(SELECT unnest(%(roles)s::text[]) EXCEPT SELECT unnest(roles))
+ WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
+"""
+_CLAIMED = """
+UPDATE approvals SET claimed_by = %(who)s, claimed_until = %(until)s, stream_version = %(version)s
  WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
 """
 _REFUSED = """
@@ -83,15 +88,10 @@ def _said(event: a.ApprovalEvent, commit: AnyCommit) -> tuple[str, dict[str, Any
         case a.ApprovalSigned(signed_by=signer, comment=comment):
             signature = Answer(principal_id=signer, approves=True, comment=comment, at=commit.at)
             return _ANSWERED, {"answers": as_json([signature])}
-        case a.ApprovalDenied(denied_by=denier, comment=comment):
-            denial = Answer(principal_id=denier, approves=False, comment=comment, at=commit.at)
-            return _REFUSED, _refused("denied", denial)
-        case a.ApprovalChangesRequested(requested_by=who, comment=comment):
-            wish = Answer(principal_id=who, approves=False, comment=comment, at=commit.at)
-            return _REFUSED, _refused("changes_requested", wish)
-        case a.ApprovalEdited(edited_by=who, comment=comment, arguments=arguments):
-            edit = Answer(principal_id=who, approves=False, comment=comment, at=commit.at, arguments=arguments)
-            return _REFUSED, _refused("edited", edit)
+        case a.ApprovalDenied() | a.ApprovalChangesRequested() | a.ApprovalEdited():
+            return _REFUSED, _refused(event, commit.at)
+        case a.ApprovalClaimed(claimed_by=who, until=until):
+            return _CLAIMED, {"who": who, "until": until}
         case a.ApprovalEscalated(level=level, roles=roles):
             return _ESCALATED, {"level": level, "roles": list(roles)}
         case a.ApprovalGranted():
@@ -102,5 +102,17 @@ def _said(event: a.ApprovalEvent, commit: AnyCommit) -> tuple[str, dict[str, Any
             return _SETTLED, {"status": "withdrawn", "reason": printable(reason)}
 
 
-def _refused(status: str, answer: Answer) -> dict[str, Any]:
-    return {"status": status, "answers": as_json([answer]), "reason": printable(answer.comment)}
+def _refused(event: a.ApprovalDenied | a.ApprovalChangesRequested | a.ApprovalEdited, at: Instant) -> dict[str, Any]:
+    status, who, arguments = _answered(event)
+    answer = Answer(principal_id=who, approves=False, comment=event.comment, at=at, arguments=arguments)
+    return {"status": status, "answers": as_json([answer]), "reason": printable(event.comment)}
+
+
+def _answered(event: a.ApprovalDenied | a.ApprovalChangesRequested | a.ApprovalEdited) -> tuple[str, PrincipalId, Any]:
+    match event:
+        case a.ApprovalDenied(denied_by=who):
+            return "denied", who, None
+        case a.ApprovalChangesRequested(requested_by=who):
+            return "changes_requested", who, None
+        case a.ApprovalEdited(edited_by=who, arguments=arguments):
+            return "edited", who, arguments

@@ -3,6 +3,7 @@
 It is bound to a digest of tool, arguments, schema and policy version, and to the fingerprint of the state it showed.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from fairlead_tenants.ids import PrincipalId, WorkspaceId
@@ -17,6 +18,7 @@ from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs.events import Escalation
 
 MAX_COMMENT = 2_000
+MAX_LEASE_S = 8 * 3_600
 
 
 class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requested.v1", omit_defaults=True):
@@ -98,6 +100,13 @@ class ApprovalEscalated(Event, frozen=True, kw_only=True, tag="approval.escalate
     roles: tuple[str, ...]
 
 
+class ApprovalClaimed(Event, frozen=True, kw_only=True, tag="approval.claimed.v1"):
+    """Somebody looks into it: until then nobody else answers. With the time of the claim it is given back."""
+
+    claimed_by: PrincipalId
+    until: Instant
+
+
 class ApprovalExpired(Event, frozen=True, kw_only=True, tag="approval.expired.v1"):
     """The deadline passed with signatures missing; the run treats it as a denial."""
 
@@ -119,6 +128,7 @@ ApprovalEvent = (
     | ApprovalChangesRequested
     | ApprovalEdited
     | ApprovalEscalated
+    | ApprovalClaimed
     | ApprovalExpired
     | ApprovalWithdrawn
 )
@@ -167,6 +177,16 @@ class EditApproval(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+class ClaimApproval(Struct, frozen=True, kw_only=True):
+    """`until` None gives a claim back."""
+
+    principal_id: PrincipalId
+    principal_kind: Literal["person", "service_account", "agent"]
+    role_names: tuple[str, ...]
+    until: Instant | None
+    now: Instant
+
+
 class ExpireApproval(Struct, frozen=True, kw_only=True):
     """The time has come for whatever is due: the next role, or the end."""
 
@@ -178,7 +198,7 @@ class WithdrawApproval(Struct, frozen=True, kw_only=True):
 
 
 Answering = SignApproval | DenyApproval | RequestChanges | EditApproval
-ApprovalCommand = RequestApproval | Answering | ExpireApproval | WithdrawApproval
+ApprovalCommand = RequestApproval | Answering | ClaimApproval | ExpireApproval | WithdrawApproval
 
 Outcome = Literal["granted", "denied", "changes_requested", "edited", "expired", "withdrawn"]
 
@@ -194,6 +214,10 @@ class Pending(Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...]
     signed_by: tuple[PrincipalId, ...] = ()
     level: int = 0
+    claim: ApprovalClaimed | None = None
+
+    def claimed_by_another(self, who: PrincipalId, now: Instant) -> bool:
+        return self.claim is not None and self.claim.claimed_by != who and now < self.claim.until
 
     @property
     def due_at(self) -> Instant:
@@ -219,6 +243,12 @@ class ApprovalSettled(Rejected):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(f"the approval is already {outcome}")
         self.outcome = outcome
+
+
+class ApprovalIsClaimed(Rejected):
+    """Somebody else looks into it just now."""
+
+    code = "approval_claimed"
 
 
 class DigestMismatch(Rejected):
@@ -264,11 +294,18 @@ def decide(command: ApprovalCommand, state: ApprovalState) -> list[ApprovalEvent
             return []
         case _, NotRequested():
             raise NotFound("no such approval")
-        case SignApproval() | DenyApproval() | RequestChanges() | EditApproval(), Settled(outcome=outcome):
-            raise ApprovalSettled(outcome)
-        case SignApproval() | DenyApproval() | RequestChanges() | EditApproval() as c, Pending() as pending:
-            _check_signer(c, pending)
-            return _expired(pending, c.now) or _answered(c, pending)
+        case (
+            SignApproval() | DenyApproval() | RequestChanges() | EditApproval() | ClaimApproval(),
+            Settled() as settled,
+        ):
+            raise ApprovalSettled(settled.outcome)
+        case SignApproval() | DenyApproval() | RequestChanges() | EditApproval() | ClaimApproval() as c, Pending() as p:
+            _check_signer(c, p)
+            if expired := _expired(p, c.now):
+                return expired
+            if p.claimed_by_another(c.principal_id, c.now):
+                raise ApprovalIsClaimed("somebody else looks into it just now")
+            return _claimed(c, p) if isinstance(c, ClaimApproval) else _answered(c, p)
         case ExpireApproval(now=now), Pending() as pending:
             return _expired(pending, now) or _escalated(pending, now)
         case WithdrawApproval(reason=reason), Pending():
@@ -292,6 +329,13 @@ def _answered(command: Answering, pending: Pending) -> list[ApprovalEvent]:
                 run_id=run_id, call_id=call_id, edited_by=who, arguments=safe, comment=_said(command)
             )
             return [edited]
+
+
+def _claimed(command: ClaimApproval, pending: Pending) -> list[ApprovalEvent]:
+    held = pending.claim is not None and pending.claim.until > command.now
+    if command.until is None and not held:
+        return []
+    return [ApprovalClaimed(claimed_by=command.principal_id, until=command.until or command.now)]
 
 
 def _check_digest(command: SignApproval | EditApproval, pending: Pending) -> None:
@@ -323,7 +367,7 @@ def _said(command: Answering) -> str:
     return redact_text(command.comment)[:MAX_COMMENT]
 
 
-def _check_signer(command: Answering, pending: Pending) -> None:
+def _check_signer(command: Answering | ClaimApproval, pending: Pending) -> None:
     asked, roles = pending.asked, pending.roles
     if command.principal_kind != "person":
         raise OnlyPeopleApprove("approval:decide", "only people approve")
@@ -355,21 +399,19 @@ def evolve(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
     match event:
         case ApprovalSigned(signed_by=signer):
             return replace(state, signed_by=(*state.signed_by, signer))
-        case ApprovalGranted():
-            return _settled(state, "granted")
-        case ApprovalDenied():
-            return _settled(state, "denied")
-        case ApprovalChangesRequested():
-            return _settled(state, "changes_requested")
-        case ApprovalEdited():
-            return _settled(state, "edited")
+        case ApprovalClaimed():
+            return replace(state, claim=event)
         case ApprovalEscalated(level=level, roles=roles):
             return replace(state, level=level, roles=tuple(dict.fromkeys((*state.roles, *roles))))
-        case ApprovalExpired():
-            return _settled(state, "expired")
-        case ApprovalWithdrawn():
-            return _settled(state, "withdrawn")
+        case _:
+            return Settled(asked=state.asked, outcome=_OUTCOMES[type(event)], signed_by=state.signed_by)
 
 
-def _settled(state: Pending, outcome: Outcome) -> Settled:
-    return Settled(asked=state.asked, outcome=outcome, signed_by=state.signed_by)
+_OUTCOMES: Mapping[type[ApprovalEvent], Outcome] = {
+    ApprovalGranted: "granted",
+    ApprovalDenied: "denied",
+    ApprovalChangesRequested: "changes_requested",
+    ApprovalEdited: "edited",
+    ApprovalExpired: "expired",
+    ApprovalWithdrawn: "withdrawn",
+}

@@ -14,8 +14,8 @@ from fairlead.adapters.cel import CelExpressions
 from fairlead.domain.expressions import ExpressionInvalid
 from fairlead.domain.ids import RunId
 from fairlead.domain.policy.compiled import Policy, compile_policy
-from fairlead.domain.policy.document import ApprovalsNeeded, PolicyDocument
-from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, judge
+from fairlead.domain.policy.document import ApprovalsNeeded, Escalation, PolicyDocument
+from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, _together, judge
 from tests.support.clock import T0
 
 EXPRESSIONS = CelExpressions()
@@ -209,3 +209,15 @@ def test_a_policy_knows_which_calls_may_be_judged_otherwise_at_another_time() ->
     by_hour = policy(ALLOW, late, quoted)
     assert by_hour.depends_on_moment("bills.erase", Effect.DESTRUCTIVE)
     assert not by_hour.depends_on_moment("bills.pay", Effect.WRITE)
+
+
+def test_where_several_layers_ask_for_people_only_roles_that_each_of_them_takes_are_asked_later() -> None:
+    outer = ApprovalsNeeded(roles=("reviewer", "admin"), escalate=(Escalation(after_s=120, roles=("owner",)),))
+    soon, late = Escalation(after_s=60, roles=("admin", "owner")), Escalation(after_s=180, roles=("owner",))
+    inner = ApprovalsNeeded(roles=("reviewer",), escalate=(soon, late))
+    assert _together([outer]).escalate == outer.escalate
+    assert _together([outer, inner]).escalate == (
+        Escalation(after_s=120, roles=("owner",)),
+        Escalation(after_s=60, roles=("admin",)),
+        Escalation(after_s=180, roles=("owner",)),
+    )

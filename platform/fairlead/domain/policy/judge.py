@@ -1,6 +1,6 @@
 """The judge: may this call be made, and if not, who can say otherwise. The same call always gets the same answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fairlead_sdk.contract import Effect
@@ -12,7 +12,15 @@ from fairlead.domain.expressions import ExpressionFailed
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.compiled import BoundRule, Policy
-from fairlead.domain.policy.document import MAX_RISK, NO_OBLIGATIONS, ApprovalsNeeded, Obligations, Rule, Verdict
+from fairlead.domain.policy.document import (
+    MAX_RISK,
+    NO_OBLIGATIONS,
+    ApprovalsNeeded,
+    Escalation,
+    Obligations,
+    Rule,
+    Verdict,
+)
 from fairlead.domain.policy.sequences import Asking, Past
 from fairlead.domain.policy.trial import Trial
 
@@ -245,7 +253,20 @@ def _together(asking: list[ApprovalsNeeded]) -> ApprovalsNeeded:
         count=max(each.count for each in asking),
         roles=tuple(common) or first.roles,
         deadline_s=min(each.deadline_s for each in asking),
+        escalate=tuple(_escalations(asking)),
     )
+
+
+def _escalations(asking: list[ApprovalsNeeded]) -> Iterator[Escalation]:
+    """Of any layer, to those roles that by then each of them takes."""
+    for later in (each for needed in asking for each in needed.escalate):
+        roles = tuple(role for role in later.roles if all(_takes(needed, role, later.after_s) for needed in asking))
+        if roles:
+            yield Escalation(after_s=later.after_s, roles=roles)
+
+
+def _takes(needed: ApprovalsNeeded, role: str, after_s: int) -> bool:
+    return role in needed.roles or any(role in each.roles and each.after_s <= after_s for each in needed.escalate)
 
 
 def _by_default(policy: Policy, effect: Effect) -> Judgement:
