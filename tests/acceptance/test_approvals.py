@@ -210,3 +210,30 @@ async def test_the_queue_is_filtered_and_claimed_and_no_other_tenant_reaches_it(
     ] == "changes_requested"
     run = await until_status(alice, run_id, "failed")
     assert (run["reason_code"], "ask first" in run["reason"]) == ("denied_by_changes", True)
+
+
+async def test_like_approvals_are_decided_at_once_and_one_that_is_refused_stops_no_other(alice: Customer) -> None:
+    workflow = await publish(alice, echo("a"), name="several", **asking_people())
+    first, second, third = [await the_approval(alice, await started(alice.owner, workflow)) for _ in range(3)]
+    reviewer = await _reviewer(alice)
+    decisions = [
+        {"approval_id": first["approval_id"], "answer": "approve", "digest": first["digest"]},
+        {"approval_id": second["approval_id"], "answer": "approve", "digest": first["digest"]},
+        {"approval_id": third["approval_id"], "answer": "deny", "digest": third["digest"]},
+        {"approval_id": third["approval_id"], "answer": "deny", "digest": third["digest"], "comment": "not this"},
+        {"approval_id": "apr_nothing", "answer": "approve", "digest": "x"},
+    ]
+    answer = await reviewer.post("/v1/approvals/decide", json={"decisions": decisions})
+    assert answer.status_code == 200, answer.text
+    said = [(each["status"], each["code"]) for each in answer.json()["results"]]
+    assert said == [
+        ("granted", None),
+        (None, "approval_digest_mismatch"),
+        (None, "invalid_input"),
+        ("denied", None),
+        (None, "approval_not_found"),
+    ]
+    metrics = (await alice.served.client().get("/metrics")).text
+    assert 'fairlead_approval_decision_seconds_count{outcome="granted"}' in metrics
+    too_many = {"decisions": decisions[:1] * 51}
+    assert (await reviewer.post("/v1/approvals/decide", json=too_many)).status_code == 422

@@ -21,19 +21,21 @@ from fairlead.api.approval_views import (
 )
 from fairlead.api.commit_pages import LAST
 from fairlead.api.guards import requires
+from fairlead.api.metrics import Metrics
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
 from fairlead.api.run_access import RunPlace, RunPlaces, role_names, within
 from fairlead.api.runs import aware
 from fairlead.domain import approvals as a
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.errors import Denied, Invalid, NotFound
+from fairlead.domain.errors import Denied, Invalid, NotFound, Problem, Rejected
 from fairlead.domain.ids import ApprovalId, RunId
 from fairlead.domain.instant import Instant, later
 from fairlead.domain.runs.states import Active
 from fairlead.handling.handler import Handled
 
 LIST = "approvals"
+MAX_AT_ONCE = 50
 
 
 class NoSuchApproval(NotFound):
@@ -59,6 +61,34 @@ class Edited(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     digest: Annotated[str, Meta(min_length=1, max_length=200)]
     arguments: dict[str, Any]
     comment: Annotated[str, Meta(min_length=1, max_length=a.MAX_COMMENT, description="Why otherwise.")]
+
+
+class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A denial says why in its comment."""
+
+    approval_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    answer: Literal["approve", "deny"]
+    digest: Annotated[str, Meta(min_length=1, max_length=200)]
+    comment: Annotated[str, Meta(max_length=a.MAX_COMMENT)] = ""
+
+
+class Decisions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    decisions: Annotated[tuple[Decision, ...], Meta(min_length=1, max_length=MAX_AT_ONCE)]
+
+
+class DecisionResult(Struct, frozen=True, kw_only=True):
+    """`status` where it was taken, else the `code` of the problem and its `detail`."""
+
+    approval_id: ApprovalId
+    status: Literal["pending", "granted", "denied", "changes_requested", "edited"] | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
+class DecisionResults(Struct, frozen=True, kw_only=True):
+    """In the order of the decisions."""
+
+    results: list[DecisionResult]
 
 
 class Claim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,6 +172,7 @@ class ApprovalController(Controller):
         act: NamedDependency[Act],
         parts: NamedDependency[ApiParts],
         places: NamedDependency[RunPlaces],
+        counted: NamedDependency[Metrics],
     ) -> ApprovalAnswer:
         """Sign. When the last signature that is needed is there, the call is made."""
         stream, place = await _to_decide(parts, places, act.principal, approval_id)
@@ -153,7 +184,7 @@ class ApprovalController(Controller):
             comment=data.comment,
             now=parts.clock.now(),
         )
-        return _answer(stream, await act.handle(stream, signed))
+        return await _told(parts, counted, stream, await act.handle(stream, signed))
 
     @post("/{approval_id:str}/deny", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
     async def deny(
@@ -163,6 +194,7 @@ class ApprovalController(Controller):
         act: NamedDependency[Act],
         parts: NamedDependency[ApiParts],
         places: NamedDependency[RunPlaces],
+        counted: NamedDependency[Metrics],
     ) -> ApprovalAnswer:
         """Refuse. The call is not made; what the run does then is the workflow's business."""
         stream, place = await _to_decide(parts, places, act.principal, approval_id)
@@ -173,7 +205,7 @@ class ApprovalController(Controller):
             comment=data.comment,
             now=parts.clock.now(),
         )
-        return _answer(stream, await act.handle(stream, denied))
+        return await _told(parts, counted, stream, await act.handle(stream, denied))
 
     @post("/{approval_id:str}/request-changes", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
     async def request_changes(
@@ -183,6 +215,7 @@ class ApprovalController(Controller):
         act: NamedDependency[Act],
         parts: NamedDependency[ApiParts],
         places: NamedDependency[RunPlaces],
+        counted: NamedDependency[Metrics],
     ) -> ApprovalAnswer:
         """Not like this. The call is not made; the run is told what should be otherwise (`denied_by_changes`)."""
         stream, place = await _to_decide(parts, places, act.principal, approval_id)
@@ -193,7 +226,7 @@ class ApprovalController(Controller):
             comment=data.comment,
             now=parts.clock.now(),
         )
-        return _answer(stream, await act.handle(stream, wished))
+        return await _told(parts, counted, stream, await act.handle(stream, wished))
 
     @post("/{approval_id:str}/edit", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
     async def edit_arguments(
@@ -203,6 +236,7 @@ class ApprovalController(Controller):
         act: NamedDependency[Act],
         parts: NamedDependency[ApiParts],
         places: NamedDependency[RunPlaces],
+        counted: NamedDependency[Metrics],
     ) -> ApprovalAnswer:
         """Give the call other arguments. Policy judges it again; where that asks for people, others than you sign."""
         stream, place = await _to_decide(parts, places, act.principal, approval_id)
@@ -216,7 +250,32 @@ class ApprovalController(Controller):
             comment=data.comment,
             now=parts.clock.now(),
         )
-        return _answer(stream, await act.handle(stream, edited))
+        return await _told(parts, counted, stream, await act.handle(stream, edited))
+
+    @post("/decide", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
+    async def decide_approvals(
+        self,
+        data: JSONBody[Decisions],
+        act: NamedDependency[Act],
+        parts: NamedDependency[ApiParts],
+        places: NamedDependency[RunPlaces],
+        counted: NamedDependency[Metrics],
+    ) -> DecisionResults:
+        """Answer several like ones at once, each under the digest of what was looked at. One that is refused stops none
+        of the others; its result says why."""
+        results = []
+        for number, each in enumerate(data.decisions):
+            try:
+                stream, place = await _to_decide(parts, places, act.principal, each.approval_id)
+                handled = await act.handle(
+                    stream, _decision(each, act.principal, place, parts.clock.now()), str(number)
+                )
+                answer = await _told(parts, counted, stream, handled)
+                results.append(DecisionResult(approval_id=answer.approval_id, status=answer.status))
+            except (Rejected, NotFound, Denied, Invalid) as refused:
+                approval_id = ApprovalId(each.approval_id)
+                results.append(DecisionResult(approval_id=approval_id, code=refused.code, detail=str(refused)))
+        return DecisionResults(results=results)
 
     @post("/{approval_id:str}/claim", status_code=200, opt=requires(Permission.APPROVAL_DECIDE))
     async def claim_approval(
@@ -277,6 +336,39 @@ async def _to_decide(
             raise a.OnlyPeopleApprove(Permission.APPROVAL_DECIDE, "only people approve")
         raise Denied(Permission.APPROVAL_DECIDE)
     return stream, place
+
+
+def _decision(
+    decision: Decision, principal: Principal, place: RunPlace, now: Instant
+) -> a.SignApproval | a.DenyApproval:
+    """Raises Invalid for a denial that does not say why."""
+    roles = role_names(principal, place)
+    if decision.answer == "approve":
+        return a.SignApproval(
+            principal_id=principal.principal_id,
+            principal_kind=principal.kind,
+            role_names=roles,
+            digest=decision.digest,
+            comment=decision.comment,
+            now=now,
+        )
+    if not decision.comment:
+        raise Invalid([Problem(path="/comment", message="say why not")], "a denial says why")
+    return a.DenyApproval(
+        principal_id=principal.principal_id,
+        principal_kind=principal.kind,
+        role_names=roles,
+        comment=decision.comment,
+        now=now,
+    )
+
+
+async def _told(parts: ApiParts, counted: Metrics, stream: StreamRef, handled: Handled) -> ApprovalAnswer:
+    """Raises ApprovalSettled. Counts how long people were waited for, once for each approval."""
+    if handled.facts and isinstance(handled.state, a.Settled):
+        asked = (await parts.log.read(stream))[0].commit.at
+        counted.decided(handled.state.outcome, (parts.clock.now() - asked).total_seconds())
+    return _answer(stream, handled)
 
 
 def _answer(stream: StreamRef, handled: Handled) -> ApprovalAnswer:

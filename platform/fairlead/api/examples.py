@@ -47,6 +47,9 @@ EXAMPLES: dict[str, Any] = {
     "TenantChange": {"tool_cap": 20},
     "AnswerGiven": {"answer": {"approved": True}},
     "Claim": {"lease_s": 900},
+    "Decisions": {
+        "decisions": [{"approval_id": "apr_01k…-2", "answer": "approve", "digest": "3b5d…", "comment": "as agreed"}]
+    },
     "Discard": {"reason": "sent by hand"},
     "Edited": {"digest": "3b5d…", "arguments": {"amount": 90}, "comment": "the credit note came"},
     "Edit": {"arguments": {"account": "4711"}, "reason": "the account had moved"},

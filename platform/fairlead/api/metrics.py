@@ -12,6 +12,7 @@ from fairlead.domain.switches.verdict import Boards
 
 T = TypeVar("T")
 BREAKER_STATES = ("open", "half_open", "closed")
+WAITS_S = (60, 300, 900, 3_600, 4 * 3_600, 86_400, 3 * 86_400)  # of people
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -30,6 +31,17 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._decisions = Histogram(
+            "fairlead_approval_decision_seconds",
+            "From the question to the answer that settled it.",
+            ("outcome",),
+            buckets=WAITS_S,
+            registry=self.registry,
+        )
+
+    def decided(self, outcome: str, waited_s: float) -> None:
+        """People have settled an approval."""
+        self._decisions.labels(outcome).observe(waited_s)
 
     def answered(self, route: str, method: str, status: int, took_s: float) -> None:
         self._requests.labels(route, method, str(status)).inc()
