@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from fairlead_ledger.reading import SIDECAR
 
 from fairlead.adapters.dev_file import read_dev_file
 from fairlead.adapters.postgres import Database
@@ -105,6 +106,30 @@ async def test_a_run_is_started_waited_for_answered_and_exported(scene: Scene) -
     timeline = await scene.newcomer.run("run", "timeline", run_id, "-o", "json")
     with file.open(newline="", encoding="utf-8-sig") as rows:
         assert [row["position"] for row in csv.DictReader(rows)] == [event["position"] for event in timeline.json]
+    await _one_changed_byte_is_caught(scene.newcomer, file)
+
+
+async def _one_changed_byte_is_caught(shell: Shell, file: Path) -> None:
+    """With the keys alone. The log and its ledger agree, and are not mended while engines are at work."""
+    for written in (("keys", "-f", "keys.json"), ("head", "--sign", "-f", "receipt.json")):
+        assert (await shell.run("ledger", *written)).code == Exit.OK
+    verify = ("ledger", "verify", str(file), "--keys", "keys.json")
+    sound = await shell.run(*verify)
+    assert sound.code == Exit.OK, sound.out + sound.err
+    assert (await shell.run("ledger", "verify", str(file))).code == 2
+    changed = file.with_name("changed.csv")
+    await asyncio.to_thread(_changed, file, changed)
+    caught = await shell.run("ledger", "verify", str(changed), "--keys", "keys.json", "-o", "json")
+    assert (caught.code, {finding["kind"] for finding in caught.json["findings"]}) == (Exit.FAILED, {"changed"})
+    checked = await shell.run("ledger", "check", "--receipt", "receipt.json", "-o", "json")
+    assert {json.loads(line)["kind"] for line in checked.out.splitlines()} <= {"ledger_behind"}, checked.out
+    assert (await shell.run("ledger", "restore")).code == Exit.REFUSED
+
+
+def _changed(file: Path, changed: Path) -> None:
+    changed.write_bytes(file.read_bytes().replace(b"Which word?", b"Which ward?", 1))
+    proof = file.with_name(file.name + SIDECAR)
+    changed.with_name(changed.name + SIDECAR).write_bytes(proof.read_bytes())
 
 
 async def test_a_wait_can_be_bounded_and_a_cancelled_run_says_so(scene: Scene) -> None:
