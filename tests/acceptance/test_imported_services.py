@@ -84,7 +84,8 @@ async def connects(who: Customer, connector: str, base_url: str, key: str | None
 
 
 async def a_run(who: Customer, tools: list[str], *steps: Any, writes: tuple[str, ...] = (), **fields: Any) -> str:
-    asked = document(*steps, name="calls", tools=tools, writes=list(writes), policy=FREELY, output={}, **fields)
+    said = {"tools": tools, "writes": list(writes), "policy": FREELY, "autonomy": "act_within_policy", "output": {}}
+    asked = document(*steps, name="calls", **said, **fields)
     made = await who.owner.put("/v1/workflows/calls", params=WHY, json=asked)
     assert made.status_code == 201, made.text
     return await started(who.owner, made.json()["workflow_id"])
