@@ -48,6 +48,7 @@ from fairlead.consumers import (
     switch_mirror,
     switch_pauses,
     toolset_versions,
+    webhooks,
     workflow_versions,
 )
 from fairlead.consumers.idempotency_sweep import IdempotencySweep
@@ -93,6 +94,7 @@ from fairlead.ports import (
 )
 from fairlead.registry import SWITCHES, TENANTS, connected
 from fairlead.settings import Settings
+from fairlead.webhook_parts import WebhookParts
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.call_limits import Bound, CallLimits
@@ -126,6 +128,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     breakers,
     switch_pauses,
     policy_versions,
+    webhooks,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
 
@@ -254,6 +257,19 @@ def accounts_of(core: Core, database: "Database") -> accounts.Accounts:
     )
 
 
+def webhooks_of(core: Core, database: "Database") -> WebhookParts:
+    """`database` is connected as the role for requests."""
+    return WebhookParts(
+        settings=core.settings,
+        log=core.log,
+        handler=core.handler,
+        clock=core.clock,
+        ids=core.ids,
+        outbound=core.outbound,
+        database=database,
+    )
+
+
 def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
     return {
         "tenant": TENANTS,
@@ -364,6 +380,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         connecting=accounts_of(core, database).connecting(),
         head_keys=ledgers.keys_of(settings),
         ledger_state=lambda: ledger_state(database),
+        webhook_secrets=webhooks_of(core, database).secrets(),
         lag=lags,
         backlog=backlog,
         queues=queues,
@@ -418,6 +435,23 @@ def switch_keeper(core: Core, database: "Database") -> SwitchKeeper:
 
 
 async def worker(core: Core) -> None:
+    """Carries out orders and sends webhooks, until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(calls(core))
+        tasks.create_task(webhook_sender(core))
+
+
+async def webhook_sender(core: Core) -> None:
+    """Until cancelled."""
+    from fairlead.adapters.postgres import Database
+
+    settings = core.settings
+    assert settings.database_url is not None, "the caller has seen to the engines"
+    async with Database(settings.database_url, max_connections=settings.database_connections) as database:
+        await webhooks_of(core, database).worker(worker_name()).run()
+
+
+async def calls(core: Core) -> None:
     """Carries out orders of each lane, until cancelled. Calls that use an account need the database, others do not."""
     from fairlead.adapters.postgres import Database
 
@@ -427,12 +461,16 @@ async def worker(core: Core) -> None:
         Database(settings.database_url, max_connections=settings.database_connections) as database,
         asyncio.TaskGroup() as tasks,
     ):
-        worker_id = f"{socket.gethostname()}-{os.getpid()}"
+        worker_id = worker_name()
         lender = accounts_of(core, database).lender(worker_id)
         remembering = Remembering(core.results, core.clock)
         caller = Caller(core.tools, Equipping(lender, core.outbound, core.brake, core.objects), remembering)
         for lane in settings.worker_lanes:
             tasks.create_task(tool_worker(core, lane, worker_id, caller).run())
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def gates(core: Core, worker_id: str) -> Gates:

@@ -179,6 +179,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             " `host=a minute/at once`, separated by commas; 0 a minute is without end. The host as manifests name it."
         ),
     ] = ()
+    webhook_dead_after_h: Annotated[
+        int, Meta(ge=1, le=720, description="Hours in which a webhook took nothing after which it is disabled.")
+    ] = 24
     shutdown_timeout_s: Annotated[
         int, Meta(ge=1, le=600, description="Seconds that open requests and jobs are given to end.")
     ] = 20

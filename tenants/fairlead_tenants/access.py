@@ -45,6 +45,8 @@ class Permission(StrEnum):
     LEDGER_READ = "ledger:read"  # heads, proofs and public keys of the whole tenant
     LEDGER_SIGN = "ledger:sign"  # a head of this moment
     AUDIT_READ = "audit:read"
+    WEBHOOK_READ = "webhook:read"  # never their secrets
+    WEBHOOK_MANAGE = "webhook:manage"  # who is told what happens, also of the whole tenant
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
     WORKSPACE_MANAGE = "workspace:manage"
     PRINCIPAL_READ = "principal:read"
@@ -110,6 +112,7 @@ LIVE_ONLY = frozenset(
         _P.TENANT_MANAGE,
         _P.CONNECTOR_MANAGE,
         _P.POLICY_PUBLISH,
+        _P.WEBHOOK_MANAGE,
     }
 )
 

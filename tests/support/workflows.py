@@ -68,7 +68,7 @@ async def started(client: httpx2.AsyncClient, workflow: WorkflowId, **fields: An
 @asynccontextmanager
 async def at_work(served: Served) -> AsyncIterator[None]:
     """A worker carries out calls meanwhile."""
-    async with running(app.worker(served.core)):
+    async with running(app.calls(served.core)):
         yield
 
 

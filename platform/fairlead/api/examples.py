@@ -37,6 +37,7 @@ EXAMPLES: dict[str, Any] = {
         "hints": {"operations": {"listCustomers": {"pagination": {"style": "link"}}}},
         "reason": "renewals are looked up there",
     },
+    "NewWebhook": {"url": "https://hooks.example.com/fairlead", "events": ["run.*", "approval.requested"]},
     "NewWorkspace": {"name": "claims"},
     "Explained": {
         "workflow": "refunds",
@@ -44,6 +45,9 @@ EXAMPLES: dict[str, Any] = {
     },
     "RollBack": {"reason": "it asked for people too often"},
     "Rotation": {"overlap_s": 3600},
+    "SecretRotation": {"overlap_s": 3600},
+    "WebhookChange": {"events": ["run.completed", "run.failed"]},
+    "WebhookReplay": {"position": "4711-0"},
     "TenantChange": {"tool_cap": 20},
     "AnswerGiven": {"answer": {"approved": True}},
     "Claim": {"lease_s": 900},

@@ -23,6 +23,7 @@ ReadModel = Literal[
     "connection_uses",
     "toolset_versions",
     "dead_letters",
+    "webhooks",
     "breakers",
     "switch_pauses",
     "policy_versions",

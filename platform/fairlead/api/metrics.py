@@ -6,9 +6,11 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from fairlead.api.parts import ApiParts, Lag
+from fairlead.api.webhook_views import tally
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.switches.board import MODES, SCOPES
 from fairlead.domain.switches.verdict import Boards
+from fairlead.domain.webhooks.deliveries import Tally
 
 T = TypeVar("T")
 BREAKER_STATES = ("open", "half_open", "closed")
@@ -70,6 +72,8 @@ async def _measured(parts: ApiParts) -> CollectorRegistry:
         _show(registry, "fairlead_queue_oldest_seconds", "How long the oldest has been there.", "queue", ages)
     _show_breakers(registry, parts.breakers())
     _show_switches(registry, parts.switches.known())
+    if (webhooks := await _known(lambda: tally(parts.database))) is not None:
+        _show_webhooks(registry, webhooks)
     return registry
 
 
@@ -95,6 +99,17 @@ def _show_breakers(registry: CollectorRegistry, counts: Mapping[tuple[str, str],
     for connector in {connector for connector, _ in counts}:
         for state in BREAKER_STATES:
             gauge.labels(connector, state).set(counts.get((connector, state), 0))
+
+
+def _show_webhooks(registry: CollectorRegistry, now: Tally) -> None:
+    shown = {
+        "fairlead_webhook_waiting": ("Events that webhooks of all tenants are still to be told.", now.waiting),
+        "fairlead_webhooks_failing": ("Webhooks whose last attempt failed.", now.failing),
+    }
+    for name, (meaning, value) in shown.items():
+        Gauge(name, meaning, registry=registry).set(value)
+    attempts = {"delivered": float(now.delivered), "failed": float(now.failed)}
+    _show(registry, "fairlead_webhook_attempts", "Attempts of the processes that send, by their end.", "end", attempts)
 
 
 def _show_lag(registry: CollectorRegistry, lags: Sequence[Lag]) -> None:

@@ -22,6 +22,9 @@ from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Switching
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import Clock, HeadKeys, Ids, Log, SqlDatabase, Switches, Unfinished
+from fairlead.ports import Clock, Ids, Log, SqlDatabase, Switches, Unfinished
+from fairlead.handling.webhook_secrets import WebhookSecrets
+from fairlead.ports import Clock, Ids, Log, SqlDatabase, Unfinished
 
 
 class PresentedKey(Protocol):
@@ -125,6 +128,7 @@ class ApiParts:
     connecting: Connecting
     head_keys: HeadKeys
     ledger_state: Callable[[], Awaitable[LedgerState]]
+    webhook_secrets: WebhookSecrets
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]

@@ -29,6 +29,7 @@ from fairlead.api.tenants import EnvironmentController, TenantController
 from fairlead.api.timelines import TimelineController
 from fairlead.api.tool_calls import get_tool_call, list_tool_calls
 from fairlead.api.toolsets import ToolsetController
+from fairlead.api.webhooks import WebhookController
 from fairlead.api.workflows import WorkflowController
 from fairlead.api.workspaces import WorkspaceController
 
@@ -65,6 +66,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     oauth_callback,
     DeadLetterController,
     SwitchController,
+    WebhookController,
     BreakerController,
     stream_run,
     stream_tenant,

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "service-account": "fairlead.cli.access:service_account",
     "tool": "fairlead.cli.tools:tool",
     "toolset": "fairlead.cli.toolsets:toolset",
+    "webhook": "fairlead.cli.webhooks:webhook",
     "whoami": "fairlead.cli.identity:whoami",
     "workflow": "fairlead.cli.workflows:workflow",
     "workspace": "fairlead.cli.access:workspace",

@@ -1,9 +1,7 @@
 """`fairlead connection`: accounts at counterparts; made, given, looked into, revoked."""
 
-import re
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import rich_click as click
@@ -13,13 +11,12 @@ from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.places import environment_id, workspace_id
 from fairlead.cli.session import Session, client_command
+from fairlead.cli.spans import since as moment
 from fairlead.cli.transport import path
 from fairlead.cli.views import CONNECTION, USE
 
 CONNECTIONS = "/v1/connections"
 MAX_SECRET = 16_384
-_AGO = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 workspace_option = click.option("--workspace", help="Name or id; else the one called default.")
 environment_option = click.option("--environment", help="Name or id; else that of the key in use.")
@@ -191,7 +188,7 @@ def delete(session: Session, connection: str, reason: str) -> None:
 @client_command
 def uses(session: Session, connection: str, since: str | None, limit: int) -> None:
     """Which calls were lent its credential, oldest first. One that is deleted is named by its id."""
-    params = {"since": _since(since)}
+    params = {"since": moment(since)}
     session.out.many(session.api.pages(path("connections", _id(session, connection), "uses"), params, limit=limit), USE)
 
 
@@ -223,10 +220,3 @@ def _secret_text(source: Any) -> str:
     if source.isatty():
         return str(click.prompt("The secret", hide_input=True, err=True))
     return str(source.read(MAX_SECRET + 2)).rstrip("\r\n")
-
-
-def _since(text: str | None) -> str | None:
-    ago = _AGO.fullmatch(text) if text else None
-    if ago is None:
-        return text
-    return (datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).isoformat()

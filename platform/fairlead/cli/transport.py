@@ -32,7 +32,7 @@ _LATER = frozenset({429, 502, 503, 504})
 _CONFLICT = 409
 _TIMEOUT = httpx2.Timeout(30.0, connect=CONNECT_WITHIN_S)
 
-Method = Literal["GET", "POST", "PUT", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Params = Mapping[str, str | int | bool | None]
 
 
@@ -98,6 +98,9 @@ class Api:
 
     def put(self, path: str, body: Any) -> Answer:
         return self._ask("PUT", path, content=msgspec.json.encode(body))
+
+    def patch(self, path: str, body: Any) -> Answer:
+        return self._ask("PATCH", path, content=msgspec.json.encode(body))
 
     def pages(self, path: str, params: Params | None = None, *, limit: int | None = None) -> Iterator[Any]:
         """Items of a list, page by page, up to `limit`; None is all."""

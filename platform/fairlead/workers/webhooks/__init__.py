@@ -1,0 +1,1 @@
+"""Tells webhooks what happens: each in the order of its runs, none at the cost of another."""
