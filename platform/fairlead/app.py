@@ -34,6 +34,7 @@ from fairlead.adapters.sandbox.sandbox import Sandbox
 from fairlead.adapters.throttle import LeasingThrottle, NatsLedgers
 from fairlead.consumers import (
     access_directory,
+    accesses,
     approvals,
     breakers,
     connection_uses,
@@ -69,6 +70,7 @@ from fairlead.domain.runs import decide as run_decisions
 from fairlead.domain.runs import states as run_states
 from fairlead.domain.runs.commands import ForkRun, StartRun
 from fairlead.domain.webhooks import subscription as webhook
+from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.capabilities import Capabilities
 from fairlead.handling.dispatch import Dispatch
@@ -129,6 +131,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     switch_pauses,
     policy_versions,
     webhooks,
+    accesses,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
 
@@ -341,6 +344,7 @@ async def api(core: Core) -> None:
             finally:
                 for task in following:
                     task.cancel()
+                await parts.audit.close()
 
 
 def api_parts(core: Core, database: "Database", positions: "Positions", census: BreakerCensus) -> "ApiParts":
@@ -380,6 +384,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         connecting=accounts_of(core, database).connecting(),
         head_keys=ledgers.keys_of(settings),
         ledger_state=lambda: ledger_state(database),
+        audit=AccessAudit(core.log, core.clock, core.ids),
         webhook_secrets=webhooks_of(core, database).secrets(),
         lag=lags,
         backlog=backlog,

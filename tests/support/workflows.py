@@ -9,7 +9,8 @@ import httpx2
 from fairlead_tenants.ids import PrincipalId, WorkspaceId
 
 from fairlead import app
-from fairlead.domain.envelope import SYSTEM, StreamRef
+from fairlead.domain.catalogue import EVENTS
+from fairlead.domain.envelope import SYSTEM, Kind, StreamRef
 from fairlead.domain.ids import CommandId, WorkflowId
 from fairlead.domain.tenants.commands import CreateAgent
 from fairlead.domain.tenants.identity import principal_of
@@ -22,6 +23,7 @@ from tests.support.documents import Plain, document
 ECHO = "basics.echo"
 Json = dict[str, Any]
 LONG_S = 30.0
+ALL_BUT_LOOKING: list[Kind] = [kind for kind in EVENTS if kind != "access"]
 
 
 def echo(step_id: str, text: str = "hello") -> Plain:
@@ -76,7 +78,7 @@ async def until(customer: Customer, path: str, holds: Callable[[Any], bool]) -> 
     """What the owner is shown there, as soon as it is as wanted. Looks again whenever something happens."""
     log = customer.served.core.log
     reached = await log.last_sequence()
-    async with asyncio.timeout(LONG_S), customer.owner as client, log.follow(reached) as batches:
+    async with asyncio.timeout(LONG_S), customer.owner as client, log.follow(reached, ALL_BUT_LOOKING) as batches:
         async for batch in batches:
             reached = batch[-1].sequence if batch else reached
             shown = await client.get(path, headers={"Fairlead-Position": str(reached)})

@@ -14,6 +14,7 @@ from litestar.types import Middleware
 from fairlead.api import guards
 from fairlead.api.acting import COMMAND_ID, Act
 from fairlead.api.admission import Admission
+from fairlead.api.audited import AUDITED
 from fairlead.api.authentication import Authenticator, ByApiKey
 from fairlead.api.bodies import MAX_BODY_BYTES, ApiRequest
 from fairlead.api.edge import Edge
@@ -80,6 +81,7 @@ def routed(
         state=state,
     )
     _check_every_route_says_who_may(api)
+    _check_every_reading_is_accounted_for(api)
     _provide_one_by_one(api)
     return api
 
@@ -95,6 +97,11 @@ def _check_every_route_says_who_may(api: Litestar) -> None:
     for path, method, opt in route_options(api):
         says = [word for word in (guards.NEEDS, guards.SIGNED_IN, guards.OPEN) if opt.get(word)]
         assert len(says) == 1, f"{method} {path} says who may ask"
+
+
+def _check_every_reading_is_accounted_for(api: Litestar) -> None:
+    shown = {path for path, method, _ in route_options(api) if method == "GET"}
+    assert shown == set(AUDITED), f"audited.py says of each path whether reading it is recorded: {shown ^ set(AUDITED)}"
 
 
 def route_options(api: Litestar) -> list[tuple[str, str, dict[str, Any]]]:

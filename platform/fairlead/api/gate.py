@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from fairlead.api import guards, positions
 from fairlead.api.acting import COMMAND_ID, POSITION
+from fairlead.api.audited import Recorded, is_recorded
 from fairlead.api.authentication import Authenticator, SignedIn, signed_in
 from fairlead.api.bodies import ApiRequest
 from fairlead.api.edge import ANSWER_HEADERS
@@ -93,6 +94,8 @@ class Gate:
         scope["state"][ANSWER_HEADERS] = limiter.headers(allowance)
 
     async def _carry_out(self, request: ApiRequest, who: SignedIn, send: Send) -> None:
+        if is_recorded(request.scope):
+            send = Recorded(self._passage.parts.audit, self._passage.parts.clock, request.scope, who, send).send
         scope, key = request.scope, key_of(request.scope["headers"])
         command_id = CommandId(self._passage.parts.ids.new("cmd"))
         if scope["method"] != "POST" or key is None:

@@ -24,6 +24,7 @@ ReadModel = Literal[
     "toolset_versions",
     "dead_letters",
     "webhooks",
+    "accesses",
     "breakers",
     "switch_pauses",
     "policy_versions",

@@ -72,6 +72,8 @@ async def _measured(parts: ApiParts) -> CollectorRegistry:
         _show(registry, "fairlead_queue_oldest_seconds", "How long the oldest has been there.", "queue", ages)
     _show_breakers(registry, parts.breakers())
     _show_switches(registry, parts.switches.known())
+    meaning = "Accesses that happened and are not on the log yet."
+    Gauge("fairlead_accesses_unrecorded", meaning, registry=registry).set(parts.audit.waiting)
     if (webhooks := await _known(lambda: tally(parts.database))) is not None:
         _show_webhooks(registry, webhooks)
     return registry

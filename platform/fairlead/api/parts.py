@@ -14,6 +14,7 @@ from fairlead.api.rate_limit import DEFAULT_RATE, RateLimit
 from fairlead.domain.connectors.catalogue import Listed
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.tenants.choices import Offer
+from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.connecting import Connecting
 from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
@@ -129,6 +130,7 @@ class ApiParts:
     head_keys: HeadKeys
     ledger_state: Callable[[], Awaitable[LedgerState]]
     webhook_secrets: WebhookSecrets
+    audit: AccessAudit
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]

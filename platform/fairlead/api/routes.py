@@ -2,6 +2,7 @@
 
 from litestar.types import ControllerRouterHandler
 
+from fairlead.api.accesses import AccessController
 from fairlead.api.approvals import ApprovalController
 from fairlead.api.breakers import BreakerController
 from fairlead.api.catalogue import CatalogueController
@@ -67,6 +68,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     DeadLetterController,
     SwitchController,
     WebhookController,
+    AccessController,
     BreakerController,
     stream_run,
     stream_tenant,

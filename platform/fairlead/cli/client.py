@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 COMMANDS: Mapping[str, str] = {
+    "access": "fairlead.cli.accesses:access",
     "approval": "fairlead.cli.approvals:approval",
     "breaker": "fairlead.cli.breakers:breaker",
     "connection": "fairlead.cli.connections:connection",

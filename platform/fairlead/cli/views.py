@@ -532,3 +532,15 @@ DELIVERY = View(
         Column("NEXT", "next_attempt_at"),
     ),
 )
+ACCESS = View(
+    identity="position",
+    columns=(
+        Column("WHEN", "at"),
+        Column("WHO", "principal_id"),
+        Column("ACCESS", "access"),
+        Column("OBJECT", "object"),
+        Column("QUERY", "query"),
+        Column("KEY", "key_id"),
+        Column("POSITION", "position"),
+    ),
+)

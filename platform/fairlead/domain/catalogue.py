@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fairlead.domain.accesses import Accessed
 from fairlead.domain.approvals import ApprovalEvent
 from fairlead.domain.breakers import BreakerEvent
 from fairlead.domain.codec import Upcast
@@ -34,5 +35,6 @@ EVENTS: Mapping[Kind, Any] = {
     "switch": SwitchEvent,
     "policy": PolicyEvent,
     "tally": TallyEvent,
+    "access": Accessed,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

@@ -32,6 +32,7 @@ Kind = Literal[
     "switch",
     "policy",
     "tally",
+    "access",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

@@ -28,6 +28,7 @@ PREFIX_OF_KIND = {
     "switch": "swi_",
     "policy": "pol_",
     "tally": "tal_",
+    "access": "acs_",
 }
 
 

@@ -9,7 +9,7 @@ from fairlead.domain.connections.events import ConnectionUsed
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import StreamMoved, Unavailable
 from fairlead.domain.ids import CallId, RunId
-from fairlead.handling import uses
+from fairlead.handling import side_streams
 from fairlead.handling.uses import MAX_USES, UseWriter
 from tests.support.clock import T0, ManualClock
 from tests.support.connections import ALICE, BOB, DESK, LIVE, MAIN, READ
@@ -88,7 +88,7 @@ async def test_processes_connections_and_tenants_never_wait_for_one_another() ->
 
 
 async def test_a_log_that_is_away_is_asked_until_it_is_back(monkeypatch: Any) -> None:
-    monkeypatch.setattr(uses, "AGAIN_S", 0.001)
+    monkeypatch.setattr(side_streams, "AGAIN_S", 0.001)
     log = Moody(Unavailable("the log"), StreamMoved("elsewhere"), Unavailable("the log"))
     here = writer(log)
     await asyncio.gather(here.write(ALICE, used(1)), here.write(ALICE, used(2)))
@@ -105,7 +105,7 @@ async def test_a_use_is_written_also_when_nobody_waits_for_it() -> None:
 
 
 async def test_streams_that_were_let_go_begin_anew(monkeypatch: Any) -> None:
-    monkeypatch.setattr(uses, "KEPT_STREAMS", 1)
+    monkeypatch.setattr(side_streams, "KEPT_STREAMS", 1)
     log = Moody()
     here = writer(log)
     for number, connection in enumerate(["con_1", "con_2", "con_1"]):

@@ -1,0 +1,114 @@
+"""Which reading is recorded, as data: each path that answers to GET says whether it is an access to a tenant's data.
+
+None is for what tells nothing of what a tenant does: how it is set up, what there is to be used, and how we fare. The
+application does not start with a path that is not here.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import unquote_plus
+
+from litestar.types import HTTPScope, Message, Send
+
+from fairlead.api.authentication import SignedIn
+from fairlead.domain.accesses import MAX_OBJECT, MAX_QUERY, Access, Accessed
+from fairlead.domain.redaction import redact_text
+from fairlead.handling.access_audit import AccessAudit
+from fairlead.ports import Clock
+
+READ, SEARCH, EXPORT, APPROVAL, FOLLOW = Access.READ, Access.SEARCH, Access.EXPORT, Access.APPROVAL, Access.FOLLOW
+
+AUDITED: Mapping[str, Access | None] = {
+    "/healthz": None,
+    "/metrics": None,
+    "/openapi.json": None,
+    "/readyz": None,
+    "/v1/access": SEARCH,
+    "/v1/access/export": EXPORT,
+    "/v1/approvals": SEARCH,
+    "/v1/approvals/{approval_id}": APPROVAL,
+    "/v1/breakers": None,
+    "/v1/connections": SEARCH,
+    "/v1/connections/{connection_id}": READ,
+    "/v1/connections/{connection_id}/uses": SEARCH,
+    "/v1/connectors": None,
+    "/v1/connectors/{name}": None,
+    "/v1/dead-letters": SEARCH,
+    "/v1/dead-letters/{letter_id}": READ,
+    "/v1/environments": None,
+    "/v1/environments/{environment_id}": None,
+    "/v1/events": FOLLOW,
+    "/v1/exports/events": EXPORT,
+    "/v1/keys": SEARCH,
+    "/v1/keys/{key_id}": READ,
+    "/v1/me": None,
+    "/v1/oauth-clients": SEARCH,
+    "/v1/oauth/callback": None,
+    "/v1/principals": SEARCH,
+    "/v1/principals/{principal_id}": READ,
+    "/v1/runs": SEARCH,
+    "/v1/runs/{run_id}": READ,
+    "/v1/runs/{run_id}/events": FOLLOW,
+    "/v1/runs/{run_id}/export": EXPORT,
+    "/v1/runs/{run_id}/questions": READ,
+    "/v1/runs/{run_id}/state": READ,
+    "/v1/runs/{run_id}/timeline": READ,
+    "/v1/runs/{run_id}/tool-calls": READ,
+    "/v1/schemas/timeline": None,
+    "/v1/schemas/workflow": None,
+    "/v1/tenant": None,
+    "/v1/tool-calls/{call_id}": READ,
+    "/v1/tools": None,
+    "/v1/tools/{name}": None,
+    "/v1/toolsets": None,
+    "/v1/toolsets/{name}": None,
+    "/v1/toolsets/{name}/versions": None,
+    "/v1/toolsets/{name}/versions/{version}": None,
+    "/v1/webhooks": SEARCH,
+    "/v1/webhooks/{webhook_id}": READ,
+    "/v1/webhooks/{webhook_id}/deliveries": SEARCH,
+    "/v1/workflows": SEARCH,
+    "/v1/workflows/{workflow}": READ,
+    "/v1/workflows/{workflow}/versions": SEARCH,
+    "/v1/workflows/{workflow}/versions/{version}": READ,
+    "/v1/workspaces": None,
+    "/v1/workspaces/{workspace_id}": None,
+}
+
+
+class Recorded:
+    """Sends an answer once it is recorded that somebody is given it. Refusals show nothing, and are not recorded."""
+
+    def __init__(self, audit: AccessAudit, clock: Clock, scope: HTTPScope, who: SignedIn, send: Send) -> None:
+        self._audit = audit
+        self._clock = clock
+        self._scope = scope
+        self._who = who
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Raises AccessNotRecorded before anything is sent."""
+        if message["type"] == "http.response.start" and message["status"] < 400:
+            await self._audit.record(self._who.principal.tenant_id, self._accessed())
+        await self._send(message)
+
+    def _accessed(self) -> Accessed:
+        scope, principal = self._scope, self._who.principal
+        route = scope["path_template"]
+        access = AUDITED[route]
+        assert access is not None, "only what is recorded comes here"
+        return Accessed(
+            at=self._clock.now(),
+            access=access,
+            principal_id=principal.principal_id,
+            principal_kind=principal.kind,
+            route=route,
+            object=redact_text(scope["path"])[:MAX_OBJECT],
+            query=redact_text(unquote_plus(scope["query_string"].decode("latin-1")))[:MAX_QUERY],
+            key_id=principal.key_id,
+            environment_id=principal.environment_id,
+            trace_id=scope["state"]["trace"].trace_id,
+        )
+
+
+def is_recorded(scope: HTTPScope) -> bool:
+    return scope["method"] in ("GET", "HEAD") and AUDITED.get(scope.get("path_template", "")) is not None
