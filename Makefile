@@ -42,6 +42,7 @@ reference: $(READY) ## Write the generated pages under docs/reference/
 	$(BIN)/python -m fairlead.api.problems_reference > docs/reference/problems.md
 	$(BIN)/python -m fairlead.api.openapi > docs/reference/openapi.json
 	$(BIN)/python -m fairlead.api.timeline_schema > docs/reference/timeline.schema.json
+	$(BIN)/python -m fairlead.api.bundle_schema > docs/reference/bundle.schema.json
 	$(BIN)/python -m fairlead.cli_reference > docs/reference/cli.md
 
 sbom: $(READY) ## Write what ships in which version to dist/sbom.json (CycloneDX)

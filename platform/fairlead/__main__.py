@@ -22,6 +22,7 @@ from fairlead.settings import Settings, from_environment
 ROLES = ("api", "engine", "worker")
 LOGS = "logs"  # within the data directory
 _LAZY = {
+    "bundle": "fairlead.bundle_commands:bundle",
     "connector": "fairlead.connector_commands:connector",
     "ledger": "fairlead.ledger_commands:ledger",
     "drill": "fairlead.switch_commands:drill",

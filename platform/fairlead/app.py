@@ -37,6 +37,7 @@ from fairlead.consumers import (
     accesses,
     approvals,
     breakers,
+    cases,
     connection_uses,
     connections,
     dead_letters,
@@ -58,6 +59,7 @@ from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.domain import approvals as approval
 from fairlead.domain import breakers as breaker
+from fairlead.domain import cases as case
 from fairlead.domain import policies as policy
 from fairlead.domain import tallies as tally
 from fairlead.domain import toolsets as toolset
@@ -132,6 +134,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     policy_versions,
     webhooks,
     accesses,
+    cases,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
 
@@ -294,6 +297,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=toolset.decide,
             finished=lambda state: isinstance(state, toolset.Defined),
         ),
+        "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide),
         "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
         "run": Decider(
             initial=run_states.initial,

@@ -45,6 +45,8 @@ class Permission(StrEnum):
     LEDGER_READ = "ledger:read"  # heads, proofs and public keys of the whole tenant
     LEDGER_SIGN = "ledger:sign"  # a head of this moment
     AUDIT_READ = "audit:read"
+    CASE_READ = "case:read"
+    CASE_REPORT = "case:report"  # runs that went wrong, and bundles brought from elsewhere
     WEBHOOK_READ = "webhook:read"  # never their secrets
     WEBHOOK_MANAGE = "webhook:manage"  # who is told what happens, also of the whole tenant
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
@@ -73,18 +75,21 @@ _SEES_RUNS = frozenset(
     {_P.RUN_READ, _P.WORKFLOW_READ, _P.TOOL_READ, _P.APPROVAL_READ, _P.POLICY_READ, _P.WORKSPACE_READ, _P.SWITCH_READ}
 )
 _DRIVES_RUNS = frozenset({_P.RUN_START, _P.RUN_CONTROL, _P.RUN_SIGNAL, _P.RUN_ANSWER, _P.RUN_FORK})
+_KEEPS_CASES = frozenset({_P.CASE_READ, _P.CASE_REPORT})
 
 PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     Role.OWNER: ALL,
     Role.ADMIN: ALL - {_P.TENANT_MANAGE},
     Role.DEVELOPER: _SEES_RUNS
     | _DRIVES_RUNS
+    | _KEEPS_CASES
     | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL, _P.TOOL_IMPORT, _P.CONNECTION_READ, _P.BREAKER_READ},
     Role.OPERATOR: _SEES_RUNS
     | _DRIVES_RUNS
+    | _KEEPS_CASES
     | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE, _P.BREAKER_READ, _P.BREAKER_RESET}
     | {_P.SWITCH_SET, _P.LEDGER_READ, _P.LEDGER_SIGN},
-    Role.REVIEWER: _SEES_RUNS | {_P.APPROVAL_DECIDE, _P.RUN_ANSWER},
+    Role.REVIEWER: _SEES_RUNS | _KEEPS_CASES | {_P.APPROVAL_DECIDE, _P.RUN_ANSWER},
     Role.AUDITOR: frozenset(p for p in Permission if p.endswith(":read")),
     Role.AGENT: frozenset({_P.TOOL_CALL}),
 }

@@ -100,8 +100,8 @@ def _check_every_route_says_who_may(api: Litestar) -> None:
 
 
 def _check_every_reading_is_accounted_for(api: Litestar) -> None:
-    shown = {path for path, method, _ in route_options(api) if method == "GET"}
-    assert shown == set(AUDITED), f"audited.py says of each path whether reading it is recorded: {shown ^ set(AUDITED)}"
+    silent = {path for path, method, _ in route_options(api) if method == "GET"} - set(AUDITED)
+    assert not silent, f"audited.py does not say whether reading {sorted(silent)} is recorded"
 
 
 def route_options(api: Litestar) -> list[tuple[str, str, dict[str, Any]]]:

@@ -10,6 +10,8 @@ EXAMPLES: dict[str, Any] = {
     "Asking": {"scopes": ["records:read", "records:write"]},
     "ConnectorChoice": {"major": 1},
     "Confirmation": {"code": "k7wq2m9xtd"},
+    "NewReport": {"label": "wrong_action", "comment": "it paid twice", "call_id": "tcl_01jd3c8v5xk2q7t9m4n6p8r0sa-3"},
+    "NewCase": {"bundle": {"format": "fairlead.bundle.v1"}, "label": "wrong_result"},
     "NewConnection": {
         "connector": "records",
         "name": "main",

@@ -25,6 +25,7 @@ ReadModel = Literal[
     "dead_letters",
     "webhooks",
     "accesses",
+    "cases",
     "breakers",
     "switch_pauses",
     "policy_versions",

@@ -22,10 +22,8 @@ from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Switching
 from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import Clock, HeadKeys, Ids, Log, SqlDatabase, Switches, Unfinished
-from fairlead.ports import Clock, Ids, Log, SqlDatabase, Switches, Unfinished
 from fairlead.handling.webhook_secrets import WebhookSecrets
-from fairlead.ports import Clock, Ids, Log, SqlDatabase, Unfinished
+from fairlead.ports import Clock, HeadKeys, Ids, Log, SqlDatabase, Switches, Unfinished
 
 
 class PresentedKey(Protocol):

@@ -5,11 +5,13 @@ from litestar.types import ControllerRouterHandler
 from fairlead.api.accesses import AccessController
 from fairlead.api.approvals import ApprovalController
 from fairlead.api.breakers import BreakerController
+from fairlead.api.cases import CaseController, report_run
 from fairlead.api.catalogue import CatalogueController
 from fairlead.api.connection_sign_ins import SignInController
 from fairlead.api.connections import ConnectionController
 from fairlead.api.connectors import ConnectorController
 from fairlead.api.dead_letters import DeadLetterController
+from fairlead.api.explanations import explain_ending, explain_tool_call, export_bundle
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
 from fairlead.api.ledger import LedgerController
@@ -69,6 +71,11 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     SwitchController,
     WebhookController,
     AccessController,
+    explain_tool_call,
+    explain_ending,
+    export_bundle,
+    report_run,
+    CaseController,
     BreakerController,
     stream_run,
     stream_tenant,

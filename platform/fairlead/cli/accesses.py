@@ -8,9 +8,9 @@ from fairlead.cli.access import limit_option
 from fairlead.cli.downloads import Download, download
 from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
+from fairlead.cli.record_views import ACCESS
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.spans import since as moment
-from fairlead.cli.views import ACCESS
 
 ACCESSES = "/v1/access"
 KINDS = ("read", "search", "export", "approval", "follow")

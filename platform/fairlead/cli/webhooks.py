@@ -11,11 +11,11 @@ from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.places import environment_id, workspace_id
 from fairlead.cli.private_files import write_private
+from fairlead.cli.record_views import DELIVERY, WEBHOOK, WEBHOOK_ASKED, WEBHOOK_SECRET
 from fairlead.cli.runs import reason_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.spans import since as moment
 from fairlead.cli.transport import path
-from fairlead.cli.views import DELIVERY, WEBHOOK, WEBHOOK_ASKED, WEBHOOK_SECRET
 
 WEBHOOKS = "/v1/webhooks"
 WAIT_S = 30.0

@@ -6,6 +6,7 @@ from typing import Any
 from fairlead.domain.accesses import Accessed
 from fairlead.domain.approvals import ApprovalEvent
 from fairlead.domain.breakers import BreakerEvent
+from fairlead.domain.cases import CaseEvent
 from fairlead.domain.codec import Upcast
 from fairlead.domain.connections.clients import OAuthClientEvent
 from fairlead.domain.connections.events import ConnectionEvent, ConnectionUsed
@@ -36,5 +37,6 @@ EVENTS: Mapping[Kind, Any] = {
     "policy": PolicyEvent,
     "tally": TallyEvent,
     "access": Accessed,
+    "case": CaseEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

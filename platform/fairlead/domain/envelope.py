@@ -33,6 +33,7 @@ Kind = Literal[
     "policy",
     "tally",
     "access",
+    "case",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

@@ -29,6 +29,7 @@ PREFIX_OF_KIND = {
     "policy": "pol_",
     "tally": "tal_",
     "access": "acs_",
+    "case": "cas_",
 }
 
 

@@ -51,6 +51,8 @@ export:read       x x . x . x .
 ledger:read       x x . x . x .
 ledger:sign       x x . x . . .
 audit:read        x x . . . x .
+case:read         x x x x x x .
+case:report       x x x x x . .
 webhook:read      x x . . . x .
 webhook:manage    x x . . . . .
 workspace:read    x x x x x x .

@@ -34,7 +34,7 @@ def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.Ru
     else:
         _answer_to(command, run, rules)
         if run.facts and isinstance(run.state, Active):
-            _go_on(run, rules, command.now)
+            go_on(run, rules, command.now)
     give_back(state, run)
     if run.facts and isinstance(run.state, Ended):
         go_on_undoing(run, command.now)
@@ -109,7 +109,8 @@ def _take_report(
             record_undo(command, run)
 
 
-def _go_on(run: Unfolding, rules: RunRules, now: Instant) -> None:
+def go_on(run: Unfolding, rules: RunRules, now: Instant) -> None:
+    """What follows by itself once something has happened to a run that is under way."""
     if now >= run.active.deadline_at:
         run.add(e.RunExpired(deadline_at=run.active.deadline_at))
     else:

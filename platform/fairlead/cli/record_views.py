@@ -1,0 +1,84 @@
+"""How webhooks, accesses and cases are shown."""
+
+from fairlead.cli.output import Column, View
+
+WEBHOOK = View(
+    identity="webhook_id",
+    columns=(
+        Column("WEBHOOK", "webhook_id"),
+        Column("STATUS", "status"),
+        Column("URL", "url"),
+        Column("EVENTS", lambda webhook: " ".join(webhook["events"])),
+        Column("WAITING", "waiting", right=True),
+        Column("FAILING SINCE", "failing_since"),
+        Column("LAST ERROR", "last_error"),
+    ),
+    details=(
+        Column("DESCRIPTION", "description"),
+        Column("WORKSPACE", "workspace_id"),
+        Column("ENVIRONMENT", "environment_id"),
+        Column("WORKFLOW", "workflow_id"),
+        Column("DISABLED BY", "disabled_by"),
+        Column("REASON", "reason"),
+        Column("LAST TAKEN", "answered_at"),
+        Column("BOTH SECRETS UNTIL", "overlap_until"),
+        Column("CREATED", "created_at"),
+        Column("CREATED BY", "created_by"),
+    ),
+)
+WEBHOOK_SECRET = View(
+    identity="webhook_id",
+    columns=(
+        Column("WEBHOOK", "webhook_id"),
+        Column("URL", "url"),
+        Column("EVENTS", lambda webhook: " ".join(webhook["events"])),
+        Column("SECRET", "secret"),
+        Column("BOTH SECRETS UNTIL", "overlap_until"),
+    ),
+)
+WEBHOOK_ASKED = View(identity="position", columns=(Column("WEBHOOK", "webhook_id"), Column("POSITION", "position")))
+DELIVERY = View(
+    identity="position",
+    columns=(
+        Column("NUMBER", "number", right=True),
+        Column("EVENT", "position"),
+        Column("TYPE", "event_type"),
+        Column("RUN", "run_id"),
+        Column("STATUS", "status"),
+        Column("ATTEMPTS", "attempts", right=True),
+        Column("ANSWER", "answer_status", right=True),
+        Column("ERROR", "error"),
+        Column("MS", "took_ms", right=True),
+        Column("NEXT", "next_attempt_at"),
+    ),
+)
+ACCESS = View(
+    identity="position",
+    columns=(
+        Column("WHEN", "at"),
+        Column("WHO", "principal_id"),
+        Column("ACCESS", "access"),
+        Column("OBJECT", "object"),
+        Column("QUERY", "query"),
+        Column("KEY", "key_id"),
+        Column("POSITION", "position"),
+    ),
+)
+CASE = View(
+    identity="case_id",
+    columns=(
+        Column("CASE", "case_id"),
+        Column("RUN", "run_id"),
+        Column("LABEL", "label"),
+        Column("COMMENT", "comment"),
+        Column("IMPORTED", "imported"),
+        Column("WHEN", "kept_at"),
+        Column("BY", "kept_by"),
+    ),
+    details=(
+        Column("CALL", "call_id"),
+        Column("WORKFLOW", "workflow_id"),
+        Column("VERSION", "workflow_version"),
+        Column("BUNDLE SHA-256", "bundle_sha256"),
+    ),
+)

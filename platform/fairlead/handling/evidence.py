@@ -1,0 +1,89 @@
+"""Gathers what the log has of a run: to explain it, and to carry it elsewhere."""
+
+from collections.abc import Sequence
+
+from fairlead_tenants.ids import TenantId
+from msgspec import Struct
+
+from fairlead.domain import bundles as b
+from fairlead.domain.envelope import StreamRef
+from fairlead.domain.explaining import Evidence
+from fairlead.domain.ids import WorkflowId
+from fairlead.domain.runs.errors import NoSuchRun
+from fairlead.domain.runs.events import RunStarted, ToolCallApprovalRequested
+from fairlead.domain.runs.states import Active, Ended, fold, initial
+from fairlead.handling.rulebook import Rulebook
+from fairlead.ports import AnyRecorded, Clock, Log
+
+
+class Gathering(Struct, frozen=True, kw_only=True):
+    log: Log
+    rulebook: Rulebook
+    clock: Clock
+
+    async def of_run(self, tenant_id: TenantId, run_id: str, through: int | None = None) -> Evidence:
+        """Up to the place `through`, to the end without. Raises NoSuchRun."""
+        run = _up_to(await self.log.read(StreamRef(tenant_id, "run", run_id)), through)
+        if not run:
+            raise NoSuchRun("no such run")
+        approvals = {
+            str(event.approval_id): _up_to(
+                await self.log.read(StreamRef(tenant_id, "approval", event.approval_id)), through
+            )
+            for recorded in run
+            for event in recorded.commit.events
+            if isinstance(event, ToolCallApprovalRequested)
+        }
+        start = start_of(run)
+        workflow = await self.log.read(StreamRef(tenant_id, "workflow", start.workflow_id))
+        return Evidence(run=run, approvals=approvals, workflow=workflow)
+
+    async def bundle(self, tenant_id: TenantId, run_id: str, through: int | None = None) -> b.Bundle:
+        """The same for the same place, but for when it was made. Raises NoSuchRun, NoSuchVersion."""
+        evidence = await self.of_run(tenant_id, run_id, through)
+        start = start_of(evidence.run)
+        workflow = StreamRef(tenant_id, "workflow", WorkflowId(start.workflow_id))
+        known = await self.rulebook.published(workflow, start.workflow_version)
+        published = known.version.published
+        history = sorted(
+            [*evidence.run, *(each for found in evidence.approvals.values() for each in found)],
+            key=lambda recorded: recorded.sequence,
+        )
+        tools = [known.rules.tool(name) for name in sorted(known.rules.workflow.tools)]
+        return b.sealed(
+            b.Bundle(
+                format="fairlead.bundle.v1",
+                run_id=run_id,
+                through=history[-1].sequence,
+                made_at=self.clock.now(),
+                planner=start.planner,
+                workflow=b.BundledWorkflow(
+                    workflow_id=start.workflow_id,
+                    name=published.name,
+                    version=published.version,
+                    document=published.document,
+                    document_hash=published.document_hash,
+                    tool_versions=published.tool_versions,
+                    unstated_autonomy=published.unstated_autonomy,
+                ),
+                policy=b.BundledPolicy(version=start.policy_version, document=published.document.get("policy", {})),
+                tools=[tool for tool in tools if tool is not None],
+                documents=b.documents_in(history),
+                history=b.bundled(history),
+                hashes=b.NO_HASHES,
+            )
+        )
+
+
+def start_of(run: Sequence[AnyRecorded]) -> RunStarted:
+    """Of the run itself, or of what it was forked from."""
+    state = initial()
+    for recorded in run:
+        state = fold(state, recorded.commit.events)
+        if isinstance(state, Active | Ended):
+            return (state.last if isinstance(state, Ended) else state).start
+    raise NoSuchRun("no such run")
+
+
+def _up_to(history: list[AnyRecorded], through: int | None) -> list[AnyRecorded]:
+    return history if through is None else [each for each in history if each.sequence <= through]
