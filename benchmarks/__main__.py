@@ -24,6 +24,7 @@ from benchmarks import (
     machine,
     openapi,
     peers,
+    policy,
     proxy,
     reads,
     sandbox,
@@ -32,7 +33,7 @@ from benchmarks import (
 )
 from fairlead.logs import configure
 
-PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy", "deaths", "ledger")
+PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy", "deaths", "ledger", "policy")
 LEVELS = (1, 16, 64)
 WIDTH = 160  # of a table that goes into a file
 RESULTS = Path(".fairlead") / "bench"
@@ -98,10 +99,17 @@ async def main(chosen: argparse.Namespace) -> None:
             await _deaths(report)
         if "ledger" in chosen.only:
             report.keep("ledger", "fairlead", await _in_folder(ledger.measure))
-        if "openapi" in chosen.only:
-            report.keep("openapi", "fairlead", openapi.measure())
+        _in_process(chosen, report)
     finally:
         report.close()
+
+
+def _in_process(chosen: argparse.Namespace, report: Report) -> None:
+    if "policy" in chosen.only:
+        for name, found in policy.measure():
+            report.keep("policy", name, found)
+    if "openapi" in chosen.only:
+        report.keep("openapi", "fairlead", openapi.measure())
 
 
 async def _steps(chosen: argparse.Namespace, report: Report) -> None:

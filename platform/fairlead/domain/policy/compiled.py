@@ -24,6 +24,7 @@ this one. `kinds` are what the tool writes. `principal` is the agent's id; `agen
 _STRICTEST_FIRST: tuple[Verdict | None, ...] = ("deny", "require_approval", "allow", None)
 _MOVING = frozenset({"now", "agent", "starter"})  # what may be otherwise when a call is judged again
 _VERSION_CHARS = 16
+MAX_TOGETHER_BYTES = 4_000
 
 
 class BoundRule(Struct, frozen=True):
@@ -39,6 +40,14 @@ class BoundRule(Struct, frozen=True):
     per: Expression | None = None
 
 
+class Together(Struct, frozen=True):
+    """The conditions of several rules as one expression, which gives a list: converting what they read is the dear
+    part of asking them."""
+
+    names: tuple[str, ...]
+    conditions: Expression
+
+
 class Policy(Struct, frozen=True, kw_only=True):
     """Rules that can apply, strictest first, for each allowed tool and effect."""
 
@@ -46,6 +55,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     forbidden: frozenset[str]
     writes: frozenset[str]
     rules: dict[tuple[str, Effect], tuple[BoundRule, ...]]
+    together: dict[tuple[str, Effect], tuple[Together, ...]]
     moving: frozenset[tuple[str, Effect]]
     review: Review | None = None
     awaited: tuple[BoundRule, ...] = ()
@@ -79,11 +89,38 @@ def compile_policy(
         forbidden=frozenset(forbidden),
         writes=frozenset(writes),
         rules=rules,
+        together={key: tuple(_together(those, expressions)) for key, those in rules.items()},
         moving=frozenset(key for key, those in rules.items() if any(_moves(each.rule) for each in those)),
         review=_review(layers),
         awaited=tuple(each for each in bound if each.rule.after is not None and each.rule.after.within != "run"),
         autonomy=autonomy,
     )
+
+
+def _together(rules: Sequence[BoundRule], expressions: Expressions) -> Iterator[Together]:
+    """As many as one expression can hold. A line break ends a comment that a condition may end with."""
+    names: list[str] = []
+    parts: list[str] = []
+    for bound in rules:
+        if bound.rule.when is None:
+            continue
+        part = f"({bound.rule.when}\n)"
+        if parts and _size(parts) + len(part.encode()) > MAX_TOGETHER_BYTES:
+            yield from _bound_together(names, parts, expressions)
+            names, parts = [], []
+        names.append(bound.name)
+        parts.append(part)
+    yield from _bound_together(names, parts, expressions)
+
+
+def _bound_together(names: list[str], parts: list[str], expressions: Expressions) -> Iterator[Together]:
+    """One alone is asked as it is, and so are those that only fit alone."""
+    if len(parts) > 1 and _size(parts) <= MAX_TOGETHER_BYTES:
+        yield Together(tuple(names), expressions.compile(f"[{','.join(parts)}]", CONDITION_VARIABLES))
+
+
+def _size(parts: list[str]) -> int:
+    return sum(len(part.encode()) + 1 for part in parts) + 2
 
 
 def level_of(stated: Autonomy | None, layers: Sequence[Layer], unstated: Autonomy) -> Autonomy:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from fairlead.domain.expressions import ExpressionFailed
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.policy.compiled import BoundRule, Policy
+from fairlead.domain.policy.compiled import BoundRule, Policy, Together
 from fairlead.domain.policy.document import (
     MAX_RISK,
     NO_OBLIGATIONS,
@@ -156,13 +156,16 @@ def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall, 
     """The laxer rules are asked as well, so that none of them fails unnoticed; after a denial none is."""
     variables: dict[str, Any] = {}
     found = _Found()
+    together = policy.together[call.tool, call.effect]
+    known = _asked_together(together, variables := variables_of(call)) if together else {}
     for bound in rules:
         if not speaks_of(bound.rule, call):
             continue
         if bound.condition is not None:
             variables = variables or variables_of(call)
             try:
-                if not bound.condition.holds(variables):
+                holds = known.get(bound.name)
+                if not (bound.condition.holds(variables) if holds is None else holds):
                     continue
             except ExpressionFailed as failure:
                 return _deny(policy, bound.name, f"condition could not be evaluated: {failure}")
@@ -190,6 +193,18 @@ def _counted(policy: Policy, said: Judgement, call: ProposedCall, asking: Asking
             asking.mark(f"{bound.name}+mark", bound.rule.after, call.tool, call.effect)
         asking.settle()
     return replace(said, places=asking.used)
+
+
+def _asked_together(together: tuple[Together, ...], variables: dict[str, Any]) -> dict[str, bool]:
+    """What conditions give, by rule. Where one of them fails each is asked alone, so that it is known which."""
+    known: dict[str, bool] = {}
+    for each in together:
+        try:
+            given = each.conditions.value(variables)
+        except ExpressionFailed:
+            continue
+        known |= {name: holds for name, holds in zip(each.names, given, strict=True) if isinstance(holds, bool)}
+    return known
 
 
 def speaks_of(rule: Rule, call: ProposedCall) -> bool:

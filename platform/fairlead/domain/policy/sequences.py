@@ -1,5 +1,6 @@
 """Rules over what has already happened: in the run, in the session, in the tenant."""
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
@@ -113,13 +114,20 @@ def matches(after: Happened, tool: str, effect: Effect | None) -> bool:
     )
 
 
+def _plain(text: str) -> str:
+    """Spellings that a counterpart may take for the same one are counted as one: composed and wide forms, case,
+    and characters that nobody sees."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(char for char in folded if unicodedata.category(char) not in ("Cf", "Cc")).strip()
+
+
 def _key(value: Any) -> str:
-    """What is counted by. `1` and `"1"` and `true` are not the same. Raises ExpressionFailed for what is no key."""
+    """What is counted by: `1`, `"1"` and `true` are not the same. Raises ExpressionFailed for what is no key."""
     match value:
         case bool() | int():
             return f"{type(value).__name__}:{value}"
         case float() if value.is_integer():
             return f"int:{int(value)}"
-        case str() if value:
-            return f"str:{value}"
+        case str() if plain := _plain(value):
+            return f"str:{plain}"
     raise ExpressionFailed("what is counted by is a text, a whole number or a truth")
