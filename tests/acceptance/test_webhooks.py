@@ -245,8 +245,10 @@ async def test_another_tenant_finds_nothing_and_changes_nothing(alice: Customer,
     assert (await bob.owner.patch(place, json={"url": "https://evil.example/"})).status_code == 404
     assert (await bob.owner.delete(place)).status_code == 404
     assert (await bob.owner.get("/v1/webhooks")).json()["items"] == []
-    assert (await alice.owner.delete(place)).status_code == 204
-    assert (await alice.owner.get(place)).status_code == 404
+    removed = await alice.owner.delete(place)
+    assert removed.status_code == 204
+    seen = {"Fairlead-Position": removed.headers["fairlead-position"]}
+    assert (await alice.owner.get(place, headers=seen)).status_code == 404
 
 
 async def test_who_manages_one_workspace_is_told_of_that_workspace_only(alice: Customer) -> None:
