@@ -19,6 +19,7 @@ from demo.cast import Reviewers
 from demo.client import Client
 from demo.erp import EXAMPLE, Erp, erp
 from demo.people import Company, Staffing
+from demo.proving import prove
 from demo.screen import Screen
 from demo.stopping import stop_for_a_moment
 from demo.story import STORY, Chapter
@@ -97,7 +98,7 @@ async def _tell(
             seen = await _watched(screen, people["olga"], runs, stop)
             reviewing.cancel()
         exports = await _exported(people["olga"], runs)
-        failures = _judged(runs, seen)
+        failures = _judged(runs, seen) + await prove(screen, people["olga"], exports)
     screen.console.print(screen.ending(company.key_file.resolve(), exports, DATA))
     for failure in failures:
         screen.say(failure, "bold red")
