@@ -50,7 +50,7 @@ def switch() -> None:
 @why_option
 @life_option
 @installation_option
-@wraps(switches.on)
+@wraps(switches.on, assigned=())  # its options; what it says is its own
 def on(installation: bool, **given: Any) -> None:
     """Stop TARGET: before the next effect, in every process."""
     if not installation:
@@ -67,7 +67,7 @@ def on(installation: bool, **given: Any) -> None:
 @target_argument
 @off_option
 @installation_option
-@wraps(switches.off)
+@wraps(switches.off, assigned=())  # its options; what it says is its own
 def off(installation: bool, **given: Any) -> None:
     """Let TARGET go on. Runs that it paused go on by themselves."""
     if not installation:
@@ -80,7 +80,7 @@ def off(installation: bool, **given: Any) -> None:
 
 @switch.command("list")
 @installation_option
-@wraps(switches.listed)
+@wraps(switches.listed, assigned=())  # its options; what it says is its own
 def list_switches(installation: bool, **given: Any) -> None:
     """List the switches that are on: yours, and those of the installation that stop you too."""
     if not installation:
