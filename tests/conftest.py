@@ -1,5 +1,6 @@
 """One PostgreSQL and one nats-server for the whole session; under xdist, for each worker."""
 
+import inspect
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,9 +12,16 @@ from tests.support.database import DatabaseUrls, fresh_database
 from tests.support.engines import cloned_database, temporary_engines
 from tests.support.oauth_provider.provider import Provider, running_provider
 from tests.support.oauth_provider.reach import outbound_to
+from tests.support.patience import bounded
 
 settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 settings.load_profile("busy")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = bounded(item.obj)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
