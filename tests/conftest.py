@@ -1,9 +1,13 @@
 """One PostgreSQL and one nats-server for the whole session; under xdist, for each worker."""
 
+import asyncio
 import inspect
-from collections.abc import AsyncIterator, Iterator
+import os
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from fairlead.adapters.engines import Embedded
@@ -12,7 +16,7 @@ from tests.support.database import DatabaseUrls, fresh_database
 from tests.support.engines import cloned_database, temporary_engines
 from tests.support.oauth_provider.provider import Provider, running_provider
 from tests.support.oauth_provider.reach import outbound_to
-from tests.support.patience import bounded
+from tests.support.patience import Watch, bounded
 
 settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault
 settings.load_profile("busy")
@@ -24,12 +28,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.obj = bounded(item.obj)
 
 
+WATCH = Watch()
+
+
+def pytest_configure() -> None:
+    WATCH.tells_on(os.dup(2))  # before the output of tests is captured, and lost with a process that is ended
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, Any, Any]:
+    WATCH.begins()
+    return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def watched() -> AsyncIterator[None]:
+    watching = asyncio.create_task(WATCH.run())
+    yield
+    watching.cancel()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Which containments held other people's connectors, for whoever reads the output of a test run."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     tried = [value for report in reports for name, value in report.user_properties if name == "containment"]
     for containment in sorted(set(tried)):
         terminalreporter.write_line(f"sandbox attacked under {containment}: {tried.count(containment)} tests")
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that a test runs in its own process sets up the logs of that process."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ def _settings(log_level: str | None = None) -> Settings:
     from fairlead.logs import configure  # a client of the API writes no logs, and starts the sooner
 
     settings = from_environment(os.environ)
-    configure(log_level or settings.log_level)
+    configure(log_level or settings.log_level, for_good=True)
     return settings
 
 

@@ -13,8 +13,11 @@ from fairlead.domain.redaction import redact_text
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure(level: str) -> None:
-    """Once per process, before anything logs. Libraries that use the standard module are held to warnings."""
+def configure(level: str, *, for_good: bool = False) -> None:
+    """Once per process, before anything logs. Libraries that use the standard module are held to warnings.
+
+    `for_good`: loggers are made once, as suits a process that serves; a later call would not reach them any more.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -26,7 +29,7 @@ def configure(level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=for_good,
     )
     logging.basicConfig(level=max(LEVELS[level], logging.WARNING), stream=sys.stderr, format="%(message)s")
 

@@ -17,7 +17,7 @@ from fairlead_tenants.access import Grant, Role
 from fairlead_tenants.ids import WorkspaceId
 
 from tests.support.api import Customer, Served, in_a_task_of_its_own
-from tests.support.workflows import at_work, echo, publish, started, until_status
+from tests.support.workflows import at_work, echo, publish, started, until_status, up_to_now
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,8 +92,8 @@ async def test_heads_and_proofs_hold_and_a_receipt_binds_later_exports(
     alice: Customer, run_id: str, tmp_path: Path
 ) -> None:
     trust = await trust_of(alice)
-    timeline = (await alice.owner.get(f"/v1/runs/{run_id}/timeline")).json()["items"]
-    at = {"Fairlead-Position": timeline[-1]["position"].partition("-")[0]}
+    at = await up_to_now(alice)
+    timeline = (await alice.owner.get(f"/v1/runs/{run_id}/timeline", headers=at)).json()["items"]
     receipt = head_from((await alice.owner.post("/v1/ledger/heads", headers=at)).json())
     assert is_genuine(receipt, trust)
     assert head_from((await alice.owner.get("/v1/ledger/head")).json()).size >= receipt.size
@@ -104,7 +104,7 @@ async def test_heads_and_proofs_hold_and_a_receipt_binds_later_exports(
     check_inclusion(proof["index"], head.size, leaf_hash(canonical(proof["leaf"])), path, bytes.fromhex(head.root))
     second = await started(alice.owner, await publish(alice, echo("c", "more"), name="second", result={}))
     await until_status(alice, second, "completed")
-    newer = head_from((await alice.owner.post("/v1/ledger/heads")).json())
+    newer = head_from((await alice.owner.post("/v1/ledger/heads", headers=await up_to_now(alice))).json())
     sizes = {"from_size": receipt.size, "to_size": newer.size}
     leads = (await alice.owner.get("/v1/ledger/proofs/consistency", params=sizes)).json()
     roots = bytes.fromhex(receipt.root), bytes.fromhex(newer.root)
@@ -122,9 +122,9 @@ async def test_heads_and_proofs_hold_and_a_receipt_binds_later_exports(
 async def test_each_tenant_sees_its_own_ledger_only_and_only_as_a_whole(
     alice: Customer, bob: Customer, run_id: str
 ) -> None:
-    timeline = (await alice.owner.get(f"/v1/runs/{run_id}/timeline")).json()["items"]
+    at = await up_to_now(alice)
+    timeline = (await alice.owner.get(f"/v1/runs/{run_id}/timeline", headers=at)).json()["items"]
     path = f"/v1/ledger/proofs/inclusion?position={timeline[0]['position']}"
-    at = {"Fairlead-Position": timeline[-1]["position"].partition("-")[0]}
     seen = [(await customer.owner.get(path, headers=at)).status_code for customer in (alice, bob)]
     assert seen == [200, 404]
     workspace = WorkspaceId(await alice.workspace_id())

@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from fairlead.api import admission
 from tests.support.api import Customer, Served, in_a_task_of_its_own
 from tests.support.documents import ask
-from tests.support.workflows import asking_people, at_work, echo, publish, started, until_status
+from tests.support.workflows import LONG_S, asking_people, at_work, echo, publish, started, until_status, up_to_now
 
 ASKS = ask("q", schema={"type": "integer"})
 WAITS = {"id": "w", "wait": {"signal": "paid"}}
@@ -107,7 +107,7 @@ async def test_the_same_idempotency_key_starts_one_run(alice: Customer) -> None:
 async def test_lists_go_on_by_cursor_while_runs_begin(alice: Customer, bob: Customer) -> None:
     workflow = await publish(alice, ASKS)
     runs = [await started(alice.owner, workflow) for _ in range(5)]
-    at = await _position(alice)
+    at = await up_to_now(alice)
     first = (await alice.owner.get("/v1/runs?limit=2", headers=at)).json()
     await started(alice.owner, workflow)
     pages, cursor = [first["items"]], first["next_cursor"]
@@ -123,7 +123,7 @@ async def test_lists_are_narrowed_by_what_runs_are(alice: Customer) -> None:
     workflow = await publish(alice, ASKS)
     blue = await started(alice.owner, workflow, labels={"colour": "blue"})
     await started(alice.owner, workflow)
-    at = await _position(alice)
+    at = await up_to_now(alice)
     run = (await alice.owner.get(f"/v1/runs/{blue}", headers=at)).json()
     queries: list[tuple[dict[str, str], int]] = [
         ({"label": "colour:blue"}, 1),
@@ -152,7 +152,7 @@ async def test_a_role_in_another_workspace_and_a_key_of_another_environment_see_
     second = (await alice.owner.post("/v1/workspaces", json={"name": "second"})).json()["workspace_id"]
     _, outsider = await alice.person(Grant(Role.DEVELOPER, workspace_id=WorkspaceId(second)))
     _, tester = await alice.person(Grant(Role.DEVELOPER), kind="test")
-    at = await _position(alice)
+    at = await up_to_now(alice)
     for key in (outsider, tester):
         client = alice.as_key(key)
         assert (await client.get("/v1/runs", headers=at)).json()["items"] == []
@@ -240,7 +240,7 @@ async def test_a_question_is_answered_by_who_may_and_as_it_was_asked(alice: Cust
     assert again.status_code == 409
     nothing = await alice.owner.post(f"/v1/runs/{run_id}/questions/qst_nothing/answer", json={"answer": 3})
     assert nothing.status_code == 409
-    run = (await alice.owner.get(f"/v1/runs/{run_id}", headers=await _position(alice))).json()
+    run = (await alice.owner.get(f"/v1/runs/{run_id}", headers=await up_to_now(alice))).json()
     assert run["output"] == {"n": 3}
 
 
@@ -265,11 +265,11 @@ async def test_a_signal_by_label_continues_every_run_under_way_that_bears_it(ali
     await started(alice.owner, workflow, labels={"invoice": "4712"})
     await started(bob.owner, others, labels={"invoice": "4711"})
     body = {"signal_id": "s1", "name": "paid", "label": {"key": "invoice", "value": "4711"}}
-    sent = await alice.owner.post("/v1/signals", json=body, headers=await _position(alice))
+    sent = await alice.owner.post("/v1/signals", json=body, headers=await up_to_now(alice))
     assert sent.json() == {"runs": [{"run_id": run, "effect": "continued"} for run in labelled[1:]]}
     at = {"Fairlead-Position": sent.headers["Fairlead-Position"]}
     assert (await alice.owner.post("/v1/signals", json=body, headers=at)).json() == {"runs": []}
-    waiting = (await bob.owner.get("/v1/runs", headers=await _position(alice))).json()["items"]
+    waiting = (await bob.owner.get("/v1/runs", headers=await up_to_now(alice))).json()["items"]
     assert [run["status"] for run in waiting] == ["waiting_for_signal"]
 
 
@@ -285,7 +285,7 @@ async def test_an_operator_skips_and_supplies_and_each_repair_is_on_the_timeline
     assert skipped.json()["status"] == "waiting_for_signal"
     done = await operator.post(f"/v1/runs/{run_id}/steps/w/supply", json={"reason": "by phone", "output": {"x": 5}})
     assert done.json()["status"] == "completed"
-    at = await _position(alice)
+    at = await up_to_now(alice)
     timeline = (await alice.owner.get(f"/v1/runs/{run_id}/timeline?type=run.step_repaired", headers=at)).json()["items"]
     assert [(event["data"]["repair"], event["data"]["reason"]) for event in timeline] == [
         ("skipped", "nobody knows"),
@@ -325,7 +325,7 @@ async def test_a_fork_begins_where_it_is_told_and_leaves_its_parent_as_it_is(ali
     await alice.owner.post(f"/v1/runs/{child}/questions/{question}/answer", json={"answer": 7})
     run = await until_status(alice, child, "completed")
     assert (run["parent"], run["output"]) == ({"run_id": parent, "version": before["version"]}, {"n": 7})
-    at = await _position(alice)
+    at = await up_to_now(alice)
     assert (await alice.owner.get(f"/v1/runs/{parent}/timeline", headers=at)).json()["items"] == history
     assert (await alice.owner.get(f"/v1/runs/{parent}", headers=at)).json() == before
     for version in (0, before["version"] + 1):
@@ -402,8 +402,10 @@ async def test_new_runs_are_refused_while_more_waits_than_is_set_and_taken_again
             assert (refused.status_code, refused.json()["code"]) == (429, "backlog_full")
             assert int(refused.headers["Retry-After"]) > 0
             assert await alice.served.core.log.last_sequence() == before
-        shown = (await alice.owner.get("/v1/runs", headers=await _position(alice))).json()["items"]
+        shown = (await alice.owner.get("/v1/runs", headers=await up_to_now(alice))).json()["items"]
         assert {run["run_id"] for run in shown} == set(run_ids)
+        positions, reached = alice.served.parts.positions, await alice.served.core.log.last_sequence()
+        assert await positions.reached([each.name for each in await alice.served.parts.lag()], reached, LONG_S)
         assert (await owner.post("/v1/runs", json=body)).status_code == 202
 
 
@@ -416,13 +418,9 @@ async def _read_models_stand_still(customer: Customer) -> AsyncIterator[None]:
         await held.rollback()
 
 
-async def _position(customer: Customer) -> dict[str, str]:
-    return {"Fairlead-Position": str(await customer.served.core.log.last_sequence())}
-
-
 async def _timeline(customer: Customer, run_id: str, **params: Any) -> list[Any]:
     found: list[Any] = []
-    at, cursor = await _position(customer), None
+    at, cursor = await up_to_now(customer), None
     while True:
         page = await customer.owner.get(
             f"/v1/runs/{run_id}/timeline", params={**params, **cursor} if cursor else params, headers=at

@@ -87,6 +87,11 @@ async def until(customer: Customer, path: str, holds: Callable[[Any], bool]) -> 
     raise AssertionError("a log is followed without end")
 
 
+async def up_to_now(customer: Customer) -> dict[str, str]:
+    """Headers of a request that sees all there is: read models and the ledger follow the log."""
+    return {"Fairlead-Position": str(await customer.served.core.log.last_sequence())}
+
+
 async def until_status(customer: Customer, run_id: str, status: str) -> Any:
     return await until(customer, f"/v1/runs/{run_id}", lambda run: run["status"] == status)
 

@@ -14,7 +14,7 @@ from litestar.response import Stream
 from fairlead.api import access_rows as rows
 from fairlead.api.access_rows import AccessRow, AccessView, Wanted
 from fairlead.api.export_csv import cell
-from fairlead.api.guards import requires
+from fairlead.api.guards import FILES, requires
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
 from fairlead.api.run_access import reader
@@ -26,7 +26,7 @@ from fairlead.domain.errors import Denied
 
 LIST = "accesses"
 AUDITS = requires(Permission.AUDIT_READ, "accesses")
-MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
 COLUMNS = tuple(AccessView.__struct_fields__)
 
 _encode = msgspec.json.Encoder().encode
@@ -72,7 +72,7 @@ class AccessController(Controller):
         shown = page(found, limit, LIST, principal.tenant_id, lambda row: position(row.sequence, row.index))
         return Page([row.view() for row in shown.items], shown.next_cursor)
 
-    @get("/export", opt=AUDITS)
+    @get("/export", opt=AUDITS | {FILES: tuple(MEDIA_TYPES.values())})
     async def export_accesses(
         self,
         principal: NamedDependency[Principal],

@@ -34,7 +34,7 @@ from fairlead.api.export_proofs import (
     proven_up_to,
     with_end,
 )
-from fairlead.api.guards import requires
+from fairlead.api.guards import FILES, requires
 from fairlead.api.parts import ApiParts
 from fairlead.api.run_access import find_place, reader, within
 from fairlead.api.runs import aware
@@ -48,12 +48,15 @@ After = Annotated[
     QueryParameter(name="after", max_length=40, description="Position of the last event of the part before."),
 ]
 As = Annotated[Format, QueryParameter(name="format")]
+EXPORTS = requires(Permission.EXPORT_READ, "run_board", "run_commits") | {
+    FILES: tuple(dict.fromkeys(MEDIA_TYPES.values()))
+}
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 _log = structlog.get_logger()
 
 
-@get("/v1/runs/{run_id:str}/export", opt=requires(Permission.EXPORT_READ, "run_board", "run_commits"), tags=["Exports"])
+@get("/v1/runs/{run_id:str}/export", opt=EXPORTS, tags=["Exports"])
 async def export_run(
     run_id: FromPath[str],
     principal: NamedDependency[Principal],
@@ -81,7 +84,7 @@ async def export_run(
     return export.as_file(run_id, now, principal, read, proven)
 
 
-@get("/v1/exports/events", opt=requires(Permission.EXPORT_READ, "run_board", "run_commits"), tags=["Exports"])
+@get("/v1/exports/events", opt=EXPORTS, tags=["Exports"])
 async def export_events(
     principal: NamedDependency[Principal],
     parts: NamedDependency[ApiParts],

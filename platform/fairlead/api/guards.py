@@ -38,6 +38,7 @@ OPEN = "open"
 ALSO = "also"  # statuses of success besides the usual one
 DOCUMENT = "document"  # the body is a workflow document, JSON or YAML: what is described of it
 SIGNED_IN = "signed_in"
+FILES = "files"  # media types of what is streamed instead of an answer made from a type
 LARGE = "large"  # the body may be large and costs time: a process takes few of them at once
 
 

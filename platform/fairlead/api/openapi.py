@@ -43,6 +43,7 @@ _PROBLEMS = {
     500: ("internal", "A fault of ours; `trace_id` finds it."),
     503: ("unavailable", "An engine does not answer, or a read model is behind; ask again."),
 }
+_TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}
 _SECONDS = {"type": "number", "description": "Seconds since 1970, UTC."}
 _INFO = """\
@@ -154,6 +155,8 @@ def _describe_answers(
     usual = operation["responses"].get(str(handler.status_code), {})
     if (answer := _answer(handler)) is not None:
         usual["content"] = {"application/json": {"schema": schema_of[answer]}}
+    elif files := handler.opt.get(guards.FILES):
+        usual["content"] = {each: {"schema": {} if each == "application/json" else _TEXT} for each in files}
     if method in _WRITES:
         usual["headers"] = {"Fairlead-Position": {"$ref": "#/components/headers/Position"}}
     answers = {str(status): usual | {"description": _phrase(status)} for status in _statuses(handler)}

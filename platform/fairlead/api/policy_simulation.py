@@ -15,7 +15,7 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from fairlead.api.commit_pages import Within
-from fairlead.api.guards import requires
+from fairlead.api.guards import FILES, requires
 from fairlead.api.parts import ApiParts
 from fairlead.api.policies import MAX_VERSION, readable
 from fairlead.api.run_access import within
@@ -30,6 +30,7 @@ from fairlead.domain.runs.past import PastCall, calls
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.tenants.states import Tenant
 
+LINES = "application/x-ndjson"
 PAGE = 200
 KEPT_RULES = 100
 _encode = msgspec.json.Encoder().encode
@@ -81,7 +82,7 @@ class SimulationEnd(Struct, frozen=True, kw_only=True, tag_field="line", tag="en
 
 @get(
     "/v1/policies/{policy:str}/versions/{version:int}/simulation",
-    opt=requires(Permission.POLICY_READ, "run_board"),
+    opt=requires(Permission.POLICY_READ, "run_board") | {FILES: (LINES,)},
     tags=["Policies"],
 )
 async def simulate_policy(
@@ -109,9 +110,7 @@ async def simulate_policy(
     simulation = Simulation(parts, principal.tenant_id, scope, number)
     since = parts.clock.now() - timedelta(days=days)
     where = within(principal, Permission.RUN_READ)
-    return Stream(
-        simulation.lines(where, since, target_share, only_changes=only_changes), media_type="application/x-ndjson"
-    )
+    return Stream(simulation.lines(where, since, target_share, only_changes=only_changes), media_type=LINES)
 
 
 class Simulation:
