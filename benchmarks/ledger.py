@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fairlead_ledger.keys import Signer, Trust
 from fairlead_ledger.reading import check_file
 from fairlead_tenants.ids import TenantId
+from msgspec import Struct
 
+from benchmarks import machine
 from benchmarks.load import percentile
-from fairlead.adapters.engines import embedded
+from fairlead.adapters.engines import Embedded
 from fairlead.adapters.migrations import migrate
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_log import NatsLog
@@ -27,7 +31,7 @@ from fairlead.api.export_proofs import Proven, Prover
 from fairlead.api.exports import Export
 from fairlead.api.timeline_events import START
 from fairlead.consumers import run_commits
-from fairlead.consumers.ledger_runner import LedgerRunner
+from fairlead.consumers.ledger import NAME
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
@@ -43,46 +47,85 @@ WRITERS = 64
 _WITHIN_S = 600.0
 
 
+class _Position(Struct, frozen=True):
+    sequence: int
+
+
 async def measure(folder: Path) -> dict[str, Any]:
-    async with embedded(folder) as urls:
+    async with Embedded(folder) as engines:
+        urls = engines.urls
         await asyncio.to_thread(migrate, urls.database_owner)
         connection = await NatsConnection.open(urls.nats)
         try:
             await ensure_streams(connection)
             log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
             async with Database(urls.database_engine) as database:
-                return await _measured(log, database, folder)
+                return await _measured(log, database, engines)
         finally:
             await connection.close()
 
 
-async def _measured(log: NatsLog, database: Database, folder: Path) -> dict[str, Any]:
+async def _measured(log: NatsLog, database: Database, engines: Embedded) -> dict[str, Any]:
     numbers = itertools.count(1)
     alone = await _fill(log, numbers, COMMITS)
     positions = Positions(database)
-    tasks = [asyncio.create_task(positions.run()), asyncio.create_task(LedgerRunner(log, database).run())]
-    began = time.perf_counter()
-    assert await positions.reached(["ledger"], await log.last_sequence(), _WITHIN_S), "kept"
-    kept = COMMITS / (time.perf_counter() - began)
-    lags: list[float] = []
-    watching = asyncio.create_task(_watch(log, positions, lags))
-    beside = await _fill(log, numbers, COMMITS)
-    watching.cancel()
-    tasks.append(asyncio.create_task(ProjectionRunner(log, database, [run_commits]).run()))
-    run = await _long_run(log, next(numbers))
-    assert await positions.reached(["ledger", "run_commits"], await log.last_sequence(), _WITHIN_S), "kept"
-    found = {
+    listening = asyncio.create_task(positions.run())
+    async with _keeper(engines) as groups:
+        await positions.reached([NAME], Sequence(1), _WITHIN_S)
+        before, first, began = await _position(database), machine.read(groups), time.perf_counter()
+        assert await positions.reached([NAME], await log.last_sequence(), _WITHIN_S), "kept"
+        kept = (COMMITS - before) / (time.perf_counter() - began)
+        catching_up = _cpu_us(groups, first, COMMITS - before)
+        first, lags = machine.read(groups), list[float]()
+        watching = asyncio.create_task(_watch(log, positions, lags))
+        beside = await _fill(log, numbers, COMMITS)
+        assert await positions.reached([NAME], await log.last_sequence(), _WITHIN_S), "kept"
+        keeping = _cpu_us(groups, first, COMMITS)
+        watching.cancel()
+        folding = asyncio.create_task(ProjectionRunner(log, database, [run_commits]).run())
+        run = await _long_run(log, next(numbers))
+        assert await positions.reached([NAME, "run_commits"], await log.last_sequence(), _WITHIN_S), "kept"
+    for task in (watching, folding, listening):
+        task.cancel()
+        await asyncio.wait([task])
+    return {
         "append_s": round(alone),
         "kept_s": round(kept),
+        "kept_cpu_us": catching_up,
         "append_while_kept_s": round(beside),
+        "while_kept_cpu_us": keeping,
         "lag_ms_p50": percentile(lags, 50),
         "lag_ms_p99": percentile(lags, 99),
-        **await _exported(database, run, folder),
+        **await _exported(database, run, engines.directory),
     }
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    return found
+
+
+@asynccontextmanager
+async def _keeper(engines: Embedded) -> AsyncIterator[dict[str, int]]:
+    """The ledger is kept meanwhile, by a process of its own. Whose processor time it takes."""
+    urls, postgres = engines.urls, engines.pids["postgres"]
+    assert postgres is not None, "it runs"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.keeper", urls.nats, urls.database_engine
+    )
+    try:
+        yield {"keeper": process.pid, "postgres": postgres}
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _cpu_us(groups: Mapping[str, int], first: machine.Reading, commits: int) -> dict[str, int]:
+    """For each commit."""
+    spent = machine.between(first, machine.read(groups)).cpu_s
+    return {name: round(1_000_000 * seconds / commits) for name, seconds in spent.items()}
+
+
+async def _position(database: Database) -> int:
+    async with database.platform() as tx:
+        found = await tx.row("SELECT sequence FROM projection_positions WHERE name = 'ledger'", None, _Position)
+    assert found is not None, "something is kept"
+    return found.sequence
 
 
 async def _fill(log: NatsLog, numbers: "itertools.count[int]", commits: int) -> float:
@@ -131,7 +174,7 @@ def _commit(run: StreamRef, number: int, version: int) -> Commit[Any]:
 async def _watch(log: NatsLog, positions: Positions, lags_ms: list[float]) -> None:
     while True:
         last, began = await log.last_sequence(), time.perf_counter()
-        await positions.reached(["ledger"], last, _WITHIN_S)
+        await positions.reached([NAME], last, _WITHIN_S)
         lags_ms.append(1000 * (time.perf_counter() - began))
         await asyncio.sleep(0.05)
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import structlog
 from fairlead_ledger.heads import Head
 from fairlead_ledger.keys import Signer
-from fairlead_ledger.leaves import Leaf, Place, leaf_of
-from fairlead_ledger.merkle import nodes_beside
+from fairlead_ledger.leaves import Place
+from fairlead_ledger.merkle import leaf_hash, nodes_beside
 from fairlead_ledger.proofs import Page, Since, sealed
 from fairlead_tenants.ids import TenantId
 from litestar.params import QueryParameter
@@ -21,6 +21,7 @@ from fairlead.api.timeline_events import CommitRow
 from fairlead.domain.errors import Invalid, Problem, Unavailable
 from fairlead.handling import ledgers
 from fairlead.handling.ledgers import KeptCommit
+from fairlead.handling.swift_leaves import leaf_text_of
 from fairlead.ports import SqlTx
 
 LEDGER = "ledger"
@@ -98,7 +99,7 @@ class Prover:
         async with self._read() as tx:
             kept = await ledgers.kept(tx, [row.sequence for row in rows])
             pairs = [(row, kept[row.sequence]) for row in rows if row.sequence in kept]
-            leaves = [(found.leaf, (await _leaf(tx, row, found)).text) for row, found in pairs]
+            leaves = [(found.leaf, await _leaf(tx, row, found)) for row, found in pairs]
             beside = nodes_beside([index for index, _ in leaves], size)
             nodes = await ledgers.nodes(tx, beside)
         page = Page(scope=self._scope, exported_at=self._exported_at, after=self._after, last=last, end=end)
@@ -109,15 +110,15 @@ class Prover:
         return made
 
 
-async def _leaf(tx: SqlTx, row: CommitRow, kept: KeptCommit) -> Leaf:
+async def _leaf(tx: SqlTx, row: CommitRow, kept: KeptCommit) -> bytes:
     """That of the commit as it is exported; where this is not what the ledger holds, the ledger's own, so that whoever
     checks the export sees which commit differs."""
     place = Place(kept.shard, kept.sequence, kept.tenant_id, kept.kind, kept.stream_id, kept.message_id)
-    leaf = leaf_of(place, row.body.encode())
-    if leaf.hash == kept.leaf_hash:
-        return leaf
+    text = leaf_text_of(place, row.body.encode())
+    if leaf_hash(text) == kept.leaf_hash:
+        return text
     _log.error("export_differs_from_ledger", tenant_id=kept.tenant_id, sequence=kept.sequence)
-    return leaf_of(place, await ledgers.body_of(tx, kept.leaf))
+    return leaf_text_of(place, await ledgers.body_of(tx, kept.leaf))
 
 
 async def with_end(pages: AsyncIterator[list[CommitRow]]) -> AsyncIterator[tuple[list[CommitRow], bool]]:

@@ -13,9 +13,9 @@ from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.consumers.projection import Superseded
-from fairlead.consumers.swift_leaves import leaf_hash_of
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError
+from fairlead.handling.swift_leaves import leaf_hash_of
 from fairlead.ports import Copy, FoldTx, LogCopies, SqlSession
 
 NAME = "ledger"  # its position, beside those of the read models, so that callers can wait for it

@@ -10,8 +10,8 @@ from fairlead_ledger.leaves import Place, leaf_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.consumers import swift_leaves
-from fairlead.consumers.swift_leaves import MOST_BRACKETS, leaf_hash_of
+from fairlead.handling import swift_leaves
+from fairlead.handling.swift_leaves import MOST_BRACKETS, leaf_hash_of, leaf_text_of
 
 PLACE = Place(0, 7, "tnt_a", "run", "run_1", "cmd_1")
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -40,7 +40,8 @@ def commit_of(events: Any, **more: Any) -> dict[str, Any]:
 
 
 def same(body: bytes) -> None:
-    assert leaf_hash_of(PLACE, body) == leaf_of(PLACE, body).hash
+    leaf = leaf_of(PLACE, body)
+    assert (leaf_text_of(PLACE, body), leaf_hash_of(PLACE, body)) == (leaf.text, leaf.hash)
 
 
 @given(JSON, JSON)

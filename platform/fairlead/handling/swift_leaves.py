@@ -1,4 +1,4 @@
-"""The hash of a commit's leaf, for commits as we write them: a third of the work, and the same hash.
+"""A commit's leaf, for commits as we write them: a third of the work, and the same text.
 
 `fairlead_ledger` says what a leaf is, and checks exports without anything of ours. What is not exactly as our own
 encoder would write it, or holds what encoders might write differently, is left to it.
@@ -24,11 +24,11 @@ class _Unusual(Exception):
     """A number that encoders write differently."""
 
 
-def leaf_hash_of(place: Place, body: bytes) -> bytes:
-    """As `leaf_of(place, body).hash`."""
+def leaf_text_of(place: Place, body: bytes) -> bytes:
+    """As `leaf_of(place, body).text`."""
     commit = _ours(body)
     if commit is None or not belongs(commit, place):
-        return leaf_of(place, body).hash
+        return leaf_of(place, body).text
     events = [hashlib.sha256(_sorted(event)).hexdigest() for event in commit.pop("events")]
     leaf = {
         "commit": commit,
@@ -37,7 +37,12 @@ def leaf_hash_of(place: Place, body: bytes) -> bytes:
         "sequence": place.sequence,
         "shard": place.shard,
     }
-    return leaf_hash(_sorted(leaf))
+    return _sorted(leaf)
+
+
+def leaf_hash_of(place: Place, body: bytes) -> bytes:
+    """As `leaf_of(place, body).hash`."""
+    return leaf_hash(leaf_text_of(place, body))
 
 
 def _ours(body: bytes) -> Any:
