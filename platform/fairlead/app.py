@@ -61,6 +61,7 @@ from fairlead.domain import approvals as approval
 from fairlead.domain import breakers as breaker
 from fairlead.domain import cases as case
 from fairlead.domain import policies as policy
+from fairlead.domain import retention
 from fairlead.domain import tallies as tally
 from fairlead.domain import toolsets as toolset
 from fairlead.domain import workflows as workflow
@@ -297,6 +298,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=toolset.decide,
             finished=lambda state: isinstance(state, toolset.Defined),
         ),
+        "retention": Decider(initial=retention.initial, evolve=retention.evolve, decide=retention.decide),
         "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide),
         "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
         "run": Decider(

@@ -49,6 +49,9 @@ class Permission(StrEnum):
     CASE_REPORT = "case:report"  # runs that went wrong, and bundles brought from elsewhere
     WEBHOOK_READ = "webhook:read"  # never their secrets
     WEBHOOK_MANAGE = "webhook:manage"  # who is told what happens, also of the whole tenant
+    RETENTION_READ = "retention:read"  # for how long the tenant keeps what, and legal holds
+    RETENTION_MANAGE = "retention:manage"
+    HOLD_MANAGE = "hold:manage"  # keep what a court may ask for, and let it go
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
     WORKSPACE_MANAGE = "workspace:manage"
     PRINCIPAL_READ = "principal:read"
@@ -118,6 +121,8 @@ LIVE_ONLY = frozenset(
         _P.CONNECTOR_MANAGE,
         _P.POLICY_PUBLISH,
         _P.WEBHOOK_MANAGE,
+        _P.RETENTION_MANAGE,
+        _P.HOLD_MANAGE,
     }
 )
 

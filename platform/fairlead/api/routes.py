@@ -24,6 +24,7 @@ from fairlead.api.policy_simulation import simulate_policy
 from fairlead.api.policy_trials import PolicyTrialController
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
+from fairlead.api.retention import HoldController, RetentionController
 from fairlead.api.run_controls import RunControlController, signal_by_label
 from fairlead.api.runs import RunController
 from fairlead.api.streams import stream_run, stream_tenant
@@ -82,4 +83,6 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     export_run,
     export_events,
     LedgerController,
+    RetentionController,
+    HoldController,
 )

@@ -1,4 +1,4 @@
-"""How webhooks, accesses and cases are shown."""
+"""How webhooks, accesses, cases and what is kept are shown."""
 
 from fairlead.cli.output import Column, View
 
@@ -80,5 +80,34 @@ CASE = View(
         Column("WORKFLOW", "workflow_id"),
         Column("VERSION", "workflow_version"),
         Column("BUNDLE SHA-256", "bundle_sha256"),
+    ),
+)
+RETENTION = View(
+    identity="version",
+    columns=(
+        Column("VERSION", "version", right=True),
+        Column("RUNS DAYS", lambda found: found["settings"]["runs_days"], right=True),
+        Column("ACCESS DAYS", lambda found: found["settings"]["access_days"], right=True),
+        Column("OBJECTS DAYS", lambda found: found["settings"]["objects_days"], right=True),
+        Column("LEDGER YEARS", lambda found: found["settings"]["ledger_years"], right=True),
+        Column("COUNTS FROM", "counts_from"),
+        Column("RUNS TO REMOVE", "runs_to_remove", right=True),
+    ),
+    details=(
+        Column("RUNS DAYS NOW", lambda found: found["counting"]["runs_days"]),
+        Column("CHANGED BY", "changed_by"),
+        Column("CHANGED AT", "changed_at"),
+        Column("REASON", "reason"),
+    ),
+)
+HOLD = View(
+    identity="hold_id",
+    columns=(
+        Column("HOLD", "hold_id"),
+        Column("RUN", "run_id"),
+        Column("LABELS", lambda hold: " ".join(f"{key}={value}" for key, value in hold["labels"].items())),
+        Column("REASON", "reason"),
+        Column("PLACED BY", "placed_by"),
+        Column("PLACED AT", "placed_at"),
     ),
 )

@@ -96,8 +96,8 @@ class Api:
         """A document as it is. Only where sending it twice does what sending it once does."""
         return self._ask(method, path, params=params, content=content, media_type=media_type, headers=headers)
 
-    def put(self, path: str, body: Any) -> Answer:
-        return self._ask("PUT", path, content=msgspec.json.encode(body))
+    def put(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
+        return self._ask("PUT", path, content=msgspec.json.encode(body), headers=headers)
 
     def patch(self, path: str, body: Any) -> Answer:
         return self._ask("PATCH", path, content=msgspec.json.encode(body))

@@ -13,6 +13,7 @@ from fairlead.domain.connections.events import ConnectionEvent, ConnectionUsed
 from fairlead.domain.connectors.catalogue import ConnectorEvent
 from fairlead.domain.envelope import Kind
 from fairlead.domain.policies import PolicyEvent
+from fairlead.domain.retention import RetentionEvent
 from fairlead.domain.runs.events import RunEvent
 from fairlead.domain.switches.board import SwitchEvent
 from fairlead.domain.tallies import TallyEvent
@@ -38,5 +39,6 @@ EVENTS: Mapping[Kind, Any] = {
     "tally": TallyEvent,
     "access": Accessed,
     "case": CaseEvent,
+    "retention": RetentionEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

@@ -34,6 +34,7 @@ Kind = Literal[
     "tally",
     "access",
     "case",
+    "retention",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

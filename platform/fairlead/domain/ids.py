@@ -30,6 +30,7 @@ PREFIX_OF_KIND = {
     "tally": "tal_",
     "access": "acs_",
     "case": "cas_",
+    "retention": "ret_",
 }
 
 

@@ -55,6 +55,9 @@ case:read         x x x x x x .
 case:report       x x x x x . .
 webhook:read      x x . . . x .
 webhook:manage    x x . . . . .
+retention:read    x x . . . x .
+retention:manage  x x . . . . .
+hold:manage       x x . . . . .
 workspace:read    x x x x x x .
 workspace:manage  x x . . . . .
 principal:read    x x . . . x .
