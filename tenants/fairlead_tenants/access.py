@@ -34,6 +34,7 @@ class Permission(StrEnum):
     POLICY_PUBLISH = "policy:publish"  # also put in force, try out, roll back
     APPROVAL_READ = "approval:read"
     APPROVAL_DECIDE = "approval:decide"
+    APPROVAL_DELEGATE = "approval:delegate"  # one's own approving, to another person for a while
     CONNECTION_READ = "connection:read"  # accounts at counterparts, never their secrets
     CONNECTION_MANAGE = "connection:manage"  # make, give, revoke, delete; registrations at providers
     CONNECTOR_MANAGE = "connector:manage"  # which connectors the tenant uses, and in which version
@@ -92,7 +93,7 @@ PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     | _KEEPS_CASES
     | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE, _P.BREAKER_READ, _P.BREAKER_RESET}
     | {_P.SWITCH_SET, _P.LEDGER_READ, _P.LEDGER_SIGN},
-    Role.REVIEWER: _SEES_RUNS | _KEEPS_CASES | {_P.APPROVAL_DECIDE, _P.RUN_ANSWER},
+    Role.REVIEWER: _SEES_RUNS | _KEEPS_CASES | {_P.APPROVAL_DECIDE, _P.APPROVAL_DELEGATE, _P.RUN_ANSWER},
     Role.AUDITOR: frozenset(p for p in Permission if p.endswith(":read")),
     Role.AGENT: frozenset({_P.TOOL_CALL}),
 }
@@ -100,7 +101,7 @@ PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
 # What a kind of principal can hold at most, whatever it was granted. A signature is a person's.
 CEILING_OF: Mapping[PrincipalKind, frozenset[Permission]] = {
     "person": ALL,
-    "service_account": ALL - {_P.APPROVAL_DECIDE, _P.TENANT_MANAGE},
+    "service_account": ALL - {_P.APPROVAL_DECIDE, _P.APPROVAL_DELEGATE, _P.TENANT_MANAGE},
     "agent": PERMISSIONS_OF[Role.AGENT],
 }
 
@@ -123,6 +124,7 @@ LIVE_ONLY = frozenset(
         _P.WEBHOOK_MANAGE,
         _P.RETENTION_MANAGE,
         _P.HOLD_MANAGE,
+        _P.APPROVAL_DELEGATE,
     }
 )
 

@@ -1,6 +1,7 @@
 """Approvals over the API: by two different people, and by nobody else."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -237,3 +238,38 @@ async def test_like_approvals_are_decided_at_once_and_one_that_is_refused_stops_
     assert 'fairlead_approval_decision_seconds_count{outcome="granted"}' in metrics
     too_many = {"decisions": decisions[:1] * 51}
     assert (await reviewer.post("/v1/approvals/decide", json=too_many)).status_code == 422
+
+
+async def test_a_delegate_answers_for_somebody_until_it_is_revoked_and_the_record_names_both(
+    alice: Customer, bob: Customer
+) -> None:
+    ann_id, ann_key = await alice.person(Grant(Role.REVIEWER))
+    bo_id, bo_key = await alice.person(Grant(Role.DEVELOPER))
+    ann, bo = alice.as_key(ann_key), alice.as_key(bo_key)
+    approval = await the_approval(
+        alice, await started(alice.owner, await publish(alice, echo("a"), name="lent", **asking_people(2)))
+    )
+    path, body = f"/v1/approvals/{approval['approval_id']}/approve", {"digest": approval["digest"]}
+    assert (await bo.post(path, json=body)).json()["code"] == "permission_denied"
+    until = (alice.served.core.clock.now() + timedelta(days=1)).isoformat()
+    wanted = {"delegate": bo_id, "until": until, "reason": "on leave", "workflows": ["lent"]}
+    made = await ann.post("/v1/delegations", json=wanted)
+    assert (made.status_code, made.json()["status"]) == (201, "holds"), made.text
+    where = f"/v1/delegations/{made.json()['delegation_id']}"
+    signed = await bo.post(path, json=body | {"on_behalf_of": ann_id})
+    assert signed.json()["missing"] == 1, signed.text
+    assert (await bo.post(path, json=body)).json()["code"] == "permission_denied", "a say is lent, not a role"
+    assert (await ann.post(path, json=body)).json()["code"] == "approval_already_signed"
+    at = {"Fairlead-Position": signed.headers["Fairlead-Position"]}
+    (answer,) = (await ann.get(path.removesuffix("/approve"), headers=at)).json()["answers"]
+    assert (answer["principal_id"], answer["on_behalf_of"]) == (bo_id, ann_id)
+    chain = await bo.post("/v1/delegations", json=wanted | {"delegate": ann_id})
+    assert (chain.status_code, chain.json()["missing"]) == (403, "approval:delegate")
+    other = bob.owner
+    assert (await other.get(where)).json()["code"] == "delegation_unknown"
+    assert (await other.post(f"{where}/revoke", json={"reason": "mine now"})).status_code == 404
+    assert (await ann.post(f"{where}/revoke", json={"reason": "back"})).json()["status"] == "revoked"
+    late = await bo.post(path, json=body | {"on_behalf_of": ann_id})
+    assert (late.status_code, late.json()["missing"]) == (403, "approval:decide")
+    (shown,) = (await bo.get("/v1/delegations?mine=true")).json()["items"]
+    assert (shown["status"], shown["delegator"]) == ("revoked", ann_id)

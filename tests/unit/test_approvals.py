@@ -371,3 +371,40 @@ def test_only_who_may_answer_may_claim() -> None:
         pending().when(claim(principal_id=STARTER))
     with pytest.raises(a.ApprovalSettled):
         pending().after(deny()).when(claim())
+
+
+# --- on behalf of somebody ------------------------------------------------------------------------------------------
+
+ANN, BO, CY = (PrincipalId(f"prn_{name}") for name in ("ann", "bo", "cy"))
+
+
+def test_a_signature_on_behalf_of_somebody_names_both_and_is_that_of_both() -> None:
+    signed = pending(2).after(sign("bo", on_behalf_of=ANN))
+    assert pending(2).when(sign("bo", on_behalf_of=ANN)) == [
+        a.ApprovalSigned(signed_by=BO, comment="fine", missing=1, on_behalf_of=ANN)
+    ]
+    for again in (sign("ann"), sign("bo"), sign("cy", on_behalf_of=ANN), sign("bo", on_behalf_of=CY)):
+        with pytest.raises(a.AlreadySigned):
+            signed.when(again)
+    assert tags(signed.when(sign("cy"))) == ["ApprovalSigned", "ApprovalGranted"]
+
+
+@pytest.mark.parametrize("first", [sign("ann"), sign("bo")])
+def test_whoever_has_signed_does_not_sign_again_on_behalf_or_through_somebody(first: a.SignApproval) -> None:
+    with pytest.raises(a.AlreadySigned):
+        pending(2).after(first).when(sign("bo", on_behalf_of=ANN))
+
+
+@pytest.mark.parametrize("answer", [sign, deny, wish])
+def test_nobody_answers_on_behalf_of_whoever_asked_nor_whoever_asked_for_others(answer: Any) -> None:
+    for who, other in (("ann", STARTER), ("starter", ANN), ("ann", AGENT)):
+        with pytest.raises(a.RequesterMayNotApprove):
+            pending().when(answer(who, on_behalf_of=other))
+
+
+def test_a_denial_on_behalf_of_somebody_names_both_and_is_for_what_was_looked_at() -> None:
+    [denied] = pending().when(deny("bo", on_behalf_of=ANN, digest="d"))
+    assert isinstance(denied, a.ApprovalDenied)
+    assert (denied.denied_by, denied.on_behalf_of) == (BO, ANN)
+    with pytest.raises(a.DigestMismatch):
+        pending().when(deny(digest="other"))

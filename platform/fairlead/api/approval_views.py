@@ -51,6 +51,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     approves: bool
     comment: str
     at: Instant
+    on_behalf_of: Annotated[PrincipalId | None, Meta(description="Whoever had delegated their approving.")] = None
     arguments: Annotated[Any, Meta(description="What the call was given instead, by an edit.")] = None
 
 

@@ -37,6 +37,8 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/connectors/{name}": None,
     "/v1/dead-letters": SEARCH,
     "/v1/dead-letters/{letter_id}": READ,
+    "/v1/delegations": None,
+    "/v1/delegations/{delegation_id}": None,
     "/v1/environments": None,
     "/v1/environments/{environment_id}": None,
     "/v1/events": FOLLOW,

@@ -22,6 +22,7 @@ from fairlead.api.parts import ApiParts
 from fairlead.api.problems import MalformedBody
 from fairlead.api.rate_limit import Allowance, RateLimited, RateLimiter
 from fairlead.domain.ids import CommandId
+from fairlead.domain.tenants.delegations import stands_in
 
 LARGE_AT_ONCE = 2
 LARGE_WITHIN_S = 30.0
@@ -72,7 +73,9 @@ class Gate:
             tenant_id=who.principal.tenant_id, principal_id=who.principal.principal_id
         )
         self._take_turn(who, scope)
-        guards.check(opt, who.principal)
+        guards.check(
+            opt, who.principal, stands_in(who.tenant, who.principal.principal_id, self._passage.parts.clock.now())
+        )
         if scope["method"] == "OPTIONS":
             await _tell_methods(scope, send)
             return

@@ -60,13 +60,16 @@ def for_anybody() -> dict[str, Any]:
     return {OPEN: True}
 
 
-def check(opt: dict[str, Any], principal: Principal) -> None:
-    """Whether the principal holds the route's permission anywhere at all. Raises Denied, which names it."""
+def check(opt: dict[str, Any], principal: Principal, stands_in: bool = False) -> None:
+    """Whether the principal holds the route's permission anywhere at all, or `stands_in` for somebody who may decide.
+    Raises Denied, which names it."""
     needed: Permission | None = opt.get(NEEDS)
     if needed is None or (opt.get(OWN) and principal.key_id is None):
         return
     if needed is Permission.APPROVAL_DECIDE and principal.kind != "person":
         raise OnlyPeopleApprove(needed, "only people approve")
+    if stands_in and needed is Permission.APPROVAL_DECIDE and carries(principal, needed):
+        return  # on whose behalf, and whether that is right, is looked at for each approval
     if not (carries(principal, needed) and any(needed in PERMISSIONS_OF[grant.role] for grant in principal.grants)):
         raise Denied(needed)
 

@@ -3,6 +3,7 @@
 from litestar.types import ControllerRouterHandler
 
 from fairlead.api.accesses import AccessController
+from fairlead.api.approval_answers import ApprovalAnswerController
 from fairlead.api.approvals import ApprovalController
 from fairlead.api.breakers import BreakerController
 from fairlead.api.cases import CaseController, report_run
@@ -11,6 +12,7 @@ from fairlead.api.connection_sign_ins import SignInController
 from fairlead.api.connections import ConnectionController
 from fairlead.api.connectors import ConnectorController
 from fairlead.api.dead_letters import DeadLetterController
+from fairlead.api.delegations import DelegationController
 from fairlead.api.explanations import explain_ending, explain_tool_call, export_bundle
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
@@ -64,6 +66,8 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     list_tool_calls,
     get_tool_call,
     ApprovalController,
+    ApprovalAnswerController,
+    DelegationController,
     ConnectionController,
     SignInController,
     OAuthClientController,

@@ -14,6 +14,8 @@ from fairlead.cli.views import ANSWERED, APPROVAL, CLAIMED
 
 APPROVALS = "/v1/approvals"
 
+behalf_option = click.option("--for", "on_behalf_of", help="Whoever has delegated their approving to you.")
+
 
 @click.group()
 def approval() -> None:
@@ -72,40 +74,48 @@ def show(session: Session, approval_id: str) -> None:
 @click.option("--comment", default="", help="What the others should know.")
 @click.option("--digest", help="Of what you have seen, as `approval show` prints it.")
 @click.option("-y", "--yes", is_flag=True, help="Sign what is there now, without being shown and asked.")
+@behalf_option
 @client_command
-def approve(session: Session, approval_id: str, comment: str, digest: str | None, yes: bool) -> None:
+def approve(
+    session: Session, approval_id: str, comment: str, digest: str | None, yes: bool, on_behalf_of: str | None
+) -> None:
     """Sign. It is for exactly what was shown: a change in between makes the signature void."""
-    body = {"digest": digest or _seen_digest(session, approval_id, yes), "comment": comment}
+    seen = digest or _seen_digest(session, approval_id, yes)
+    body = {"digest": seen, "comment": comment, "on_behalf_of": on_behalf_of}
     session.out.one(session.api.post(path("approvals", approval_id, "approve"), body).body, ANSWERED)
 
 
 @approval.command("deny")
 @click.argument("approval_id")
 @click.option("--comment", required=True, help="Why not; the run is told.")
+@behalf_option
 @client_command
-def deny(session: Session, approval_id: str, comment: str) -> None:
+def deny(session: Session, approval_id: str, comment: str, on_behalf_of: str | None) -> None:
     """Refuse. The call is not made."""
-    session.out.one(session.api.post(path("approvals", approval_id, "deny"), {"comment": comment}).body, ANSWERED)
+    body = {"comment": comment, "on_behalf_of": on_behalf_of}
+    session.out.one(session.api.post(path("approvals", approval_id, "deny"), body).body, ANSWERED)
 
 
 @approval.command("claim")
 @click.argument("approval_id")
 @click.option("--minutes", default=15, show_default=True, type=click.IntRange(0, 480), help="0 gives it back.")
+@behalf_option
 @client_command
-def claim(session: Session, approval_id: str, minutes: int) -> None:
+def claim(session: Session, approval_id: str, minutes: int, on_behalf_of: str | None) -> None:
     """Look into one: for so long nobody else answers it."""
-    answer = session.api.post(path("approvals", approval_id, "claim"), {"lease_s": minutes * 60})
-    session.out.one(answer.body, CLAIMED)
+    body = {"lease_s": minutes * 60, "on_behalf_of": on_behalf_of}
+    session.out.one(session.api.post(path("approvals", approval_id, "claim"), body).body, CLAIMED)
 
 
 @approval.command("request-changes")
 @click.argument("approval_id")
 @click.option("--comment", required=True, help="What should be otherwise; the run is told.")
+@behalf_option
 @client_command
-def request_changes(session: Session, approval_id: str, comment: str) -> None:
+def request_changes(session: Session, approval_id: str, comment: str, on_behalf_of: str | None) -> None:
     """Ask for something else. The call is not made."""
-    answer = session.api.post(path("approvals", approval_id, "request-changes"), {"comment": comment})
-    session.out.one(answer.body, ANSWERED)
+    body = {"comment": comment, "on_behalf_of": on_behalf_of}
+    session.out.one(session.api.post(path("approvals", approval_id, "request-changes"), body).body, ANSWERED)
 
 
 @approval.command("edit")

@@ -8,6 +8,7 @@ COMMANDS: Mapping[str, str] = {
     "breaker": "fairlead.cli.breakers:breaker",
     "case": "fairlead.cli.explaining:case",
     "connection": "fairlead.cli.connections:connection",
+    "delegation": "fairlead.cli.delegations:delegation",
     "dead-letter": "fairlead.cli.dead_letters:dead_letter",
     "environment": "fairlead.cli.access:environment",
     "export": "fairlead.cli.exports:export",

@@ -42,6 +42,15 @@ def roles(principal: Any) -> str:
     )
 
 
+def _answers(approval: Any) -> str:
+    """One after the other, with on whose behalf they were given."""
+    return "; ".join(
+        f"{each['principal_id']}{' for ' + each['on_behalf_of'] if each.get('on_behalf_of') else ''}:"
+        f" {'yes' if each['approves'] else 'no'}{', ' + each['comment'] if each['comment'] else ''}"
+        for each in approval["answers"]
+    )
+
+
 def _signed(approval: Any) -> int:
     return sum(1 for answer in approval["answers"] if answer["approves"])
 
@@ -127,11 +136,24 @@ APPROVAL = View(
         Column("RULE", "rule_id"),
         Column("ROLES", "roles"),
         Column("REQUESTED BY", "requested_by"),
-        Column("ANSWERS", "answers"),
+        Column("ANSWERS", _answers),
         Column("SETTLED", "settled_reason"),
         Column("DIGEST", "digest"),
         Column("ARGUMENTS", "arguments"),
         Column("EVIDENCE", "evidence"),
+    ),
+)
+DELEGATION = View(
+    identity="delegation_id",
+    columns=(
+        Column("DELEGATION", "delegation_id"),
+        Column("FROM", "delegator"),
+        Column("TO", "delegate"),
+        Column("STATUS", "status"),
+        Column("UNTIL", "until"),
+        Column("WORKFLOWS", lambda each: ", ".join(each["workflows"]) or "all"),
+        Column("ROLES", lambda each: ", ".join(each["roles"]) or "all"),
+        Column("REASON", "reason"),
     ),
 )
 BREAKER = View(

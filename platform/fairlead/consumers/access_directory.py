@@ -148,7 +148,14 @@ def _fields(event: Any) -> dict[str, Any]:
     return {name: getattr(event, name) for name in event.__struct_fields__}
 
 
-_OF_OTHERS = (t.ConnectorEnabled, t.ConnectorPinned, t.ConnectorDisabled, t.PolicyChosen)  # shown by others
+_OF_OTHERS = (  # shown by others, or from the log
+    t.ConnectorEnabled,
+    t.ConnectorPinned,
+    t.ConnectorDisabled,
+    t.PolicyChosen,
+    t.ApprovingDelegated,
+    t.DelegationRevoked,
+)
 _NOBODY: dict[str, Any] = {"email": None, "issuer": None, "subject": None, "workflow_id": None}
 _SAID: Mapping[type, Callable[[Any, Mapping[str, Any]], _Said]] = {
     t.TenantCreated: lambda event, _: (_TENANT, _fields(event)),

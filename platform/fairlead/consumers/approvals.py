@@ -64,6 +64,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     comment: str
     at: Instant
     arguments: Any = None
+    on_behalf_of: str | None = None
 
 
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
@@ -85,8 +86,8 @@ def _said(event: a.ApprovalEvent, commit: AnyCommit) -> tuple[str, dict[str, Any
     match event:
         case a.ApprovalRequested():
             return _REQUESTED, {"rows": as_json([event])}
-        case a.ApprovalSigned(signed_by=signer, comment=comment):
-            signature = Answer(principal_id=signer, approves=True, comment=comment, at=commit.at)
+        case a.ApprovalSigned(signed_by=signer, comment=comment, on_behalf_of=other):
+            signature = Answer(principal_id=signer, approves=True, comment=comment, at=commit.at, on_behalf_of=other)
             return _ANSWERED, {"answers": as_json([signature])}
         case a.ApprovalDenied() | a.ApprovalChangesRequested() | a.ApprovalEdited():
             return _REFUSED, _refused(event, commit.at)
@@ -104,7 +105,10 @@ def _said(event: a.ApprovalEvent, commit: AnyCommit) -> tuple[str, dict[str, Any
 
 def _refused(event: a.ApprovalDenied | a.ApprovalChangesRequested | a.ApprovalEdited, at: Instant) -> dict[str, Any]:
     status, who, arguments = _answered(event)
-    answer = Answer(principal_id=who, approves=False, comment=event.comment, at=at, arguments=arguments)
+    other = None if isinstance(event, a.ApprovalEdited) else event.on_behalf_of
+    answer = Answer(
+        principal_id=who, approves=False, comment=event.comment, at=at, arguments=arguments, on_behalf_of=other
+    )
     return {"status": status, "answers": as_json([answer]), "reason": printable(event.comment)}
 
 

@@ -11,6 +11,7 @@ WorkflowId = NewType("WorkflowId", str)  # wfl_<hash of workspace and name>: one
 ConnectionId = NewType("ConnectionId", str)  # con_<hash of workspace, environment and name>
 PolicyId = NewType("PolicyId", str)  # pol_<hash of scope>: one stream per tenant, workspace or workflow name
 OAuthClientId = NewType("OAuthClientId", str)  # oac_<hash of workspace, environment and connector>
+DelegationId = NewType("DelegationId", str)  # dlg_…
 WebhookId = NewType("WebhookId", str)  # whk_…
 CommandId = NewType("CommandId", str)  # cmd_…: one decision; also the identity of the commit it made
 

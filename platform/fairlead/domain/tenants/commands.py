@@ -5,11 +5,11 @@
 
 from typing import Literal
 
-from fairlead_tenants.access import EnvironmentKind, Grant, Permission, Principal
+from fairlead_tenants.access import EnvironmentKind, Grant, Permission, Principal, Role
 from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId, WorkspaceId
 from msgspec import Struct
 
-from fairlead.domain.ids import PolicyId, WorkflowId
+from fairlead.domain.ids import DelegationId, PolicyId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.tenants.events import OidcSubject
 
@@ -159,6 +159,24 @@ class ChoosePolicy(ManagedCommand, frozen=True, kw_only=True):
     reason: str
 
 
+class DelegateApproving(ManagedCommand, frozen=True, kw_only=True):
+    """By the person whose approving it is. `workflows` and `roles` narrow it; empty: all."""
+
+    delegation_id: DelegationId
+    delegate: PrincipalId
+    until: Instant
+    reason: str
+    workflows: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
+
+
+class RevokeDelegation(ManagedCommand, frozen=True, kw_only=True):
+    """By whoever delegated, or by whoever manages people."""
+
+    delegation_id: DelegationId
+    reason: str
+
+
 TenantCommand = (
     CreateTenant
     | SuspendTenant
@@ -179,4 +197,6 @@ TenantCommand = (
     | IssueKey
     | RotateKey
     | RevokeKey
+    | DelegateApproving
+    | RevokeDelegation
 )

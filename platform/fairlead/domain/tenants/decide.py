@@ -6,7 +6,7 @@ from typing import assert_never
 from fairlead_tenants.access import Permission, Principal, may
 
 from fairlead.domain.errors import Denied
-from fairlead.domain.tenants import choices, keys, limits, policies, principals
+from fairlead.domain.tenants import choices, delegations, keys, limits, policies, principals
 from fairlead.domain.tenants.commands import (
     AddPerson,
     ChangeToolCap,
@@ -16,6 +16,7 @@ from fairlead.domain.tenants.commands import (
     CreateServiceAccount,
     CreateTenant,
     CreateWorkspace,
+    DelegateApproving,
     DisableConnector,
     DisablePrincipal,
     EnablePrincipal,
@@ -23,6 +24,7 @@ from fairlead.domain.tenants.commands import (
     IssueKey,
     ManagedCommand,
     ReactivateTenant,
+    RevokeDelegation,
     RevokeKey,
     RotateKey,
     SuspendTenant,
@@ -85,6 +87,8 @@ def decide(command: TenantCommand, state: TenantState) -> list[TenantEvent]:
         case ChoosePolicy():
             _authorised(command, state)
             return policies.decide(command, state.policies)
+        case DelegateApproving() | RevokeDelegation():
+            return delegations.decide(command, refreshed(state, command.by, command.now), state)
         case ChangeToolCap() | CreateWorkspace() | CreateEnvironment():
             _authorised(command, state)
             return _shape(command, state)

@@ -87,6 +87,28 @@ class KeyNotCurrent(Rejected):
     code = "key_not_current"
 
 
+class DelegateUnfit(Rejected):
+    """Approving is delegated to another person who can act."""
+
+    code = "delegate_unfit"
+
+
+class DelegationChain(Rejected):
+    """What was delegated is not handed on, and nobody stands in for somebody who has a substitute."""
+
+    code = "delegation_chain"
+
+
+class DelegationUnknown(NotFound):
+    code = "delegation_unknown"
+
+
+class NotDelegated(Denied):
+    """Nobody delegated this approving to whoever answers, or no longer, or may not approve it any more."""
+
+    code = "not_delegated"
+
+
 class PrincipalIsDisabled(Denied):
     code = "principal_disabled"
 

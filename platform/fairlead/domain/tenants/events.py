@@ -1,11 +1,11 @@
 """What has happened to a tenant: who is in it, what they may do, with which keys. One stream per tenant."""
 
-from fairlead_tenants.access import EnvironmentKind, Grant, Permission
+from fairlead_tenants.access import EnvironmentKind, Grant, Permission, Role
 from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId, WorkspaceId
 from msgspec import Struct
 
 from fairlead.domain.envelope import Event
-from fairlead.domain.ids import PolicyId, WorkflowId
+from fairlead.domain.ids import DelegationId, PolicyId, WorkflowId
 from fairlead.domain.instant import Instant
 
 
@@ -177,6 +177,31 @@ class KeyRevoked(Event, frozen=True, kw_only=True, tag="tenant.key_revoked.v1"):
     revoked_at: Instant
 
 
+class ApprovingDelegated(Event, frozen=True, kw_only=True, tag="tenant.approving_delegated.v1"):
+    """Until then `delegate` may answer approvals on behalf of `delegator`, by the roles that the delegator has.
+
+    `workflows` and `roles` narrow it; empty: all.
+    """
+
+    delegation_id: DelegationId
+    delegator: PrincipalId
+    delegate: PrincipalId
+    workflows: tuple[str, ...]
+    roles: tuple[Role, ...]
+    delegated_at: Instant
+    until: Instant
+    reason: str
+
+
+class DelegationRevoked(Event, frozen=True, kw_only=True, tag="tenant.delegation_revoked.v1"):
+    """Counts from the next answer on, everywhere."""
+
+    delegation_id: DelegationId
+    revoked_by: PrincipalId
+    revoked_at: Instant
+    reason: str
+
+
 TenantEvent = (
     TenantCreated
     | TenantSuspended
@@ -198,4 +223,6 @@ TenantEvent = (
     | KeyIssued
     | KeyRotated
     | KeyRevoked
+    | ApprovingDelegated
+    | DelegationRevoked
 )

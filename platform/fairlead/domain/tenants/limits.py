@@ -17,6 +17,9 @@ MAX_OVERLAP = timedelta(days=7)
 MAX_TOOL_CAP = 100
 MAX_CHOICES = 500  # connectors that a tenant has said something of
 MAX_POLICIES = 2_000  # scopes that have, or had, a policy
+MAX_DELEGATION_LIFE = timedelta(days=90)
+MAX_DELEGATIONS = 1_000  # of a tenant, those that hold
+MAX_DELEGATED_WORKFLOWS = 50
 MAX_NAME = 200
 MAX_EMAIL = 254
 MAX_SUBJECT = 255

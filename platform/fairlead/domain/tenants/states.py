@@ -10,13 +10,15 @@ from fairlead_tenants.ids import ApiKeyId, EnvironmentId, PrincipalId, TenantId,
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fairlead.domain.ids import PolicyId, WorkflowId
+from fairlead.domain.ids import DelegationId, PolicyId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.tenants.events import (
     AgentCreated,
+    ApprovingDelegated,
     ConnectorDisabled,
     ConnectorEnabled,
     ConnectorPinned,
+    DelegationRevoked,
     EnvironmentCreated,
     KeyIssued,
     KeyRevoked,
@@ -39,6 +41,7 @@ from fairlead.domain.tenants.events import (
 
 DEFAULT_TOOL_CAP = 15
 FORGET_KEYS_AFTER = timedelta(days=30)  # an ended key is remembered this long, so that the refusal can say why
+FORGET_AFTER = timedelta(days=30)  # a delegation that has ended is shown this long
 
 OWNER_OF_ALL = Grant(Role.OWNER)
 
@@ -103,6 +106,20 @@ class PolicyChoice(Struct, frozen=True, kw_only=True):
 PolicyChoices = Mapping[PolicyId, PolicyChoice]
 
 
+class Delegation(Struct, frozen=True, kw_only=True):
+    """`given` is what was said; `revoked_at` ends it before its time."""
+
+    given: ApprovingDelegated
+    revoked_at: Instant | None = None
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.given.until if self.revoked_at is None else min(self.given.until, self.revoked_at)
+
+    def holds(self, now: datetime) -> bool:
+        return now < self.ends_at
+
+
 class Absent(Struct, frozen=True):
     """No such tenant yet."""
 
@@ -118,6 +135,7 @@ class Tenant(Struct, frozen=True, kw_only=True, dict=True):
     connectors: Mapping[str, Choice] = {}  # by name; of those that nothing was said of, what is usual holds
     disablings: Mapping[str, int] = {}  # how often each connector was, by name
     policies: PolicyChoices = {}
+    delegations: Mapping[DelegationId, Delegation] = {}
 
     @cached_property
     def holders_by_hash(self) -> Mapping[str, tuple[Member, Key]]:
@@ -150,10 +168,8 @@ def evolve(state: TenantState, event: TenantEvent) -> TenantState:
         return Tenant(tenant_id=event.tenant_id, name=event.name)
     assert isinstance(state, Tenant), "everything follows the creation"
     match event:
-        case TenantSuspended():
-            return replace(state, suspended=True)
-        case TenantReactivated():
-            return replace(state, suspended=False)
+        case TenantSuspended() | TenantReactivated():
+            return replace(state, suspended=isinstance(event, TenantSuspended))
         case ToolCapChanged(cap=cap):
             return replace(state, tool_cap=cap)
         case WorkspaceCreated():
@@ -166,6 +182,8 @@ def evolve(state: TenantState, event: TenantEvent) -> TenantState:
         case PolicyChosen():
             chosen = PolicyChoice(enforced=event.enforced, tried=event.tried)
             return replace(state, policies={**state.policies, event.policy_id: chosen})
+        case ApprovingDelegated() | DelegationRevoked():
+            return replace(state, delegations=_delegations(state, event))
         case PersonAdded() | ServiceAccountCreated() | AgentCreated():
             return _with(state, _newcomer(event))
         case _:
@@ -188,6 +206,14 @@ def _choosing(state: Tenant, event: ConnectorEnabled | ConnectorPinned | Connect
         return chosen
     times = state.disablings.get(event.connector, 0) + 1
     return replace(chosen, disablings={**state.disablings, event.connector: times})
+
+
+def _delegations(state: Tenant, event: ApprovingDelegated | DelegationRevoked) -> Mapping[DelegationId, Delegation]:
+    if isinstance(event, DelegationRevoked):
+        ended = replace(state.delegations[event.delegation_id], revoked_at=event.revoked_at)
+        return {**state.delegations, event.delegation_id: ended}
+    known = {key: each for key, each in state.delegations.items() if each.ends_at > event.delegated_at - FORGET_AFTER}
+    return {**known, event.delegation_id: Delegation(given=event)}
 
 
 def _with(state: Tenant, member: Member) -> Tenant:
