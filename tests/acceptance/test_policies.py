@@ -138,3 +138,51 @@ async def test_a_version_is_tried_on_the_past_call_by_call(alice: Customer, bob:
     assert sums["never_apply"] == ["tenant:never"]
     assert sums["always_apply"] == ["tenant:no-echo", "tenant:risky"]
     assert (await bob.owner.get(path)).status_code == 404
+
+
+async def test_what_rules_count_is_explained_tried_and_simulated_as_it_would_decide(
+    alice: Customer, bob: Customer
+) -> None:
+    twice: dict[str, Any] = NO_ECHO | {"id": "twice", "at_most": {"count": 2, "per": "args.text"}}
+    workflow = await publish(alice, echo("say"), name="echoes")
+    tried = await put(alice, document(twice), mode="log_only")
+    assert tried.json()["recent"]["calls"] == 0
+    async with at_work(alice.served):
+        runs = [await started(alice.owner, workflow) for _ in range(3)]
+        for run_id in runs:
+            await until_status(alice, run_id, "completed")
+    rules = [await judged(alice, run_id) for run_id in runs]
+    assert sorted(each["trial"]["rule_id"] for each in rules) == ["default.read", "default.read", "tenant:twice"]
+    path = f"{PATH}/versions/1/simulation"
+    seen = {"Fairlead-Position": str(await alice.served.core.log.last_sequence())}
+    *lines, end = (await alice.owner.get(path, headers=seen)).content.splitlines()
+    now = [msgspec.json.decode(line)["now"]["rule_id"] for line in lines]
+    assert now == ["default.read", "default.read", "tenant:twice"]
+    assert msgspec.json.decode(end)["reckoning"]["inexact"] == []
+    never = {"id": "never", "verdict": "deny", "reason": "no", "when": "size(args.text) > 1000"}
+    risky = {"id": "risky", "reason": "it is", "risk": 30}
+    tested = await alice.owner.post("/v1/policies/test", json=document(twice, never, risky), headers=seen)
+    recent = tested.json()["recent"]
+    assert (recent["calls"], recent["changed"], recent["complete"]) == (3, 1, True)
+    assert (recent["never_apply"], recent["always_apply"]) == (["tenant:never"], ["tenant:risky"])
+    assert (await bob.owner.post("/v1/policies/test", json=document(never))).json()["recent"]["calls"] == 0
+    await put(alice, document(twice))
+    fresh = [await explained(alice, run_id) for run_id in runs]
+    assert {each["now"]["decided_by"] for each in fresh} == {"default.read"}
+    async with at_work(alice.served):
+        for status in ("completed", "completed", "failed"):
+            runs.append(await started(alice.owner, workflow))
+            await until_status(alice, runs[-1], status)
+    found = [await explained(alice, run_id) for run_id in runs[3:]]
+    assert [each["now"]["decided_by"] for each in found] == ["default.read", "default.read", "tenant:twice"]
+    assert [each["recorded"]["rule_id"] for each in found] == ["default.read", "default.read", "tenant:twice"]
+
+
+async def judged(customer: Customer, run_id: str) -> Any:
+    timeline = await customer.owner.get(f"/v1/runs/{run_id}/timeline?type=tool_call.judged")
+    return timeline.json()["items"][0]["data"]
+
+
+async def explained(customer: Customer, run_id: str) -> Any:
+    call_id = (await judged(customer, run_id))["call_id"]
+    return (await customer.owner.post("/v1/policies/explain", json={"call_id": call_id})).json()

@@ -14,12 +14,14 @@ from fairlead.api.etags import etag_of, expected_version
 from fairlead.api.guards import ALSO, DOCUMENT
 from fairlead.api.parts import ApiParts
 from fairlead.api.policies import PUBLISHES, Because, choose, publishable
+from fairlead.api.policy_history import RecentHistory, recent_history
 from fairlead.api.problems import PreconditionFailed
 from fairlead.api.publishing import IfMatch, IfNoneMatch
 from fairlead.api.workflows import InWorkspace
+from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import PolicyId
 from fairlead.domain.instant import Instant
-from fairlead.domain.policies import PolicyVersionMismatch, PublishPolicy, policy_stream
+from fairlead.domain.policies import PolicyVersionMismatch, PublishPolicy, Scope, policy_stream
 from fairlead.domain.policy.checks import checked, named_tools
 from fairlead.domain.tenants.commands import PolicyMove
 
@@ -30,7 +32,8 @@ Mode = Annotated[
 
 
 class PublishedPolicy(Struct, frozen=True, kw_only=True):
-    """The newest version, which is the one before when the document is the same."""
+    """The newest version, which is the one before when the document is the same. `recent`: null where it cannot be
+    known now."""
 
     policy_id: PolicyId
     version: int
@@ -38,6 +41,7 @@ class PublishedPolicy(Struct, frozen=True, kw_only=True):
     enforced_version: int | None
     tried_version: int | None
     since: Instant
+    recent: RecentHistory | None = None
 
 
 @put("/v1/policies/{policy:str}", opt=PUBLISHES | {DOCUMENT: {"type": "object"}, ALSO: (201,)}, tags=["Policies"])
@@ -74,8 +78,18 @@ async def publish_policy(
         enforced_version=in_force.enforced_version,
         tried_version=in_force.tried_version,
         since=in_force.since,
+        recent=await _recent(act, parts, scope, state.version),
     )
     headers = {"ETag": etag_of(state.version), "Location": f"/v1/policies/{policy}/versions/{state.version}"}
     if workspace_id is not None:
         headers["Location"] += f"?workspace_id={workspace_id}"
     return Response(made, status_code=201 if handled.facts else 200, headers=headers)
+
+
+async def _recent(act: Act, parts: ApiParts, scope: Scope, version: int) -> RecentHistory | None:
+    """It is published by now, and stays so whatever becomes of this."""
+    try:
+        layer = await parts.tools.policies.layer(act.tenant_id, scope, version)
+    except Unavailable:
+        return None
+    return await recent_history(parts, act.principal, scope, layer)

@@ -5,39 +5,45 @@ from typing import Annotated
 from fairlead_tenants.access import Permission, Principal
 from litestar import Controller, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.params import JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from fairlead.api.bodies import ApiRequest
 from fairlead.api.documents import document_of
 from fairlead.api.guards import DOCUMENT, requires
 from fairlead.api.parts import ApiParts
+from fairlead.api.policies import readable
+from fairlead.api.policy_history import RecentHistory, recent_history
 from fairlead.api.run_access import check_run, place_of_run
 from fairlead.api.tool_calls import NoSuchCall
-from fairlead.api.workflows import named_workspace
+from fairlead.api.workflows import InWorkspace, named_workspace
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Invalid, NotFound, Problem
 from fairlead.domain.ids import CallId, RunId, parent_id
-from fairlead.domain.policy.cases import CaseResult, proposed, run_cases
-from fairlead.domain.policy.checks import checked, named_tools
+from fairlead.domain.policy.cases import CaseResult, as_told, proposed, run_cases
+from fairlead.domain.policy.checks import MAX_NAMED_TOOLS, checked, named_tools
 from fairlead.domain.policy.document import CaseCall
 from fairlead.domain.policy.explaining import Explanation
+from fairlead.domain.policy.layers import Layer
 from fairlead.domain.runs.events import ToolCallJudged
 from fairlead.domain.runs.past import as_judged
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.workflow.plain import document_hash
 from fairlead.domain.workflows import workflow_id
+from fairlead.handling.places import explained
 
 TESTS = requires(Permission.POLICY_READ) | {DOCUMENT: {"type": "object"}}
 
 
 class PolicyVerdict(Struct, frozen=True, kw_only=True):
-    """`cases` are in the order of the document; they are tried only when nothing else is wrong with it."""
+    """`cases` are in the order of the document; they and the newest calls are tried only when nothing else is wrong
+    with it. `recent` is null too where it cannot be known now."""
 
     valid: bool
     problems: list[Problem]
     cases: list[CaseResult]
     document_hash: str | None
+    recent: RecentHistory | None = None
 
 
 class Explained(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,19 +76,32 @@ class PolicyTrialController(Controller):
 
     @post("/test", status_code=200, opt=TESTS)
     async def test_policy(
-        self, request: ApiRequest, tenant: NamedDependency[Tenant], parts: NamedDependency[ApiParts]
+        self,
+        request: ApiRequest,
+        principal: NamedDependency[Principal],
+        tenant: NamedDependency[Tenant],
+        parts: NamedDependency[ApiParts],
+        policy: Annotated[str, QueryParameter(max_length=100, description="What it is for, as in a path.")] = "tenant",
+        workspace_id: InWorkspace = None,
     ) -> PolicyVerdict:
-        """Whether a document could be published, with everything that is wrong with it and what its cases give.
-        Changes nothing."""
+        """Whether a document could be published, with everything that is wrong with it, what its cases give, and what
+        it would say of the newest calls. Changes nothing."""
+        scope = readable(principal, tenant, policy, workspace_id)
         document = await document_of(request)
         tools = await parts.tools.catalogue(tenant.tenant_id, named_tools(document))
         try:
-            policy = checked(document, parts.expressions, tools, try_cases=False)
+            found = checked(document, parts.expressions, tools, scope.kind, try_cases=False)
         except Invalid as invalid:
             return PolicyVerdict(valid=False, problems=list(invalid.problems), cases=[], document_hash=None)
-        cases = run_cases(policy, "tenant", tools, parts.expressions)
+        cases, digest = run_cases(found, scope.kind, tools, parts.expressions), document_hash(document)
+        parts.rulebook.saw(tenant)
+        layer = Layer(kind=scope.kind, version=0, document_hash=digest, document=found)
         return PolicyVerdict(
-            valid=all(case.passed for case in cases), problems=[], cases=cases, document_hash=document_hash(document)
+            valid=all(case.passed for case in cases),
+            problems=[],
+            cases=cases,
+            document_hash=digest,
+            recent=await recent_history(parts, principal, scope, layer),
         )
 
     @post("/explain", status_code=200, opt=requires(Permission.POLICY_READ))
@@ -113,7 +132,8 @@ async def _of_recorded(parts: ApiParts, principal: Principal, call_id: CallId) -
     start = past.run.start
     workflow = StreamRef(principal.tenant_id, "workflow", start.workflow_id)
     rules = await parts.rulebook.of_version(workflow, start.workflow_version)
-    return ExplanationView(now=rules.explain(past.call, past.run, past.at), recorded=_recorded(past.judged))
+    now = await explained(parts.log, principal.tenant_id, rules, past)
+    return ExplanationView(now=now, recorded=_recorded(past.judged))
 
 
 async def _of_hypothetical(
@@ -125,8 +145,8 @@ async def _of_hypothetical(
     stream = StreamRef(tenant.tenant_id, "workflow", workflow_id(tenant.tenant_id, workspace, workflow))
     newest = (await parts.rulebook.version(stream, data.version)).published.version
     rules = await parts.rulebook.of_version(stream, newest)
-    tool = (await parts.tools.catalogue(tenant.tenant_id, [call.tool])).get(call.tool)
-    return ExplanationView(now=rules.explain_call(proposed(call, tool)), recorded=None)
+    tools = await parts.tools.catalogue(tenant.tenant_id, [call.tool, *list(call.calls)[:MAX_NAMED_TOOLS]])
+    return ExplanationView(now=as_told(call, proposed(call, tools), rules.explain_call), recorded=None)
 
 
 def _recorded(judged: ToolCallJudged) -> RecordedVerdict:

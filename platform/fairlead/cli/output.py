@@ -114,6 +114,10 @@ class Printer:
         elif self.form == "table":
             self._say(plain(sentence))
 
+    def note(self, sentence: str) -> None:
+        """Beside the result, for people: never in the way of what reads it."""
+        click.echo(sentence, err=True)
+
     def _say(self, text: str) -> None:
         click.echo(text, err=self._stderr)
 

@@ -40,6 +40,8 @@ def publish(
     match = {} if follows is None else {"If-None-Match": "*"} if follows == 0 else {"If-Match": f'"{follows}"'}
     published = session.api.send("PUT", path("policies", policy), document.body, document.media_type, params, match)
     session.out.one(published.body, POLICY_STATE)
+    for warning in _warnings(published.body):
+        session.out.note(warning)
 
 
 @policy.command("list")
@@ -111,16 +113,21 @@ def lift(session: Session, policy: str, reason: str, workspace: str | None) -> N
 
 @policy.command("test")
 @click.argument("file")
+@click.option("--policy", default="tenant", show_default=True, help="What it is for, as in `policy publish`.")
+@workspace_option
 @client_command
-def test(session: Session, file: str) -> None:
-    """Check the document in FILE completely and try its cases. Changes nothing."""
-    document = document_in(file)
-    verdict: Any = session.api.send("POST", path("policies", "test"), document.body, document.media_type).body
+def test(session: Session, file: str, policy: str, workspace: str | None) -> None:
+    """Check the document in FILE completely, and try it on its cases and the newest calls. Changes nothing."""
+    document, params = document_in(file), {"policy": policy, **_where(session, workspace)}
+    sent = session.api.send("POST", path("policies", "test"), document.body, document.media_type, params)
+    verdict: Any = sent.body
     if not verdict["valid"]:
         problems = [f"{problem['path'] or '/'}: {problem['message']}" for problem in verdict["problems"]]
         problems += [_failed(case) for case in verdict["cases"] if not case["passed"]]
         raise Failure(f"{file} could not be published", Exit.INVALID, details=tuple(problems), document=verdict)
     session.out.done(f"{file} could be published; {len(verdict['cases'])} cases hold", verdict)
+    for warning in _warnings(verdict):
+        session.out.note(warning)
 
 
 @policy.command("explain")
@@ -163,6 +170,15 @@ def simulate(
     with session.api.stream(path("policies", policy, "versions", str(version), "simulation"), params) as answer:
         for line in answer.iter_lines():
             click.echo(line)
+
+
+def _warnings(said: Any) -> list[str]:
+    recent = said["recent"]
+    if recent is None:
+        return []
+    calls = f"of {recent['calls']} calls of the last {recent['days']} days"
+    never = [f"{rule} applies to none {calls}" for rule in recent["never_apply"]]
+    return never + [f"{rule} applies to every one {calls}" for rule in recent["always_apply"]]
 
 
 def _failed(case: Any) -> str:

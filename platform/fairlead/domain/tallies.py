@@ -6,12 +6,13 @@ it back when it is not made, so two runs that race never both have the third.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
+from msgspec.structs import replace
 
-from fairlead.domain.envelope import Event, StreamRef
+from fairlead.domain.envelope import Event, Recorded, StreamRef
 from fairlead.domain.errors import FairleadError
 from fairlead.domain.ids import CallId
 
@@ -71,13 +72,15 @@ class Tally(Struct, frozen=True):
 
 
 class Want(Struct, frozen=True, kw_only=True):
-    """A judgement needs to know this. `takes` a place, or only looks whether another call has one."""
+    """A judgement needs to know this. `takes` a place, or only looks whether another call has one; looking `ahead`, it
+    is told the rank that it would be given."""
 
     tally: str
     call_id: CallId
     rule_id: str
     takes: bool
     limit: int | None = None
+    ahead: bool = False
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -123,5 +126,31 @@ def evolve(state: Tally, event: TallyEvent) -> Tally:
             return Tally(tuple(holder for holder in state.holders if holder != call_id))
 
 
-def place_of(state: Tally, call_id: CallId) -> Place:
-    return Place(rank=state.rank(call_id), others=any(holder != call_id for holder in state.holders))
+def place_of(state: Tally, want: Want) -> Place:
+    """After a place was taken, where one is taken."""
+    others = any(holder != want.call_id for holder in state.holders)
+    return Place(rank=_ahead(state, want) if want.ahead else state.rank(want.call_id), others=others)
+
+
+def place_as_of(history: Iterable[Recorded[TallyEvent]], want: Want, through: int) -> Place:
+    """What was to be said just after the call took its place, or would have been said at the place `through` of the
+    log if it had taken one then. `history` is the tally's."""
+    state, own = initial(), None
+    for recorded in history:
+        if recorded.sequence > through:
+            break
+        for event in recorded.commit.events:
+            state = evolve(state, event)
+            if isinstance(event, PlaceTaken) and event.call_id == want.call_id:
+                own = place_of(state, want)
+    if own is not None and state.rank(want.call_id) is not None:
+        return own
+    return place_of(state, replace(want, ahead=want.takes or want.ahead))
+
+
+def _ahead(state: Tally, want: Want) -> int | None:
+    """The rank that the call has, or would be given as the next one."""
+    found = state.rank(want.call_id)
+    if found is not None:
+        return found
+    return len(state.holders) + 1 if want.limit is None or len(state.holders) < want.limit else None

@@ -62,15 +62,19 @@ class TenantPolicies:
         raise NoSuchPolicy("no such policy, or no such version of it")
 
     async def instead(
-        self, tenant_id: TenantId, workspace_id: WorkspaceId, workflow: str, scope: Scope, version: int
+        self, tenant_id: TenantId, workspace_id: WorkspaceId, workflow: str, scope: Scope, layer: Layer
     ) -> Layers:
-        """What would apply there if this version were in force. Raises NoSuchPolicy, Unavailable."""
+        """What would apply there if this were in force, which need not be published. Raises Unavailable."""
         choices = await self._choices.policies(tenant_id)
-        scopes = _scopes((tenant_id, workspace_id, workflow))
-        tried = PolicyChoice(enforced=version, tried=None)
-        chosen = tuple(tried if each == scope else choices.get(found) for found, each in scopes)
-        layers = await self._read(tenant_id, scopes, chosen)
-        return Layers(enforced=layers.enforced, tried=layers.enforced)
+        found: list[Layer] = []
+        for known, each in _scopes((tenant_id, workspace_id, workflow)):
+            chosen = choices.get(known)
+            if each == scope:
+                found.append(layer)
+            elif chosen is not None and chosen.enforced is not None:
+                found.append(await self.layer(tenant_id, each, chosen.enforced))
+        layers = tuple(found)
+        return Layers(enforced=layers, tried=layers)
 
     async def _read(
         self,

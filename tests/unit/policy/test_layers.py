@@ -9,8 +9,9 @@ from fairlead_sdk.contract import Effect
 from fairlead.domain.policies import ScopeKind
 from fairlead.domain.policy.compiled import Policy, compile_policy, level_of
 from fairlead.domain.policy.document import ApprovalsNeeded, Autonomy, Obligations, PolicyDocument, ScopePolicy
-from fairlead.domain.policy.judge import judge, judge_both
+from fairlead.domain.policy.judge import judge
 from fairlead.domain.policy.layers import Layer
+from fairlead.domain.policy.trying import judge_both, tried_beside
 from fairlead.domain.workflow.plain import document_hash
 from tests.unit.policy.test_judge import ALLOW, ALLOWED, ASK, DENY, EXPRESSIONS, call, said
 
@@ -111,7 +112,8 @@ def test_the_strictest_level_that_anybody_states_counts() -> None:
 
 
 def test_what_is_only_tried_is_said_beside_what_decides() -> None:
-    judged = judge_both(compiled(own=(ALLOW,)), compiled(layer("tenant", DENY), own=(ALLOW,)), call())
+    deciding, tried = compiled(own=(ALLOW,)), compiled(layer("tenant", DENY), own=(ALLOW,))
+    judged = judge_both(deciding, tried_beside(deciding, tried), call())
     assert said(judged) == ("allow", "allow")
     assert judged.trial is not None
     assert (judged.trial.verdict, judged.trial.rule_id) == ("deny", "tenant:deny")

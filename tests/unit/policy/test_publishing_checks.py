@@ -102,6 +102,21 @@ def test_cases_say_what_was_decided_and_know_nothing_but_what_they_say() -> None
     assert named_tools(document(SMALL, LARGE, cases=cases)) == ["test.stage", "no.tool"]
 
 
+def test_a_case_says_how_much_rules_have_counted_before() -> None:
+    often = {**ABOUT, "id": "often", "verdict": "deny", "at_most": {"count": 3, "per": "args.amount"}}
+    after = {"reason": "r", "id": "after", "verdict": "deny", "tools": ["test.greet"], "after": {"within": "session"}}
+    told = [({"counted": {"often": 2}}, "allow"), ({"counted": {"often": 3}}, "deny"), ({}, "allow")]
+    greet: dict[str, Any] = {"tool": "test.greet", "args": {"name": "x"}}
+    stage: dict[str, Any] = {"tool": "test.stage", "args": {"amount": 1}}
+    cases = [
+        *({"name": f"{number}", "call": stage | said, "expect": expect} for number, (said, expect) in enumerate(told)),
+        {"name": "happened", "call": greet | {"happened": ["after"]}, "expect": "deny", "rule": "after"},
+        {"name": "not yet", "call": greet, "expect": "allow"},
+    ]
+    policy = checked(document(often, SMALL, after, cases=cases), EXPRESSIONS, TOOLS)
+    assert all(result.passed for result in run_cases(policy, "tenant", TOOLS, EXPRESSIONS))
+
+
 def test_an_explanation_names_each_rule_with_the_values_that_it_read() -> None:
     rules = layer(
         "tenant",

@@ -76,6 +76,8 @@ def named_tools(document: Any) -> list[str]:
     found = [name for rule in _objects(rules) for _, name in texts(rule.get("tools"))]
     calls = [case.get("call") for case in _objects(cases)]
     found += [call["tool"] for call in calls if isinstance(call, dict) and isinstance(call.get("tool"), str)]
+    before = [call.get("calls") for call in calls if isinstance(call, dict)]
+    found += [name for made in before if isinstance(made, dict) for name in made if isinstance(name, str)]
     return list(dict.fromkeys(found))[:MAX_NAMED_TOOLS]
 
 

@@ -164,6 +164,14 @@ class CaseCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
     workflow: Annotated[str, Meta(max_length=63)] = "case"
     calls: Annotated[dict[str, int], Meta(description="How often each tool was called, this call left out.")] = {}
+    counted: Annotated[
+        dict[str, Annotated[int, Meta(ge=0, le=100_000)]],
+        Meta(description="By the id of a rule with `at_most`: so many calls it has counted before this one."),
+    ] = {}
+    happened: Annotated[
+        tuple[str, ...],
+        Meta(max_length=100, description="Ids of rules whose `after` of a session or the tenant has happened."),
+    ] = ()
     agent: Person = Person(kind="agent", roles=("agent",))
     starter: Person = Person()
     now: datetime | None = None

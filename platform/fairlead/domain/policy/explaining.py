@@ -4,23 +4,27 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from fairlead.domain.expressions import ExpressionFailed
 from fairlead.domain.policy.compiled import CONDITION_VARIABLES, BoundRule, Policy
 from fairlead.domain.policy.document import Autonomy, Verdict
 from fairlead.domain.policy.judge import Judgement, ProposedCall, judge, speaks_of, variables_of
+from fairlead.domain.policy.sequences import Asking
 from fairlead.domain.redaction import redact
 from fairlead.domain.workflow.references import paths
 
 MAX_VALUE_BYTES = 1_024
 MISSING = {"missing": True}
 
-Standing = Literal["applies", "condition_is_false", "condition_failed", "not_about_this_call", "counted_when_decided"]
+Standing = Literal["applies", "condition_is_false", "condition_failed", "not_about_this_call", "past_is_otherwise"]
 
 
 class RuleExplained(Struct, frozen=True, kw_only=True):
-    """`values` are what the condition reads, by name, without secrets; what is not there is `{"missing": true}`."""
+    """`values` are what the condition reads, by name, without secrets; what is not there is `{"missing": true}`.
+
+    `past_is_otherwise`: the condition holds, and what the rule waits for had not happened, or not so many calls had
+    been made, when the call was judged.
+    """
 
     rule_id: str
     standing: Standing
@@ -34,7 +38,7 @@ class RuleExplained(Struct, frozen=True, kw_only=True):
 
 class Explanation(Struct, frozen=True, kw_only=True):
     """`rules` are those that speak of the tool and its effect, strictest first. `decided_by` is one of them, or a
-    default."""
+    default. `counted_in` are the tallies, by rule, in which the call has a place or would have one."""
 
     verdict: Verdict
     decided_by: str
@@ -43,12 +47,15 @@ class Explanation(Struct, frozen=True, kw_only=True):
     autonomy: Autonomy
     risk: int
     rules: list[RuleExplained]
+    counted_in: dict[str, str] = {}
 
 
 def explain(policy: Policy, call: ProposedCall) -> Explanation:
-    call = replace(call, past=replace(call.past, counts=False))
+    """Raises PlacesWanted for whatever a rule asks of the past, where the call's past counts."""
     said: Judgement = judge(policy, call)
-    variables = variables_of(call)
+    variables, asking = variables_of(call), Asking(call.past, call.now)
+    rules = [_explained(bound, call, variables, asking) for bound in policy.rules.get((call.tool, call.effect), ())]
+    asking.settle()
     return Explanation(
         verdict=said.verdict,
         decided_by=said.rule_id,
@@ -56,12 +63,13 @@ def explain(policy: Policy, call: ProposedCall) -> Explanation:
         policy_version=policy.version,
         autonomy=policy.autonomy,
         risk=said.risk,
-        rules=[_explained(bound, call, variables) for bound in policy.rules.get((call.tool, call.effect), ())],
+        rules=rules,
+        counted_in=dict(said.places) if said.verdict != "deny" and not said.obligations.dry_run else {},
     )
 
 
-def _explained(bound: BoundRule, call: ProposedCall, variables: dict[str, Any]) -> RuleExplained:
-    standing, fault = _standing(bound, call, variables)
+def _explained(bound: BoundRule, call: ProposedCall, variables: dict[str, Any], asking: Asking) -> RuleExplained:
+    standing, fault = _standing(bound, call, variables, asking)
     rule = bound.rule
     return RuleExplained(
         rule_id=bound.name,
@@ -75,15 +83,17 @@ def _explained(bound: BoundRule, call: ProposedCall, variables: dict[str, Any]) 
     )
 
 
-def _standing(bound: BoundRule, call: ProposedCall, variables: dict[str, Any]) -> tuple[Standing, str | None]:
+def _standing(
+    bound: BoundRule, call: ProposedCall, variables: dict[str, Any], asking: Asking
+) -> tuple[Standing, str | None]:
     if not speaks_of(bound.rule, call):
         return "not_about_this_call", None
-    if bound.rule.at_most is not None:
-        return "counted_when_decided", None
-    if bound.condition is None:
-        return "applies", None
     try:
-        return ("applies" if bound.condition.holds(variables) else "condition_is_false"), None
+        if bound.condition is not None and not bound.condition.holds(variables):
+            return "condition_is_false", None
+        return (
+            "applies" if asking.applies(bound.name, bound.rule, bound.per, variables) else "past_is_otherwise"
+        ), None
     except ExpressionFailed as failure:
         return "condition_failed", str(failure)
 

@@ -88,10 +88,11 @@ class Judgement(Struct, frozen=True, kw_only=True):
     trial: Trial | None = None
 
 
-def judge(policy: Policy, call: ProposedCall) -> Judgement:
+def judge(policy: Policy, call: ProposedCall, alike: frozenset[str] | None = None) -> Judgement:
     """The workflow's lists first, then the rules of all layers, then what holds where no rule speaks, then the level.
 
     A condition that cannot be evaluated denies, whatever its rule's verdict: an error must never open a door.
+    `alike` as for `Asking`. Raises PlacesWanted.
     """
     rules = policy.rules.get((call.tool, call.effect))
     if call.tool in policy.forbidden:
@@ -101,7 +102,7 @@ def judge(policy: Policy, call: ProposedCall) -> Judgement:
     for kind in call.writes:
         if kind not in policy.writes:
             return _deny(policy, "default.undeclared_write", f"the workflow does not declare that it writes {kind}")
-    asking = Asking(call.past, call.now)
+    asking = Asking(call.past, call.now, alike)
     found = _by_rules(policy, rules, call, asking)
     if isinstance(found, Judgement):
         return replace(found, places=asking.used)
@@ -111,22 +112,6 @@ def judge(policy: Policy, call: ProposedCall) -> Judgement:
     said = replace(said, risk=min(found.risk, MAX_RISK))
     said = _on_terms(policy, _within_level(policy, _reviewed(policy, said), call.effect), found.obligations, call)
     return _counted(policy, said, call, asking)
-
-
-def judge_both(policy: Policy, tried: Policy | None, call: ProposedCall) -> Judgement:
-    """As `judge`, with what the policy that is only tried would say beside it."""
-    said = judge(policy, call)
-    if tried is None:
-        return said
-    other = judge(tried, replace(call, past=replace(call.past, counts=False)))
-    trial = Trial(
-        verdict=other.verdict,
-        rule_id=other.rule_id,
-        policy_version=other.policy_version,
-        reason=other.reason,
-        risk=other.risk,
-    )
-    return replace(said, trial=trial)
 
 
 class _Found:
@@ -190,7 +175,7 @@ def _counted(policy: Policy, said: Judgement, call: ProposedCall, asking: Asking
     if said.verdict != "deny" and not said.obligations.dry_run:
         for bound in policy.awaited:
             assert bound.rule.after is not None, "it waits for something"
-            asking.mark(f"{bound.name}+mark", bound.rule.after, call.tool, call.effect)
+            asking.mark(bound.name, bound.rule.after, call.tool, call.effect)
         asking.settle()
     return replace(said, places=asking.used)
 

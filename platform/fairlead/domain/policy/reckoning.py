@@ -20,7 +20,8 @@ class Threshold(Struct, frozen=True, kw_only=True):
 
 
 class Reckoning(Struct, frozen=True, kw_only=True):
-    """`reviewed_share` is of runs in which a call was put before people then; `simulated_share` would have been now."""
+    """`reviewed_share` is of runs in which a call was put before people then; `simulated_share` would have been now.
+    `inexact` are rules that count across runs where more runs went on at once than are followed at once."""
 
     runs: int
     calls: int
@@ -29,6 +30,7 @@ class Reckoning(Struct, frozen=True, kw_only=True):
     applied: dict[str, int]
     never_apply: list[str]
     always_apply: list[str]
+    inexact: list[str]
     reviewed_share: float
     simulated_share: float
     threshold: Threshold
@@ -58,7 +60,11 @@ class Tallying:
         self._asked.update(asked)
         self._applied.update(applied)
 
-    def reckoned(self, target_share: float) -> Reckoning:
+    @property
+    def calls(self) -> int:
+        return self._calls
+
+    def reckoned(self, target_share: float, inexact: Iterable[str] = ()) -> Reckoning:
         applied = dict(self._applied.most_common(MAX_RULES_NAMED))
         always = [name for name, count in applied.items() if count > 1 and count == self._asked[name] == self._calls]
         return Reckoning(
@@ -69,6 +75,7 @@ class Tallying:
             applied=applied,
             never_apply=sorted(name for name, count in applied.items() if count == 0) if self._calls else [],
             always_apply=sorted(always),
+            inexact=sorted(inexact),
             reviewed_share=_share(self._reviewed, self._runs),
             simulated_share=_share(self._would_be, self._runs),
             threshold=self._threshold(target_share),

@@ -14,19 +14,23 @@ from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import AtMost, Happened, Period, Rule, Within
 from fairlead.domain.tallies import Place, Places, PlacesWanted, Want, tally_id
 
+TRIED = "tried:"  # before the name of a rule that counts for a policy that is only tried
+_MARK = "+mark"
 SESSION = "session"  # the label of a run that says which session it is part of
 _STAMP: dict[Period, str] = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m", "ever": ""}
 
 
 class Past(Struct, frozen=True, kw_only=True):
     """What a call's sequence rules look at. `made` are the run's other calls that went out: tool and effect, None for
-    one that nobody knows any more. `held` are the tallies that the call has been given places in, by rule.
+    one that nobody knows any more. Each environment is counted for itself: what is tried out uses up nothing. `held`
+    are the tallies that the call has been given places in, by rule.
 
-    `counts` False: nothing is counted and nothing asked, as for a policy that is only tried.
+    `counts` False: nothing is counted and nothing asked.
     """
 
     call_id: CallId = CallId("")
     run_id: str = ""
+    environment: str = ""
     session: str = ""
     made: tuple[tuple[str, Effect | None], ...] = ()
     held: Mapping[str, str] = {}
@@ -35,11 +39,16 @@ class Past(Struct, frozen=True, kw_only=True):
 
 
 class Asking:
-    """The questions of one judgement. What is not known yet is gathered, and asked for all at once."""
+    """The questions of one judgement. What is not known yet is gathered, and asked for all at once.
 
-    def __init__(self, past: Past, now: Instant) -> None:
+    `alike` is there for a policy that is only tried, and names its rules that decide as well: those only look at the
+    tallies of what decides. Its other rules have tallies of their own.
+    """
+
+    def __init__(self, past: Past, now: Instant, alike: frozenset[str] | None = None) -> None:
         self._past = past
         self._now = now
+        self._alike = alike
         self._wants: dict[str, Want] = {}
         self.used: dict[str, str] = {}
 
@@ -52,8 +61,10 @@ class Asking:
 
     def mark(self, name: str, after: Happened, tool: str, effect: Effect) -> None:
         """Where the call is what a rule waits for to happen, it counts from now on."""
-        if after.within != "run" and self._past.counts and matches(after, tool, effect):
-            self._ask(name, self._mark_of(name, after), takes=True, limit=None)
+        if after.within == "run" or not self._past.counts or not matches(after, tool, effect):
+            return
+        if self._alike is None or name not in self._alike:
+            self._ask(f"{name}{_MARK}", self._mark_of(name, after), takes=True, limit=None)
 
     def settle(self) -> None:
         """Raises PlacesWanted while something is not known."""
@@ -75,34 +86,53 @@ class Asking:
             return False
         key = _key(per.value(variables)) if per is not None else ""
         stamp = self._now.astimezone(UTC).strftime(_STAMP[most.period])
-        tally = self._past.held.get(name) or tally_id(name, "count", self._where(most.within), key, stamp)
+        counted = self._counted(name)
+        tally = self._past.held.get(counted) or tally_id(counted, "count", self._where(most.within), key, stamp)
         limit = most.count if rule.verdict == "deny" else None
-        place = self._ask(name, tally, takes=True, limit=limit)
+        place = self._ask(name, tally, takes=self._alike is None or name not in self._alike, limit=limit)
         return place is not None and (place.rank is None or place.rank > most.count)
 
     def _mark_of(self, name: str, after: Happened) -> str:
-        return tally_id(name.removesuffix("+mark"), "mark", self._where(after.within))
+        return tally_id(self._counted(name), "mark", self._where(after.within))
+
+    def _counted(self, name: str) -> str:
+        """What the rule's tallies go by."""
+        return name if self._alike is None or name in self._alike else f"{TRIED}{name}"
 
     def _where(self, within: Within) -> str:
         match within:
             case "run":
                 return f"run/{self._past.run_id}"
             case "session":
-                return f"session/{self._past.session}" if self._past.session else f"run/{self._past.run_id}"
+                return (
+                    f"session/{self._past.environment}/{self._past.session}"
+                    if self._past.session
+                    else f"run/{self._past.run_id}"
+                )
             case "tenant":
-                return "tenant"
+                return f"tenant/{self._past.environment}"
 
     def _ask(self, name: str, tally: str, *, takes: bool, limit: int | None) -> Place | None:
         if takes:
-            self.used[name] = tally
+            self.used[self._counted(name)] = tally
         place = self._past.places.get(tally)
         if place is None or (takes and place.rank is None and limit is None):
             known = self._wants.get(tally)
             if known is None or (takes and not known.takes):
                 self._wants[tally] = Want(
-                    tally=tally, call_id=self._past.call_id, rule_id=name, takes=takes, limit=limit
+                    tally=tally,
+                    call_id=self._past.call_id,
+                    rule_id=self._counted(name),
+                    takes=takes,
+                    limit=limit,
+                    ahead=not takes,
                 )
         return place
+
+
+def rule_of(want: Want) -> str:
+    """The id of the rule that wants it, without its layer."""
+    return want.rule_id.removesuffix(_MARK).rpartition(":")[2]
 
 
 def matches(after: Happened, tool: str, effect: Effect | None) -> bool:

@@ -5,7 +5,7 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import Unfolding
 from fairlead.domain.runs.states import Active, Ended, RunState
 
-_NOT_SENT = ("requested", "judged", "awaiting_approval")
+NOT_SENT = ("requested", "judged", "awaiting_approval")
 
 
 def give_back(before: RunState, run: Unfolding) -> None:
@@ -24,7 +24,7 @@ def give_back(before: RunState, run: Unfolding) -> None:
                 pass
     if isinstance(before, Active) and isinstance(run.state, Ended):
         left = run.state.last.calls.items()
-        unmade |= {call_id: None for call_id, call in left if call.phase in _NOT_SENT}
+        unmade |= {call_id: None for call_id, call in left if call.phase in NOT_SENT}
     for call_id in unmade:
         if held.get(call_id):
             run.add(e.ToolCallUncounted(call_id=call_id, tallies=tuple(dict.fromkeys(held[call_id].values()))))

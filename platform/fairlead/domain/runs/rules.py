@@ -12,9 +12,10 @@ from fairlead.domain.planning.steps import StepsPlanner
 from fairlead.domain.policy.compiled import Policy, compile_policy, level_of
 from fairlead.domain.policy.document import Autonomy
 from fairlead.domain.policy.explaining import Explanation, explain
-from fairlead.domain.policy.judge import Judgement, People, ProposedCall, RunSoFar, judge_both, nobody
+from fairlead.domain.policy.judge import Judgement, People, ProposedCall, RunSoFar, nobody
 from fairlead.domain.policy.layers import NO_LAYERS, Layer, Layers
 from fairlead.domain.policy.sequences import SESSION, Past
+from fairlead.domain.policy.trying import judge_both, tried_beside
 from fairlead.domain.runs.states import Active, OpenCall, request_counts
 from fairlead.domain.tallies import Places
 from fairlead.domain.tools import ToolCatalogue, ToolFacts
@@ -60,7 +61,8 @@ class WorkflowRules:
         """For whoever builds the rules."""
         self.layers = layers
         self._policy = self._compiled(layers.enforced)
-        self._tried = self._compiled(layers.tried) if layers.tried is not layers.enforced else None
+        tried = self._compiled(layers.tried) if layers.tried is not layers.enforced else None
+        self._tried = tried_beside(self._policy, tried) if tried is not None else None
 
     def _compiled(self, layers: tuple[Layer, ...]) -> Policy:
         workflow = self.workflow
@@ -118,7 +120,8 @@ class WorkflowRules:
         return knowing
 
     def explain(self, call: OpenCall, state: Active, now: Instant) -> Explanation:
-        return explain(self._policy, self.proposed(call, state, now))
+        """Raises PlacesWanted, as `judge` does."""
+        return explain(self._policy, self.proposed(call, state, now, counts=True))
 
     def _past(self, call: OpenCall, state: Active, *, counts: bool) -> Past:
         made = dict(state.made)
@@ -128,6 +131,7 @@ class WorkflowRules:
         return Past(
             call_id=call.request.call_id,
             run_id=state.run_id,
+            environment=state.start.environment_id,
             session=state.start.labels.get(SESSION, ""),
             made=tuple((name, effects[name]) for name, count in made.items() if count > 0),
             held={} if call.amended_by else call.places,  # what it counts by may be another now
@@ -136,7 +140,7 @@ class WorkflowRules:
         )
 
     def explain_call(self, call: ProposedCall) -> Explanation:
-        """A call that nobody makes."""
+        """A call that nobody makes. Raises PlacesWanted."""
         return explain(self._policy, call)
 
     def proposed(self, call: OpenCall, state: Active, now: Instant, *, counts: bool = False) -> ProposedCall:
