@@ -1,8 +1,8 @@
 """No test waits for ever: one that does fails, after saying what every task was waiting for."""
 
 import asyncio
+import io
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -29,10 +29,10 @@ class Watch:
         self._longest_s = longest_s
         self._began_at = time.monotonic()
         self._told = False
-        self._to = sys.stderr
+        self._descriptor = 2
 
     def tells_on(self, descriptor: int) -> None:
-        self._to = os.fdopen(descriptor, "w")
+        self._descriptor = descriptor
 
     def begins(self) -> None:
         self._began_at, self._told = time.monotonic(), False
@@ -42,6 +42,7 @@ class Watch:
             await asyncio.sleep(1)
             if not self._told and time.monotonic() - self._began_at > self._longest_s:
                 self._told = True
+                said = io.StringIO()
                 for task in asyncio.all_tasks():
-                    task.print_stack(file=self._to)
-                self._to.flush()
+                    task.print_stack(file=said)
+                os.write(self._descriptor, said.getvalue().encode())
