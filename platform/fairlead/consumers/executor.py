@@ -43,6 +43,7 @@ def react(recorded: AnyRecorded) -> list[tuple[StreamRef, RunCommand]]:
                     approval_id=approval_id,
                     reason=_why(event),
                     by="changes" if isinstance(event, a.ApprovalChangesRequested) else "approval",
+                    then=event.then if isinstance(event, a.ApprovalExpired) else "deny",
                     now=commit.at,
                 )
                 answers.append((StreamRef(commit.tenant_id, "run", event.run_id), refused))

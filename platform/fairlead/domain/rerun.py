@@ -37,6 +37,8 @@ _DECIDED = (
     e.RunImpossible,
     e.RunExpired,
 )
+# What was found when an answer came, and not planned.
+_FAILED_FROM_OUTSIDE = ("decision_too_large", "approval_expired", "readback_mismatch")
 # What follows from those: undoing, and places in tallies that are given back.
 _AFTERWARDS = (e.CompensationPlanned, e.CompensationDispatched, e.CompensationEnded, e.ToolCallUncounted)
 
@@ -98,7 +100,7 @@ def _is_given(fact: Any, known: frozenset[Any]) -> bool:
     if isinstance(fact, e.QuestionAsked):
         return fact.purpose not in ("step", "limit")
     if isinstance(fact, e.RunFailed):
-        return fact.code == "decision_too_large"
+        return fact.code in _FAILED_FROM_OUTSIDE
     return not isinstance(fact, _DECIDED) or getattr(fact, "call_id", None) in known
 
 

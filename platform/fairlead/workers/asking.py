@@ -13,7 +13,7 @@ from fairlead.domain.instant import Instant
 from fairlead.domain.redaction import redact
 from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.commands import RecordRefusal
-from fairlead.domain.runs.events import ToolCallApprovalRequested
+from fairlead.domain.runs.events import OnExpiry, ToolCallApprovalRequested
 from fairlead.domain.runs.obligations import ApprovalOrder, Order, order_id
 from fairlead.domain.runs.states import Active, OpenCall, RunState, requesters
 from fairlead.handling.dispatch import ApprovalAlarm, Dispatch
@@ -43,7 +43,7 @@ class Asking:
             await self._set_alarm(wanted, known.due_at if isinstance(known, Pending) else asked.deadline_at)
             return  # it is set again in case it was lost
         if self._clock.now() >= asked.deadline_at:
-            await self._refuse(wanted, run, "nobody could be asked in time")
+            await self._refuse(wanted, run, asked.on_expiry)
             return
         hold_to(wanted.capability, call.request.tool, state.tool_calls_used)
         shown = await self.evidence(call, place_of(wanted.tenant_id, state))
@@ -67,9 +67,13 @@ class Asking:
             ApprovalAlarm(tenant_id=wanted.tenant_id, approval_id=wanted.approval_id, due_at=due_at)
         )
 
-    async def _refuse(self, wanted: ApprovalOrder, run: StreamRef, reason: str) -> None:
+    async def _refuse(self, wanted: ApprovalOrder, run: StreamRef, then: OnExpiry) -> None:
         command = RecordRefusal(
-            call_id=wanted.call_id, approval_id=wanted.approval_id, reason=reason, now=self._clock.now()
+            call_id=wanted.call_id,
+            approval_id=wanted.approval_id,
+            reason="nobody could be asked in time",
+            now=self._clock.now(),
+            then=then,
         )
         await self._handler.handle(run, command, because(wanted, "refuse", SYSTEM))
 
@@ -124,4 +128,5 @@ def _question(state: Active, call: OpenCall, asked: ToolCallApprovalRequested, s
         requested_by=tuple(dict.fromkeys((*requesters(state), *call.amended_by))),
         deadline_at=asked.deadline_at,
         escalations=asked.escalations,
+        on_expiry=asked.on_expiry,
     )

@@ -9,6 +9,7 @@ from fairlead_sdk.contract import Effect
 from fairlead_tenants.ids import PrincipalId
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fairlead.adapters.cel import CelExpressions
 from fairlead.domain.expressions import ExpressionInvalid
@@ -216,6 +217,9 @@ def test_where_several_layers_ask_for_people_only_roles_that_each_of_them_takes_
     soon, late = Escalation(after_s=60, roles=("admin", "owner")), Escalation(after_s=180, roles=("owner",))
     inner = ApprovalsNeeded(roles=("reviewer",), escalate=(soon, late))
     assert _together([outer]).escalate == outer.escalate
+    skipping, ending = replace(outer, on_expiry="skip"), replace(inner, on_expiry="end_run")
+    ends = [_together(asking).on_expiry for asking in ([skipping], [skipping, inner], [skipping, ending, inner])]
+    assert ends == ["skip", "deny", "end_run"]
     assert _together([outer, inner]).escalate == (
         Escalation(after_s=120, roles=("owner",)),
         Escalation(after_s=60, roles=("admin",)),

@@ -3,10 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+import pytest
 from fairlead_tenants.ids import PrincipalId
 
 from fairlead.domain import approvals as a
 from fairlead.domain.envelope import StreamRef
+from fairlead.domain.policy.document import ApprovalsNeeded
 from fairlead.domain.runs import events as e
 from tests.support.books import Books
 from tests.support.documents import Plain
@@ -125,3 +128,32 @@ async def test_what_nobody_answers_goes_to_the_next_role_and_then_is_denied() ->
         platform.clock.forward(timedelta(seconds=240))
         platform.timers.ring()
         assert (await platform.until(run, ended)).ending.code == "denied_by_approval"
+
+
+@pytest.mark.parametrize(
+    ("on_expiry", "outcome", "made"),
+    [("deny", "completed", 1), ("skip", "completed", 0), ("end_run", "failed", 0)],
+)
+async def test_the_deadline_does_what_the_policy_says_and_never_makes_the_call(
+    on_expiry: str, outcome: str, made: int
+) -> None:
+    needed = {"count": 1, "roles": ["reviewer"], "deadline_s": 300, "on_expiry": on_expiry}
+    large = {"id": "signed", "tools": ["bills.pay"], "verdict": "require_approval", "reason": "large"}
+    rules = [{**large, "when": "args.amount > 3", "approvals": needed}, *PAYMENTS["rules"][:1]]
+    less = {"id": "less", "call": "bills.pay", "with": {"number": "4711", "amount": 1}}
+    books = Books()
+    steps = [{**PAYING, "on_failure": [less]}]
+    async with Platform(books.keyed(), policy={"rules": rules}, steps=steps, result={}).at_work() as platform:
+        run = await platform.start()
+        await platform.approval_of(run)
+        platform.clock.forward(timedelta(seconds=300))
+        platform.timers.ring()
+        state = await platform.until(run, ended)
+    assert (state.outcome, books.total) == (outcome, made), "the branch for failures is for a denial alone"
+    if on_expiry == "end_run":
+        assert (state.ending.code, state.ending.step) == ("approval_expired", "pay")
+
+
+def test_silence_is_never_an_approval() -> None:
+    with pytest.raises(msgspec.ValidationError, match="approve"):
+        msgspec.convert({"on_expiry": "approve"}, ApprovalsNeeded)

@@ -148,7 +148,8 @@ def _check_signer(command: Answering | ClaimApproval, pending: Pending) -> None:
 
 def _expired(pending: Pending, now: Instant) -> list[ApprovalEvent]:
     asked = pending.asked
-    return [ApprovalExpired(run_id=asked.run_id, call_id=asked.call_id)] if now >= asked.deadline_at else []
+    expired = ApprovalExpired(run_id=asked.run_id, call_id=asked.call_id, then=asked.on_expiry)
+    return [expired] if now >= asked.deadline_at else []
 
 
 def _escalated(pending: Pending, now: Instant) -> list[ApprovalEvent]:

@@ -7,7 +7,7 @@ from fairlead_tenants.ids import PrincipalId, WorkspaceId
 from fairlead.domain.envelope import Event
 from fairlead.domain.ids import CallId, RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.runs.events import Escalation
+from fairlead.domain.runs.events import Escalation, OnExpiry
 
 
 class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requested.v1", omit_defaults=True):
@@ -31,6 +31,7 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
     requested_by: tuple[PrincipalId, ...]
     deadline_at: Instant
     escalations: tuple[Escalation, ...] = ()
+    on_expiry: OnExpiry = "deny"
 
 
 class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed.v1", omit_defaults=True):
@@ -102,11 +103,12 @@ class ApprovalClaimed(Event, frozen=True, kw_only=True, tag="approval.claimed.v1
     until: Instant
 
 
-class ApprovalExpired(Event, frozen=True, kw_only=True, tag="approval.expired.v1"):
-    """The deadline passed with signatures missing; the run treats it as a denial."""
+class ApprovalExpired(Event, frozen=True, kw_only=True, tag="approval.expired.v1", omit_defaults=True):
+    """The deadline passed with signatures missing. `then` is what the run does; it never makes the call."""
 
     run_id: RunId
     call_id: CallId
+    then: OnExpiry = "deny"
 
 
 class ApprovalWithdrawn(Event, frozen=True, kw_only=True, tag="approval.withdrawn.v1"):

@@ -19,6 +19,8 @@ DAY_S = 86_400
 
 Verdict = Literal["allow", "deny", "require_approval"]
 Autonomy = Literal["propose_only", "approve_writes", "act_within_policy"]
+OnExpiry = Literal["deny", "skip", "end_run"]
+STRICTEST_EXPIRY_FIRST: tuple[OnExpiry, ...] = ("end_run", "deny", "skip")
 STRICTEST_LEVEL_FIRST: tuple[Autonomy, ...] = ("propose_only", "approve_writes", "act_within_policy")
 
 RuleId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$", description="Named in every decision it takes.")]
@@ -49,13 +51,20 @@ class Escalation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ApprovalsNeeded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Signatures that a call waits for: `count` different people, each holding one of `roles`.
 
-    What nobody has answered at the deadline is denied; `escalate` asks more people before that.
+    What nobody has answered at the deadline is not made; `escalate` asks more people before that.
     """
 
     count: Annotated[int, Meta(ge=1, le=5)] = 1
     roles: Annotated[tuple[RoleName, ...], Meta(min_length=1, max_length=6)] = ("reviewer",)
     deadline_s: Annotated[int, Meta(ge=60, le=90 * DAY_S)] = 3 * DAY_S
     escalate: Annotated[tuple[Escalation, ...], Meta(max_length=4)] = ()
+    on_expiry: Annotated[
+        OnExpiry,
+        Meta(
+            description="When the deadline passes without an answer: `deny` as if a person had said no, `skip` the step"
+            " and go on without it, or `end_run`, whatever the document says to failures. Silence never approves."
+        ),
+    ] = "deny"
 
 
 class Obligations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -15,6 +15,7 @@ from fairlead.domain.policy.compiled import BoundRule, Policy, Together
 from fairlead.domain.policy.document import (
     MAX_RISK,
     NO_OBLIGATIONS,
+    STRICTEST_EXPIRY_FIRST,
     ApprovalsNeeded,
     Escalation,
     Obligations,
@@ -245,8 +246,8 @@ def _judgement(policy: Policy, winner: BoundRule, asking: list[ApprovalsNeeded])
 
 
 def _together(asking: list[ApprovalsNeeded]) -> ApprovalsNeeded:
-    """What satisfies each layer that asks for people: the most signatures, the earliest deadline, and roles that all of
-    them take; where there is none, those of the outermost."""
+    """What satisfies each layer that asks for people: the most signatures, the earliest deadline, the strictest end,
+    and roles that all of them take; where there is none, those of the outermost."""
     first = asking[0]
     common = [role for role in first.roles if all(role in each.roles for each in asking)]
     return ApprovalsNeeded(
@@ -254,6 +255,7 @@ def _together(asking: list[ApprovalsNeeded]) -> ApprovalsNeeded:
         roles=tuple(common) or first.roles,
         deadline_s=min(each.deadline_s for each in asking),
         escalate=tuple(_escalations(asking)),
+        on_expiry=min((each.on_expiry for each in asking), key=STRICTEST_EXPIRY_FIRST.index),
     )
 
 

@@ -314,6 +314,7 @@ def _ask_people(run: Unfolding, requested: e.ToolCallRequested, said: Verdict, r
             roles=needed.roles,
             deadline_at=now + timedelta(seconds=needed.deadline_s),
             escalations=_escalations(needed, now),
+            on_expiry=needed.on_expiry,
         )
     )
 

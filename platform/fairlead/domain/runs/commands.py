@@ -7,7 +7,16 @@ from msgspec import Struct
 
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.runs.events import DeniedBy, ErrorClass, FromCache, HeldFor, RunEvent, RunStarted, SettledHow
+from fairlead.domain.runs.events import (
+    DeniedBy,
+    ErrorClass,
+    FromCache,
+    HeldFor,
+    OnExpiry,
+    RunEvent,
+    RunStarted,
+    SettledHow,
+)
 
 
 class StartRun(Struct, frozen=True, kw_only=True):
@@ -154,13 +163,14 @@ class AmendCall(Struct, frozen=True, kw_only=True):
 
 
 class RecordRefusal(Struct, frozen=True, kw_only=True):
-    """People said no, or want it otherwise, or nobody answered in time."""
+    """People said no, or want it otherwise, or nobody answered in time; `then` is what follows from that."""
 
     call_id: CallId
     approval_id: ApprovalId
     reason: str
     now: Instant
     by: Literal["approval", "changes"] = "approval"
+    then: OnExpiry = "deny"
 
 
 class VoidApproval(Struct, frozen=True, kw_only=True):

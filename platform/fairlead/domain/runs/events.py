@@ -33,6 +33,7 @@ DeniedBy = Literal["policy", "approval", "changes", "permission", "limit", "swit
 LimitName = Literal["tool_calls", "model_calls", "steps", "tokens", "cost_usd_micros"]
 QuestionPurpose = Literal["step", "limit", "outcome", "mismatch", "compensation"]
 SettledHow = Literal["call", "read_back", "person", "preview"]
+OnExpiry = Literal["deny", "skip", "end_run"]
 OnOutage = Literal["wait", "fail", "cached", "read_only"]
 HeldFor = Literal["rate", "concurrency", "outage", "switch"]
 OnMismatch = Literal["ask", "compensate", "continue"]
@@ -360,6 +361,7 @@ class ToolCallApprovalRequested(
     roles: tuple[str, ...]
     deadline_at: Instant
     escalations: tuple[Escalation, ...] = ()
+    on_expiry: OnExpiry = "deny"
 
 
 class ToolCallAmended(Event, frozen=True, kw_only=True, tag="tool_call.amended.v1"):
@@ -529,7 +531,7 @@ class LimitRaised(Event, frozen=True, kw_only=True, tag="run.limit_raised.v1"):
 
 
 class StepRepaired(Event, frozen=True, kw_only=True, tag="run.step_repaired.v1", omit_defaults=True):
-    """An operator settled a step by hand. The commit's actor is the operator."""
+    """An operator settled a step by hand, and is the commit's actor; or its approval expired, which policy skips."""
 
     step: str
     repair: Literal["retried", "skipped", "result_supplied"]

@@ -247,10 +247,22 @@ def _hear_people(
     match command:
         case c.RecordApproval():
             _approve(command, call, run)
-        case c.RecordRefusal(reason=reason, by=by):
+        case c.RecordRefusal(reason=reason, then="skip"):
+            _skip(call, reason, run)
+        case c.RecordRefusal(reason=reason, by=by, then=then):
             run.add(_denied(call, by, call.rule_id, reason))
+            if then == "end_run":
+                run.add(e.RunFailed(code="approval_expired", message=reason, step=call.request.step))
         case c.AmendCall():
             _amend(command, call, run, rules)
+
+
+def _skip(call: OpenCall, reason: str, run: Unfolding) -> None:
+    """As if a person had skipped the step: its output is nothing, and the run goes on."""
+    run.add(
+        e.ToolCallReleased(call_id=call.request.call_id, reason=reason),
+        e.StepRepaired(step=call.request.step, repair="skipped", reason=reason, output=None),
+    )
 
 
 def _amend(command: c.AmendCall, call: OpenCall, run: Unfolding, rules: RunRules) -> None:
