@@ -6,15 +6,13 @@ from msgspec import Struct
 
 from fairlead.adapters.cel import CelExpressions
 from fairlead.api.documents import from_yaml
-from fairlead.domain.bundles import Bundle, digest_of, read_bundle, recorded_in
+from fairlead.domain.bundled_rules import BundledRules
+from fairlead.domain.bundles import digest_of, own_history, read_bundle
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.rerun import Parted, rerun
-from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.tallies import PlacesWanted
-from fairlead.domain.tools import ToolCatalogue
-from fairlead.domain.workflow.reading import read
 
 PLANNERS = frozenset({"steps"})  # what decides the same whenever it is asked
 
@@ -50,10 +48,11 @@ def replay(body: bytes, document: bytes | None = None) -> Replayed:
         problem = Problem(path="/planner", message=f"{bundle.planner} cannot be asked again", code="planner")
         raise Invalid([problem], "the run cannot be decided again")
     plain = bundle.workflow.document if document is None else from_yaml(document)
+    rules = BundledRules(bundle, plain, CelExpressions())
     try:
-        found = rerun(_own_history(bundle), _rules(bundle, plain))
+        found = rerun(own_history(bundle, Codec(EVENTS, UPCASTERS)), rules.at, rules.places)
     except PlacesWanted:
-        problem = Problem(path="/policy", message="a rule counts across runs, which no bundle holds", code="counts")
+        problem = Problem(path="/policy", message="a rule counts what the bundle does not say", code="counts")
         raise Invalid([problem], "the run cannot be decided again") from None
     return Replayed(
         run_id=bundle.run_id,
@@ -61,18 +60,4 @@ def replay(body: bytes, document: bytes | None = None) -> Replayed:
         events=found.events,
         decided=found.decided,
         parted=found.parted,
-    )
-
-
-def _own_history(bundle: Bundle) -> list[Any]:
-    return [each for each in recorded_in(bundle, Codec(EVENTS, UPCASTERS)) if each.commit.stream_id == bundle.run_id]
-
-
-def _rules(bundle: Bundle, document: dict[str, Any]) -> WorkflowRules:
-    return WorkflowRules(
-        read(document),
-        bundle.workflow.version,
-        ToolCatalogue(bundle.tools),
-        CelExpressions(),
-        unstated=bundle.workflow.unstated_autonomy,
     )

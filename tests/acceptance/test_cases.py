@@ -69,8 +69,12 @@ async def test_a_call_that_waits_for_people_is_explained_too_and_its_run_has_no_
 async def test_a_bad_run_becomes_a_case_that_is_decided_again_elsewhere(
     alice: Customer, bob: Customer, tmp_path: Path
 ) -> None:
+    rule = {"id": "thrice", "verdict": "deny", "reason": "often enough", "at_most": {"count": 3}}
+    thrice = {"fairlead_policy": 1, "rules": [rule]}
+    put = await alice.owner.put("/v1/policies/tenant", params={"reason": "enough"}, json=thrice)
+    assert put.status_code == 201, put.text
     run_id, call_id = await done(alice)
-    report = {"label": "wrong_action", "comment": "it said it twice", "call_id": call_id, "expected": {"text": "x"}}
+    report = {"label": "wrong_action", "comment": "it said it thrice", "call_id": call_id, "expected": {"text": "x"}}
     made = await alice.owner.post(f"/v1/runs/{run_id}/reports", json=report)
     assert made.status_code == 201, made.text
     case, seen = made.json(), {"Fairlead-Position": made.headers["fairlead-position"]}
@@ -81,6 +85,9 @@ async def test_a_bad_run_becomes_a_case_that_is_decided_again_elsewhere(
     assert await replayed(tmp_path, bundle) == (Exit.OK, None)
     changed = json.loads(json.dumps(bundle))
     changed["workflow"]["document"]["steps"][1]["with"]["text"] = "other"
+    (layer,) = bundle["policy"]["in_force"][0]["layers"]
+    assert (layer["kind"], layer["document"]) == ("tenant", thrice)
+    assert [place["rank"] for place in bundle["policy"]["places"]] == [1, 2]
     exit_code, parted = await replayed(tmp_path, bundle, changed["workflow"]["document"])
     assert (exit_code, parted["recorded"]["step"]) == (Exit.REFUSED, "b")
     assert (await bob.owner.get(f"/v1/cases/{case['case_id']}")).status_code == 404

@@ -76,7 +76,7 @@ class Process:
     def __init__(self, platform: "Platform", tools: tuple[Tool[Any, Any], ...], version: str = "1.2.3") -> None:
         self._platform = platform
         connectors = Connectors([BillsConnector(manifest(*tools, version=version))])
-        known = TenantTools(platform.log, connectors, platform.clock)
+        self.known = known = TenantTools(platform.log, connectors, platform.clock)
         self.rulebook = Rulebook(platform.log, known, EXPRESSIONS)
         self.capabilities = Capabilities([MARK_KEY], self.rulebook, platform.clock)
         self.dispatch = Dispatch(platform.jobs, platform.timers, self.capabilities)

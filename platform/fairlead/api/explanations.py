@@ -16,6 +16,7 @@ from fairlead.domain.ids import parent_id
 from fairlead.domain.runs.errors import NoSuchRun
 from fairlead.domain.subjects import token
 from fairlead.handling.evidence import Gathering
+from fairlead.handling.governance import Governance
 
 
 class RunNotEnded(Rejected):
@@ -70,4 +71,7 @@ def as_file(bundle: Bundle) -> Response[Bundle]:
 
 
 def gathering(parts: ApiParts) -> Gathering:
-    return Gathering(log=parts.log, rulebook=parts.rulebook, clock=parts.clock)
+    governance = Governance(
+        log=parts.log, rulebook=parts.rulebook, policies=parts.tools.policies, expressions=parts.expressions
+    )
+    return Gathering(log=parts.log, rulebook=parts.rulebook, governance=governance, clock=parts.clock)

@@ -16,8 +16,10 @@ from fairlead.domain.codec import Codec, UnreadableCommit
 from fairlead.domain.envelope import Kind, Recorded
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import Invalid, Problem
+from fairlead.domain.ids import CallId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import Autonomy
+from fairlead.domain.policy.in_force import PolicyInForce
 from fairlead.domain.runs.events import ToolCallCompleted
 from fairlead.domain.tools import ToolFacts
 
@@ -39,11 +41,25 @@ class BundledWorkflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     unstated_autonomy: Autonomy
 
 
-class BundledPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`version` is what judgements of the run name."""
+class BundledPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a rule that counts across runs was told for a call of the commit `sequence`: the call's own rank, null for
+    none, and whether others had a place."""
+
+    sequence: int
+    tally: str
+    call_id: CallId
+    rank: int | None
+    others: bool
+
+
+class BundledPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`version` is what decided when the run began, `document` the section of the workflow. The layers around it that
+    decided are `in_force`."""
 
     version: str
     document: dict[str, Any]
+    in_force: list[PolicyInForce] = []
+    places: list[BundledPlace] = []
 
 
 class BundledDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,6 +162,11 @@ def read_bundle(body: bytes) -> Bundle:
             "the bundle was changed",
         )
     return bundle
+
+
+def own_history(bundle: Bundle, codec: Codec) -> list[Recorded[Any]]:
+    """Of the run itself. Raises Invalid."""
+    return [each for each in recorded_in(bundle, codec) if each.commit.stream_id == bundle.run_id]
 
 
 def recorded_in(bundle: Bundle, codec: Codec) -> list[Recorded[Any]]:

@@ -14,6 +14,8 @@ from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.envelope import Actor, Kind, Recorded, position
 from fairlead.domain.expressions import ExpressionInvalid
 from fairlead.domain.instant import Instant
+from fairlead.domain.policies import PolicyPublished, ScopeKind
+from fairlead.domain.policy.in_force import LayerInForce, PolicyInForce, deciding
 from fairlead.domain.runs import events as e
 from fairlead.domain.workflow.references import expression_of, reads
 from fairlead.domain.workflows import WorkflowPublished
@@ -57,11 +59,14 @@ class Located(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """What the log has of a run: its own history, that of its approvals by id, and its workflow's."""
+    """What the log has of a run: its own history, that of its approvals by id, its workflow's, and of the policies
+    around it those that decided, with their histories."""
 
     run: Sequence[Recorded[Any]]
     approvals: Mapping[str, Sequence[Recorded[Any]]]
     workflow: Sequence[Recorded[Any]]
+    in_force: Sequence[PolicyInForce] = ()
+    policies: Mapping[ScopeKind, Sequence[Recorded[Any]]] = {}
 
 
 def why_call(evidence: Evidence, call_id: str) -> Why | None:
@@ -179,19 +184,45 @@ class _Explaining:
     def _rules(self, request: e.ToolCallRequested, asked: Located) -> Iterator[Why]:
         for each in self._run:
             if _is_of(each, (e.ToolCallJudged,), request.call_id):
-                yield _node("rule", each, self._judgement(each, request, asked))
+                layer = self._layer(each)
+                facts = self._judgement(each, request, asked, layer)
+                yield _node("rule", each, facts, because=self._published_layer(layer))
 
-    def _judgement(self, judged: Located, request: e.ToolCallRequested, asked: Located) -> dict[str, Any]:
-        """What was decided, the rule as it was published, and what it looked at."""
+    def _in_force(self, judged: Located) -> PolicyInForce | None:
+        version = frozenset((judged.event.policy_version,))
+        return deciding(self._evidence.in_force, judged.recorded.sequence, version)
+
+    def _layer(self, judged: Located) -> LayerInForce | None:
+        """The policy that has the rule; None where it is the workflow's own, or none."""
+        in_force, kind = self._in_force(judged), judged.event.rule_id.partition(":")[0]
+        return next((each for each in in_force.layers if each.kind == kind), None) if in_force is not None else None
+
+    def _published_layer(self, layer: LayerInForce | None) -> Iterator[Why]:
+        if layer is None:
+            return
+        for each in _located(self._evidence.policies.get(layer.kind, ())):
+            if isinstance(each.event, PolicyPublished) and each.event.version == layer.version:
+                said = {name: getattr(each.event, name) for name in ("version", "document_hash", "reason")}
+                yield _node("definition", each, {"layer": layer.kind, **said})
+
+    def _judgement(
+        self, judged: Located, request: e.ToolCallRequested, asked: Located, layer: LayerInForce | None
+    ) -> dict[str, Any]:
+        """What was decided, under which policies, the rule as it was published, and what it looked at."""
         said: e.ToolCallJudged = judged.event
-        facts = {
+        facts: dict[str, Any] = {
             "verdict": said.verdict,
             "rule_id": said.rule_id,
             "policy_version": said.policy_version,
             "reason": said.reason,
         }
-        rules = self._document().get("policy", {}).get("rules", [])
-        rule = next((each for each in rules if each.get("id") == said.rule_id), None)
+        in_force = self._in_force(judged)
+        if in_force is not None:
+            shown = ("kind", "version", "document_hash")
+            facts["layers"] = [{name: getattr(each, name) for name in shown} for each in in_force.layers]
+        document = self._document().get("policy", {}) if layer is None else layer.document
+        rule_id = said.rule_id if layer is None else said.rule_id.partition(":")[2]
+        rule = next((each for each in document.get("rules", []) if each.get("id") == rule_id), None)
         if rule is None:
             return facts
         return facts | {"rule": rule, "values": self._values(rule.get("when"), request, judged, asked)}

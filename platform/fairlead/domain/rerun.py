@@ -4,9 +4,10 @@ What came from outside (outcomes, answers, signals, time) is taken as it was rec
 the limits made of it is decided anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +17,7 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import RunRules, Unfolding
 from fairlead.domain.runs.decide import go_on
 from fairlead.domain.runs.states import Active, RunState, fold, initial
+from fairlead.domain.tallies import Place, Places, PlacesWanted, Want
 
 # A decision reads its clock a moment before its commit is given its time.
 CLOCKS_DIFFER = timedelta(seconds=30)
@@ -61,14 +63,23 @@ class Rerun(Struct, frozen=True, kw_only=True):
     parted: Parted | None = None
 
 
-def rerun(history: Sequence[Recorded[Any]], rules: RunRules) -> Rerun:
-    """`history` is the run's own, from its beginning."""
+class KnowingRules(RunRules, Protocol):
+    def with_places(self, places: Places) -> RunRules: ...
+
+
+RulesAt = Callable[[Recorded[Any]], KnowingRules]
+PlacesAt = Callable[[int, Sequence[Want]], Places]
+
+
+def rerun(history: Sequence[Recorded[Any]], rules: RulesAt, places: PlacesAt) -> Rerun:
+    """`history` is the run's own, from its beginning; `rules` are those of each commit, and `places` what tallies held
+    then. Raises what `places` raises."""
     state: RunState = initial()
     commits = events = decided = 0
     for recorded in history:
         facts = list(recorded.commit.events)
         given, made = _split(facts, state)
-        again = _decided(fold(state, given), rules, recorded.commit.at)
+        again = _decided(fold(state, given), rules(recorded), partial(places, recorded.sequence), recorded.commit.at)
         for index in range(max(len(made), len(again))):
             was = made[index] if index < len(made) else None
             now = again[index] if index < len(again) else None
@@ -81,11 +92,23 @@ def rerun(history: Sequence[Recorded[Any]], rules: RunRules) -> Rerun:
     return Rerun(commits=commits, events=events, decided=decided)
 
 
-def _decided(state: RunState, rules: RunRules, now: datetime) -> list[Any]:
-    run = Unfolding(state)
-    if isinstance(state, Active):
-        go_on(run, rules, now)
-    return run.facts
+def _decided(
+    state: RunState, rules: KnowingRules, places: Callable[[Sequence[Want]], Places], now: datetime
+) -> list[Any]:
+    knowing: RunRules = rules
+    known: dict[str, Place] = {}
+    while isinstance(state, Active):
+        run = Unfolding(state)
+        try:
+            go_on(run, knowing, now)
+        except PlacesWanted as wanted:
+            if all(want.tally in known for want in wanted.wants):
+                raise  # an answer that settles nothing
+            known |= places(wanted.wants)
+            knowing = rules.with_places(known)
+        else:
+            return run.facts
+    return []
 
 
 def _split(facts: list[Any], state: RunState) -> tuple[list[Any], list[Any]]:

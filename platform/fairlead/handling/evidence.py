@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fairlead.domain import bundles as b
 from fairlead.domain.envelope import StreamRef
@@ -12,6 +13,7 @@ from fairlead.domain.ids import WorkflowId
 from fairlead.domain.runs.errors import NoSuchRun
 from fairlead.domain.runs.events import RunStarted, ToolCallApprovalRequested
 from fairlead.domain.runs.states import Active, Ended, fold, initial
+from fairlead.handling.governance import Governance
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import AnyRecorded, Clock, Log
 
@@ -19,6 +21,7 @@ from fairlead.ports import AnyRecorded, Clock, Log
 class Gathering(Struct, frozen=True, kw_only=True):
     log: Log
     rulebook: Rulebook
+    governance: Governance
     clock: Clock
 
     async def of_run(self, tenant_id: TenantId, run_id: str, through: int | None = None) -> Evidence:
@@ -36,7 +39,14 @@ class Gathering(Struct, frozen=True, kw_only=True):
         }
         start = start_of(run)
         workflow = await self.log.read(StreamRef(tenant_id, "workflow", start.workflow_id))
-        return Evidence(run=run, approvals=approvals, workflow=workflow)
+        in_force = await self.governance.of_run(tenant_id, start, run)
+        return Evidence(
+            run=run,
+            approvals=approvals,
+            workflow=workflow,
+            in_force=in_force,
+            policies=await self.governance.histories(tenant_id, start, in_force),
+        )
 
     async def bundle(self, tenant_id: TenantId, run_id: str, through: int | None = None) -> b.Bundle:
         """The same for the same place, but for when it was made. Raises NoSuchRun, NoSuchVersion."""
@@ -50,29 +60,33 @@ class Gathering(Struct, frozen=True, kw_only=True):
             key=lambda recorded: recorded.sequence,
         )
         tools = [known.rules.tool(name) for name in sorted(known.rules.workflow.tools)]
-        return b.sealed(
-            b.Bundle(
-                format="fairlead.bundle.v1",
-                run_id=run_id,
-                through=history[-1].sequence,
-                made_at=self.clock.now(),
-                planner=start.planner,
-                workflow=b.BundledWorkflow(
-                    workflow_id=start.workflow_id,
-                    name=published.name,
-                    version=published.version,
-                    document=published.document,
-                    document_hash=published.document_hash,
-                    tool_versions=published.tool_versions,
-                    unstated_autonomy=published.unstated_autonomy,
-                ),
-                policy=b.BundledPolicy(version=start.policy_version, document=published.document.get("policy", {})),
-                tools=[tool for tool in tools if tool is not None],
-                documents=b.documents_in(history),
-                history=b.bundled(history),
-                hashes=b.NO_HASHES,
-            )
+        bundle = b.Bundle(
+            format="fairlead.bundle.v1",
+            run_id=run_id,
+            through=history[-1].sequence,
+            made_at=self.clock.now(),
+            planner=start.planner,
+            workflow=b.BundledWorkflow(
+                workflow_id=start.workflow_id,
+                name=published.name,
+                version=published.version,
+                document=published.document,
+                document_hash=published.document_hash,
+                tool_versions=published.tool_versions,
+                unstated_autonomy=published.unstated_autonomy,
+            ),
+            policy=b.BundledPolicy(
+                version=start.policy_version,
+                document=published.document.get("policy", {}),
+                in_force=list(evidence.in_force),
+            ),
+            tools=[tool for tool in tools if tool is not None],
+            documents=b.documents_in(history),
+            history=b.bundled(history),
+            hashes=b.NO_HASHES,
         )
+        places = await self.governance.places(tenant_id, bundle, evidence.run)
+        return b.sealed(replace(bundle, policy=replace(bundle.policy, places=places)))
 
 
 def start_of(run: Sequence[AnyRecorded]) -> RunStarted:

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.policy.judge import People, Who, nobody
+from fairlead.domain.policy.judge import People, Who
+from fairlead.domain.tenants.people import person_of
 from fairlead.domain.tenants.states import Absent, Choice, PolicyChoices, Tenant, TenantState, evolve, initial
 from fairlead.ports import Clock, Log
 
@@ -53,12 +54,7 @@ class TenantChoices:
 
         def who(principal_id: PrincipalId) -> Who:
             known = self._kept.get(tenant_id)
-            tenant = known.shown if known else None
-            member = tenant.members.get(principal_id) if isinstance(tenant, Tenant) else None
-            if member is None or member.disabled:
-                return nobody(principal_id)
-            roles = {grant.role.value for grant in member.grants if grant.workspace_id in (None, workspace_id)}
-            return Who(id=principal_id, kind=member.kind, roles=tuple(sorted(roles)))
+            return person_of(known.shown if known else None, workspace_id, principal_id)
 
         return who
 

@@ -42,13 +42,13 @@ class TenantPolicies:
         choices, found = await self._choices.policies(tenant_id), self._found.get(place)
         if found is not None and found.choices is choices:
             return found.layers
-        scopes = found.scopes if found else _scopes(place)
-        chosen = tuple(choices.get(each) for each, _ in scopes)
+        applying = found.scopes if found else scopes(place)
+        chosen = tuple(choices.get(each) for each, _ in applying)
         if found is not None and found.chosen == chosen:
             layers = found.layers
         else:
-            layers = await self._read(tenant_id, scopes, chosen)
-        self._found[place] = _Found(scopes, choices, chosen, layers)
+            layers = await self._read(tenant_id, applying, chosen)
+        self._found[place] = _Found(applying, choices, chosen, layers)
         self._found.move_to_end(place)
         while len(self._found) > KEPT_PLACES:
             self._found.popitem(last=False)
@@ -67,7 +67,7 @@ class TenantPolicies:
         """What would apply there if this were in force, which need not be published. Raises Unavailable."""
         choices = await self._choices.policies(tenant_id)
         found: list[Layer] = []
-        for known, each in _scopes((tenant_id, workspace_id, workflow)):
+        for known, each in scopes((tenant_id, workspace_id, workflow)):
             chosen = choices.get(known)
             if each == scope:
                 found.append(layer)
@@ -75,6 +75,12 @@ class TenantPolicies:
                 found.append(await self.layer(tenant_id, each, chosen.enforced))
         layers = tuple(found)
         return Layers(enforced=layers, tried=layers)
+
+    async def chosen(
+        self, tenant_id: TenantId, workspace_id: WorkspaceId, workflow: str, chosen: tuple[PolicyChoice | None, ...]
+    ) -> Layers:
+        """What applied there when the tenant said this, scope by scope from the outermost. Raises NoSuchPolicy."""
+        return await self._read(tenant_id, scopes((tenant_id, workspace_id, workflow)), chosen)
 
     async def _read(
         self,
@@ -117,8 +123,8 @@ def layer_of(scope: Scope, published: PolicyPublished) -> Layer:
     )
 
 
-def _scopes(place: _Place) -> tuple[tuple[PolicyId, Scope], ...]:
+def scopes(place: _Place) -> tuple[tuple[PolicyId, Scope], ...]:
     """Outermost first."""
     tenant_id, workspace_id, workflow = place
-    scopes = (Scope(), Scope(workspace_id=workspace_id), Scope(workspace_id=workspace_id, workflow=workflow))
-    return tuple((policy_id(tenant_id, scope), scope) for scope in scopes)
+    found = (Scope(), Scope(workspace_id=workspace_id), Scope(workspace_id=workspace_id, workflow=workflow))
+    return tuple((policy_id(tenant_id, scope), scope) for scope in found)

@@ -8,22 +8,22 @@ from fairlead_sdk import Refused
 from fairlead_sdk.contract import Effect
 from msgspec.structs import replace
 
-from fairlead.domain.bundles import Bundle, digest_of, read_bundle, recorded_in
+from fairlead.domain.bundled_rules import BundledRules
+from fairlead.domain.bundles import Bundle, digest_of, own_history, read_bundle, sealed
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import Sequence, StreamRef
 from fairlead.domain.errors import Invalid
-from fairlead.domain.explaining import Why, why_call, why_ending
+from fairlead.domain.explaining import Evidence, Why, why_call, why_ending
+from fairlead.domain.policies import Scope
 from fairlead.domain.rerun import Rerun, rerun
-from fairlead.domain.runs.rules import WorkflowRules
-from fairlead.domain.tools import ToolCatalogue
-from fairlead.domain.workflow.reading import read
 from fairlead.handling.evidence import Gathering
+from fairlead.handling.governance import Governance
 from tests.support.books import Books
 from tests.support.connectors import tool
 from tests.support.documents import EXPRESSIONS
 from tests.support.platform import PAYING, Platform, ended
-from tests.support.tenancy import TENANT
+from tests.support.tenancy import DEFAULT, TENANT
 
 CODEC = Codec(EVENTS, UPCASTERS)
 ASKING = {
@@ -45,7 +45,11 @@ TWICE = [
 
 
 def gathering(platform: Platform) -> Gathering:
-    return Gathering(log=platform.log, rulebook=platform.main.rulebook, clock=platform.clock)
+    rulebook = platform.main.rulebook
+    governance = Governance(
+        log=platform.log, rulebook=rulebook, policies=platform.main.known.policies, expressions=EXPRESSIONS
+    )
+    return Gathering(log=platform.log, rulebook=rulebook, governance=governance, clock=platform.clock)
 
 
 async def ran(books: Books | None = None, given: Any = None, **fields: Any) -> tuple[Platform, StreamRef]:
@@ -60,16 +64,10 @@ async def ran(books: Books | None = None, given: Any = None, **fields: Any) -> t
 
 
 def again(bundle: Bundle, **changed: Any) -> Rerun:
-    document = {**bundle.workflow.document, **changed}
-    rules = WorkflowRules(
-        read(document),
-        bundle.workflow.version,
-        ToolCatalogue(bundle.tools),
-        EXPRESSIONS,
-        unstated=bundle.workflow.unstated_autonomy,
-    )
-    own = [each for each in recorded_in(bundle, CODEC) if each.commit.stream_id == bundle.run_id]
-    return rerun(own, rules)
+    """As it can be done anywhere: by what was sent alone."""
+    bundle = read_bundle(msgspec.json.encode(bundle))
+    rules = BundledRules(bundle, {**bundle.workflow.document, **changed}, EXPRESSIONS)
+    return rerun(own_history(bundle, CODEC), rules.at, rules.places)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +82,54 @@ async def test_a_run_that_is_decided_again_comes_out_as_it_did(fields: dict[str,
     assert found.parted is None
     assert found.decided >= 3
     assert found.events == len(await platform.history(run))
+
+
+COUNTING = {"id": "often", "effects": ["write"], "verdict": "deny", "at_most": {"count": 1, "per": "args.amount"}}
+BY_PERSON = {"id": "people", "verdict": "deny", "when": "!('owner' in starter.roles) || starter.kind != 'person'"}
+HERE = Scope(workspace_id=DEFAULT)
+
+
+async def test_a_run_under_policies_of_several_layers_that_move_is_decided_again_elsewhere_alike() -> None:
+    async with Platform(tool(run=Books().pay), steps=TWICE).at_work() as platform:
+        await platform.enforce(COUNTING, BY_PERSON)
+        await platform.until(await platform.start({"number": "1"}), ended)
+        await platform.enforce({"id": "sign", "effects": ["write"], "verdict": "require_approval"}, scope=HERE)
+        await platform.enforce({**COUNTING, "at_most": {"count": 9}}, BY_PERSON)
+        await platform.enforce({**COUNTING, "id": "tried"}, move="try", scope=HERE)
+        run = await platform.start({"number": "2"})
+        approval = await platform.approval_of(run)
+        await platform.choose("lift", None, HERE)
+        await platform.sign(approval)
+        await platform.until(run, ended)
+        bundle = await gathering(platform).bundle(TENANT, run.id)
+        denied = await platform.enforce(COUNTING, BY_PERSON)
+        third = await platform.start({"number": "3"})
+        await platform.until(third, ended)
+        other = await gathering(platform).bundle(TENANT, third.id)
+        evidence = await gathering(platform).of_run(TENANT, third.id)
+    assert [[layer.kind for layer in each.layers] for each in bundle.policy.in_force] == [
+        ["tenant", "workspace"],
+        ["tenant"],
+    ]
+    assert bundle.policy.in_force[0].tried is not None
+    assert bundle.policy.places
+    assert (again(bundle).parted, again(other).parted) == (None, None)
+    layer = other.policy.in_force[0].layers[0]
+    forged = replace(layer, document=layer.document | {"rules": []})
+    in_force = [replace(other.policy.in_force[0], layers=[forged])]
+    with pytest.raises(Invalid) as refused:
+        again(sealed(replace(other, policy=replace(other.policy, in_force=in_force))))
+    assert [each.code for each in refused.value.problems] == ["changed"]
+    (rule,) = only(the_why(evidence, third), "rule")
+    assert (rule.facts["rule_id"], rule.facts["rule"]["at_most"]["count"]) == ("tenant:often", 1)
+    assert [(each["kind"], each["version"]) for each in rule.facts["layers"]] == [("tenant", denied)]
+    assert [each.type for each in rule.because] == ["policy.published.v1"]
+
+
+def the_why(evidence: Evidence, run: StreamRef) -> Why:
+    why = why_call(evidence, f"tcl_{run.id[4:]}-1")
+    assert why is not None
+    return why
 
 
 async def test_under_another_step_the_first_event_that_differs_is_named() -> None:
