@@ -12,6 +12,7 @@ from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Re
 from fairlead_sdk.outbound import HttpAnswer
 
 MAX_RETRY_AFTER_S = 24 * 3600.0
+SLOW_DOWN_S = 60.0  # what GitHub asks of whoever met its secondary limit and was not told for how long
 
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _COUNT = re.compile(r"[0-9]{1,12}")
@@ -29,6 +30,8 @@ _CODES = {
     423: "locked",
     501: "not_implemented",
 }
+_SLOW_DOWN = re.compile(rb"secondary rate limit|abuse detection mechanism", re.IGNORECASE)
+_SAID_WITHIN_BYTES = 4096
 _NOT_YET = frozenset({408, 425, 429, 503})  # each says that the request was not worked on
 
 
@@ -55,7 +58,7 @@ def retry_after_s(answer: HttpAnswer) -> float | None:
     """Seconds until it may be asked again, at most a day. Points in time count from the answer's own date.
 
     Where there is no Retry-After, `x-ratelimit-reset` is read of an answer that says that nothing remains: seconds
-    since 1970, or those that are left.
+    since 1970, or those that are left. An answer that only its text tells to be about too many requests has a minute.
     """
     headers = answer.headers
     text = headers.get("retry-after", "").strip()
@@ -64,8 +67,14 @@ def retry_after_s(answer: HttpAnswer) -> float | None:
     try:
         until = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError, OverflowError):  # no dates, or one of them without a zone
-        return None if text or not _is_used_up(answer) else _until_reset_s(headers)
+        return None if text else _unsaid_s(answer)
     return min(max(until.total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def _unsaid_s(answer: HttpAnswer) -> float | None:
+    if _is_used_up(answer):
+        return _until_reset_s(answer.headers)
+    return SLOW_DOWN_S if _says_slow_down(answer) else None
 
 
 def _until_reset_s(headers: Mapping[str, str]) -> float | None:
@@ -100,7 +109,12 @@ def _error(answer: HttpAnswer, effect: Effect) -> ToolError:
 
 def _is_throttled(answer: HttpAnswer) -> bool:
     """Some say 403 for too many requests."""
-    return answer.status == 403 and ("retry-after" in answer.headers or _is_used_up(answer))
+    return answer.status == 403 and ("retry-after" in answer.headers or _is_used_up(answer) or _says_slow_down(answer))
+
+
+def _says_slow_down(answer: HttpAnswer) -> bool:
+    """GitHub's secondary limits come without a header; what they say is documented."""
+    return answer.status in (403, 429) and _SLOW_DOWN.search(answer.body, 0, _SAID_WITHIN_BYTES) is not None
 
 
 def _is_used_up(answer: HttpAnswer) -> bool:

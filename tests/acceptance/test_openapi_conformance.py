@@ -13,7 +13,9 @@ CONFIG = """
 [parameters]
 "header.Fairlead-Position" = "0"
 [generation]
-max-examples = 8
+max-examples = 4
+[phases.coverage]
+unexpected-methods = ["put"]
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 412, 422]
 """
@@ -34,4 +36,5 @@ async def test_every_operation_answers_as_described(served: Served, alice: Custo
         )
         async with asyncio.timeout(MAX_S):
             output, _ = await tester.communicate()
+    print(output.decode())
     assert tester.returncode == 0, output.decode()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fairlead_sdk import Auth, AuthKind, Call, Connection, Credential
+from fairlead_sdk.answers import SLOW_DOWN_S
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
 
 from fairlead.adapters.outbound import GuardedOutbound
@@ -137,6 +138,15 @@ async def test_a_status_says_what_to_do_next(
 ) -> None:
     service.server.answers["/api/things"] = reply(status, location="http://elsewhere.example/")
     assert type(await met(service.run({}, {}, method))) is expected
+
+
+async def test_a_limit_without_a_header_is_waited_out(service: Service) -> None:
+    """As GitHub's secondary limits are told."""
+    said = b'{"message": "You have exceeded a secondary rate limit.", "documentation_url": "https://docs.github.com"}'
+    service.server.answers["/api/things"] = reply(403, said, content_type="application/json; charset=utf-8")
+    error = await met(service.run({}, {}, "post"))
+    assert isinstance(error, TryLater)
+    assert (error.code, error.retry_after_s) == ("rate_limited", SLOW_DOWN_S)
 
 
 async def test_a_lost_answer_leaves_a_write_unknown(service: Service) -> None:

@@ -1,7 +1,7 @@
 """What an answer's status means to whoever called."""
 
 import pytest
-from fairlead_sdk.answers import MAX_RETRY_AFTER_S, json_of, retry_after_s, succeeded
+from fairlead_sdk.answers import MAX_RETRY_AFTER_S, SLOW_DOWN_S, json_of, retry_after_s, succeeded
 from fairlead_sdk.contract import Effect
 from fairlead_sdk.errors import BadArguments, NeedsReconnect, OutcomeUnknown, Refused, ToolError, TryLater
 from fairlead_sdk.outbound import HttpAnswer
@@ -9,6 +9,7 @@ from fairlead_sdk.outbound import HttpAnswer
 NOW = "Sat, 21 Nov 2026 13:00:00 GMT"
 AT = 1_795_266_000  # the same in seconds since 1970
 USED_UP = {"x_ratelimit_remaining": "0"}
+SLOW_DOWN = b'{"message": "You have exceeded a secondary rate limit. Please wait a few minutes."}'
 
 
 def answer(status: int = 200, body: bytes = b"", **headers: str) -> HttpAnswer:
@@ -56,6 +57,25 @@ def test_too_many_requests_may_be_called_forbidden(headers: dict[str, str]) -> N
     with pytest.raises(TryLater) as raised:
         succeeded(answer(403, b"", **headers), Effect.WRITE)
     assert raised.value.code == "rate_limited"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected_s"),
+    [({}, SLOW_DOWN_S), ({"retry_after": "7"}, 7.0), ({**USED_UP, "x_ratelimit_reset": "90"}, 90.0)],
+)
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_limit_that_only_the_text_tells_of_is_waited_out_for_a_minute_unless_more_is_said(
+    status: int, headers: dict[str, str], expected_s: float
+) -> None:
+    with pytest.raises(TryLater) as raised:
+        succeeded(answer(status, SLOW_DOWN, **headers), Effect.WRITE)
+    assert (raised.value.code, raised.value.retry_after_s) == ("rate_limited", expected_s)
+
+
+@pytest.mark.parametrize(("status", "body"), [(403, b" " * 4096 + SLOW_DOWN), (403, b"no rate limit"), (422, SLOW_DOWN)])
+def test_only_what_is_said_first_of_a_refusal_makes_it_a_limit(status: int, body: bytes) -> None:
+    with pytest.raises(Refused):
+        succeeded(answer(status, body), Effect.WRITE)
 
 
 @pytest.mark.parametrize(
