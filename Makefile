@@ -7,6 +7,9 @@ COUNTERPARTS := $(addsuffix /node_modules/.package-lock.json,tests/support/oauth
 BIN := .venv/bin
 SBOM := dist/sbom.json
 SBOM_CHECK := --validate
+# Two cores have work for three, because much of it waits; and acceptance comes first, so that no long file is left to
+# the end.
+AT_ONCE := -n 3 --no-loadscope-reorder
 export UV_PYTHON_DOWNLOADS := never
 # A program of many processes that compiled itself anew at each start would start slowly.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,15 +25,17 @@ dev: $(READY) ## Run everything, with engines of its own, data under .fairlead/
 
 test: $(READY) $(COUNTERPARTS) ## Run every test on real engines
 	requirements/sandbox
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder # acceptance first: the long files are not left to the end
+	$(BIN)/pytest $(AT_ONCE) --dist loadfile
 
-check: $(READY) ## Lint, types, import arrows, dependencies, unit tests
+check: lint ## Lint, types, import arrows, dependencies, unit tests
+	$(BIN)/pytest -q -n 2 tests/unit
+
+lint: $(READY) ## Lint, types, import arrows, dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry platform tenants connectors
-	$(BIN)/pytest -q tests/unit
 
 bench: $(READY) ## Measure throughput, latency, lag, rebuild and export
 	$(BIN)/python -m benchmarks
@@ -66,4 +71,4 @@ $(READY): pyproject.toml requirements/dev.txt requirements/install
 %/node_modules/.package-lock.json: %/package-lock.json | $(READY)
 	$(BIN)/python -m tests.support.node $*
 
-.PHONY: help demo dev test check bench reference sbom audit lock clean
+.PHONY: help demo dev test check lint bench reference sbom audit lock clean

@@ -3,13 +3,12 @@
 Everything else is a client of the REST API; see `cli/`.
 """
 
-import asyncio
 import contextlib
 import os
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import rich_click as click
 
@@ -18,6 +17,8 @@ from fairlead.cli.exits import Exit
 from fairlead.cli.output import Column, Format, Printer, View, console, output_option
 from fairlead.cli.program import Program
 from fairlead.settings import Settings, from_environment
+
+T = TypeVar("T")
 
 ROLES = ("api", "engine", "worker")
 LOGS = "logs"  # within the data directory
@@ -108,7 +109,7 @@ def migrate(pre_only: bool) -> None:
     """Bring the database's tables up to date. Safe to run twice and at once."""
     from fairlead import operating
 
-    applied = asyncio.run(operating.migrate(_settings("warning"), include_post=not pre_only))
+    applied = _carried_out(operating.migrate(_settings("warning"), include_post=not pre_only))
     click.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do")
 
 
@@ -132,7 +133,7 @@ def rebuild(names: tuple[str, ...], everything: bool) -> None:
                 tasks[name] = progress.add_task(name, total=goal)
             progress.update(tasks[name], completed=done, total=goal)
 
-        asyncio.run(operating.rebuild_projections(_settings("warning"), names, show))
+        _carried_out(operating.rebuild_projections(_settings("warning"), names, show))
     click.echo("\n".join(f"rebuilt {name}" for name in tasks))
 
 
@@ -152,7 +153,7 @@ def replay(names: tuple[str, ...], everything: bool, tenants: tuple[str, ...], o
 
     if bool(names) == everything:
         raise click.UsageError("name projections or process managers, or give --all")
-    rows = asyncio.run(replaying.replay_parked(_settings("warning"), os.environ, names, tenants))
+    rows = _carried_out(replaying.replay_parked(_settings("warning"), os.environ, names, tenants))
     Printer(output).many(msgspec.to_builtins(rows), _REPLAYED)
     if any(row.left for row in rows):
         raise SystemExit(Exit.FAILED)
@@ -170,7 +171,7 @@ def doctor(output: Format, strict: bool) -> None:
 
     from fairlead import operating
 
-    findings = asyncio.run(operating.examine(_settings("warning")))
+    findings = _carried_out(operating.examine(_settings("warning")))
     Printer(output).many(msgspec.to_builtins(findings), _FINDING)
     wrong = {"fail", "warn"} if strict else {"fail"}
     if any(finding.status in wrong for finding in findings):
@@ -193,7 +194,7 @@ def create_tenant(name: str, owner_email: str, owner_name: str | None, output: F
 
     from fairlead import operating
 
-    made = asyncio.run(operating.create_tenant(_settings("warning"), name, owner_email, owner_name or owner_email))
+    made = _carried_out(operating.create_tenant(_settings("warning"), name, owner_email, owner_name or owner_email))
     body = {**msgspec.to_builtins(made.founded), "key": made.key}
     Printer(output).one(body, View(identity="key", columns=[Column(field, field) for field in body]))
     if output == "table":
@@ -211,7 +212,7 @@ def issue_key(tenant_id: str, principal_id: str, environment: str, name: str, da
     from fairlead import operating
 
     settings = _settings("warning")
-    click.echo(asyncio.run(operating.issue_key(settings, tenant_id, principal_id, environment, name, days)))
+    click.echo(_carried_out(operating.issue_key(settings, tenant_id, principal_id, environment, name, days)))
 
 
 @tenant.command("list")
@@ -222,7 +223,7 @@ def list_tenants(output: Format) -> None:
 
     from fairlead import operating
 
-    rows = asyncio.run(operating.list_tenants(_settings("warning")))
+    rows = _carried_out(operating.list_tenants(_settings("warning")))
     Printer(output).many(msgspec.to_builtins(rows), _TENANT)
 
 
@@ -249,12 +250,20 @@ def rotate(new_key: bool) -> None:
     from fairlead import operating
 
     counts: list[int] = []
-    key_id = asyncio.run(operating.rotate_vault(_settings("warning"), new_key, lambda _, count: counts.append(count)))
+    key_id = _carried_out(operating.rotate_vault(_settings("warning"), new_key, lambda _, count: counts.append(count)))
     click.echo(f"{sum(counts)} secrets of {len(counts)} tenants are now sealed with {key_id}")
+
+
+def _carried_out(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio  # a client of the API does without, and starts the sooner
+
+    return asyncio.run(work)
 
 
 def _run(work: Coroutine[Any, Any, None], until_input_ends: bool = False) -> None:
     """Until it is done or told to stop; then it is cancelled and given time to end."""
+    import asyncio
+
     import uvloop
 
     async def stoppable() -> None:

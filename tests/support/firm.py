@@ -33,7 +33,7 @@ ASK_AGAIN_S = 0.2
 ASKED_TWICE = 0.05  # of all that was acknowledged
 REVIEWERS = 2
 AT_ONCE = 32  # requests of one firm
-_NOT_NOW = {"try_again", "unavailable", "position_not_reached"}
+_NOT_NOW = {"try_again", "unavailable", "switches_unknown", "position_not_reached"}
 
 
 class Acknowledged(Struct, frozen=True):

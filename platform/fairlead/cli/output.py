@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import msgspec
 import rich_click as click
-import yaml
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
@@ -94,7 +93,7 @@ class Printer:
     def document(self, body: Any) -> None:
         """Whole and as it is."""
         if self.form == "yaml":
-            self._say(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=YAML_WIDTH).rstrip("\n"))
+            self._say(_yaml(body).rstrip("\n"))
         else:
             self._say(plain_json(msgspec.json.format(msgspec.json.encode(body)).decode()))
 
@@ -177,9 +176,15 @@ def block(value: Any) -> Text:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return cell(", ".join(value))
     if isinstance(value, dict | list):
-        dumped: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=YAML_WIDTH)
-        return Text(plain(dumped.rstrip()))
+        return Text(plain(_yaml(value).rstrip()))
     return cell(value)
+
+
+def _yaml(value: Any) -> str:
+    import yaml  # most answers are shown without, and the sooner
+
+    written: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=YAML_WIDTH)
+    return written
 
 
 def text_of(value: Any) -> str:

@@ -72,7 +72,9 @@ def test_a_limit_that_only_the_text_tells_of_is_waited_out_for_a_minute_unless_m
     assert (raised.value.code, raised.value.retry_after_s) == ("rate_limited", expected_s)
 
 
-@pytest.mark.parametrize(("status", "body"), [(403, b" " * 4096 + SLOW_DOWN), (403, b"no rate limit"), (422, SLOW_DOWN)])
+@pytest.mark.parametrize(
+    ("status", "body"), [(403, b" " * 4096 + SLOW_DOWN), (403, b"no rate limit"), (422, SLOW_DOWN)]
+)
 def test_only_what_is_said_first_of_a_refusal_makes_it_a_limit(status: int, body: bytes) -> None:
     with pytest.raises(Refused):
         succeeded(answer(status, body), Effect.WRITE)
