@@ -35,6 +35,8 @@ def plain_keyword(key: str, value: Any, path: str) -> Schema:
             return {"enum": [plain_numbers(each) for each in value]}
         case "const", _:
             return {"const": plain_numbers(value)}
+        case "x-sensitive", True:
+            return {"x-sensitive": True}
         case "uniqueItems", bool():
             return {"uniqueItems": value}
     return _text(key, value) if isinstance(value, str) else {}

@@ -2,6 +2,7 @@
 
 from fairlead_sdk.auth import Access, Auth, AuthKind, OAuthGrant, OAuthServer, Scope
 from fairlead_sdk.contract import (
+    SENSITIVE,
     Call,
     ConfigField,
     Connector,
@@ -18,6 +19,7 @@ from fairlead_sdk.outbound import Connection, Credential, Http, HttpAnswer
 
 __all__ = [
     "ENTRY_POINT_GROUP",
+    "SENSITIVE",
     "Access",
     "AnswerTooLarge",
     "Auth",

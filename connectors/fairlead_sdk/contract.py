@@ -16,6 +16,10 @@ from fairlead_sdk.auth import NO_AUTH, Auth, Scope
 from fairlead_sdk.objects import NoObjects, Objects
 from fairlead_sdk.outbound import Addresses, Connection, Http, NoAddresses, NoHttp
 
+# On a field of a tool, as `Annotated[str, Meta(extra_json_schema=SENSITIVE)]`: reviewers see that there is a value, and
+# not which.
+SENSITIVE = {"x-sensitive": True}
+
 OnOutage = Literal["wait", "fail", "cached", "read_only"]
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -34,6 +34,7 @@ class Permission(StrEnum):
     POLICY_PUBLISH = "policy:publish"  # also put in force, try out, roll back
     APPROVAL_READ = "approval:read"
     APPROVAL_DECIDE = "approval:decide"
+    APPROVAL_UNMASK = "approval:unmask"  # see the sensitive values in them
     APPROVAL_DELEGATE = "approval:delegate"  # one's own approving, to another person for a while
     CONNECTION_READ = "connection:read"  # accounts at counterparts, never their secrets
     CONNECTION_MANAGE = "connection:manage"  # make, give, revoke, delete; registrations at providers

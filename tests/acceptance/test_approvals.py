@@ -7,8 +7,12 @@ from typing import Any
 import httpx2
 import pytest
 from fairlead_tenants.access import Grant, Role
+from msgspec.structs import replace
 
-from fairlead.domain.envelope import StreamRef
+from fairlead.domain.approvals import RequestApproval
+from fairlead.domain.envelope import SYSTEM, StreamRef
+from fairlead.domain.ids import CommandId
+from fairlead.handling.handler import Cause
 from tests.support.api import Customer, Served, in_a_task_of_its_own
 from tests.support.workflows import asking_people, at_work, echo, publish, started, the_approval, until, until_status
 
@@ -273,3 +277,34 @@ async def test_a_delegate_answers_for_somebody_until_it_is_revoked_and_the_recor
     assert (late.status_code, late.json()["missing"]) == (403, "approval:decide")
     (shown,) = (await bo.get("/v1/delegations?mine=true")).json()["items"]
     assert (shown["status"], shown["delegator"]) == ("revoked", ann_id)
+
+
+async def test_sensitive_values_are_masked_for_reviewers_and_seeing_them_is_an_act_of_its_own(
+    alice: Customer, bob: Customer
+) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a"), name="masked", **asking_people()))
+    real, core = await the_approval(alice, run_id), alice.served.core
+    stream = StreamRef(alice.tenant_id, "approval", f"{real['approval_id']}-masked")
+    asked = (await core.handler.load(StreamRef(alice.tenant_id, "approval", real["approval_id"]))).state.asked
+    hidden = replace(
+        asked,
+        arguments={"iban": "DE02120300000000202051", "text": "x"},
+        evidence={"before": {"iban": "GB33BUKB20201555555555"}},
+        sensitive=("/arguments/iban", "/evidence/before/iban"),
+    )
+    cause = Cause(actor=SYSTEM, command_id=CommandId(core.ids.new("cmd")))
+    handled = await core.handler.handle(stream, RequestApproval(requested=hidden), cause)
+    path, at = f"/v1/approvals/{stream.id}", {"Fairlead-Position": str(handled.sequence)}
+    admin_id, admin = await alice.person(Grant(Role.ADMIN))
+    for client in (await _reviewer(alice), alice.as_key(admin)):
+        shown = await client.get(path, headers=at)
+        assert shown.json()["arguments"] == {"iban": "[sensitive]", "text": "x"}, shown.text
+        assert "GB33BUKB" not in shown.text
+    refused = await (await _reviewer(alice)).get(f"{path}/unmasked", headers=at)
+    assert (refused.status_code, refused.json()["missing"]) == (403, "approval:unmask")
+    assert (await bob.owner.get(f"{path}/unmasked", headers=at)).status_code == 404
+    raw = await alice.as_key(admin).get(f"{path}/unmasked", headers=at)
+    assert raw.json()["arguments"]["iban"] == "DE02120300000000202051"
+    position = {"Fairlead-Position": str(await core.log.last_sequence())}
+    seen = (await alice.owner.get("/v1/access?access=unmasked", headers=position)).json()["items"]
+    assert [(each["principal_id"], each["object"]) for each in seen] == [(admin_id, f"{path}/unmasked")]

@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from fairlead.api.acting import Act
-from fairlead.api.approval_reviewing import ApprovalAnswer, check_arguments, reviewing, told
+from fairlead.api.approval_reviewing import ApprovalAnswer, edited_arguments, reviewing, told
 from fairlead.api.guards import requires
 from fairlead.api.metrics import Metrics
 from fairlead.api.parts import ApiParts
@@ -152,8 +152,8 @@ class ApprovalAnswerController(Controller):
     ) -> ApprovalAnswer:
         """Give the call other arguments. Policy judges it again; where that asks for people, others than you sign."""
         found = await reviewing(parts, places, act.principal, act.tenant, approval_id)
-        await check_arguments(parts, found.stream, data.arguments)
-        edited = a.EditApproval(**found.reviewer, digest=data.digest, arguments=data.arguments, comment=data.comment)
+        arguments = await edited_arguments(parts, found.stream, data.arguments)
+        edited = a.EditApproval(**found.reviewer, digest=data.digest, arguments=arguments, comment=data.comment)
         return await told(parts, counted, found.stream, await act.handle(found.stream, edited))
 
     @post("/decide", status_code=200, opt=DECIDES)

@@ -15,6 +15,7 @@ from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Denied, Invalid, NotFound
 from fairlead.domain.ids import ApprovalId
 from fairlead.domain.instant import Instant
+from fairlead.domain.masking import kept
 from fairlead.domain.runs.states import Active
 from fairlead.domain.tenants.delegations import lent
 from fairlead.domain.tenants.errors import NotDelegated
@@ -103,20 +104,23 @@ def _lent_roles(
     return names if found.roles is None else tuple(name for name in names if name in found.roles)
 
 
-async def check_arguments(parts: ApiParts, stream: StreamRef, arguments: dict[str, Any]) -> None:
-    """Raises Invalid when they do not fit the tool. What has been answered already is for the decision to refuse."""
+async def edited_arguments(parts: ApiParts, stream: StreamRef, given: dict[str, Any]) -> Any:
+    """What is given, with what the editor does not see left as it was. Raises Invalid when that does not fit the tool;
+    what has been answered already is for the decision to refuse."""
     approval = (await parts.handler.load(stream)).state
     if not isinstance(approval, a.Pending):
-        return
+        return given
+    arguments = kept(given, approval.asked.arguments, approval.asked.sensitive)
     run = StreamRef(stream.tenant_id, "run", approval.asked.run_id)
     tenant = StreamRef(stream.tenant_id, "tenant", stream.tenant_id)
     state = (await parts.handler.load(run)).state
     if not isinstance(state, Active):
-        return
+        return arguments
     rules = await parts.rulebook.of_run(run, state, (await parts.handler.load(tenant)).state)
     if problems := rules.argument_problems(approval.asked.tool, arguments):
         under = [replace(problem, path=f"/arguments{problem.path}") for problem in problems]
         raise Invalid(under, "the arguments do not fit the tool")
+    return arguments
 
 
 async def told(parts: ApiParts, counted: Metrics, stream: StreamRef, handled: Handled) -> ApprovalAnswer:

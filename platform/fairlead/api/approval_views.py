@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 from fairlead_tenants.ids import EnvironmentId, PrincipalId, WorkspaceId
 from msgspec import Meta, Struct, convert
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from fairlead.api.commit_pages import Within
 from fairlead.domain.ids import ApprovalId, CallId, RunId
 from fairlead.domain.instant import Instant
+from fairlead.domain.masking import masked
 from fairlead.ports import SqlTx
 
 ApprovalStatus = Literal["pending", "granted", "denied", "changes_requested", "edited", "expired", "withdrawn"]
@@ -17,7 +18,7 @@ _APPROVAL = """
 SELECT a.approval_id, a.run_id, a.call_id, a.workspace_id, b.environment_id, a.workflow_name, a.tool, a.rule_id,
        a.reason, a.digest, a.count, a.roles, a.requested_by, a.status, a.answers, a.requested_at, a.deadline_at,
        a.settled_at, a.settled_reason, a.level, a.claimed_by, a.claimed_until,
-       a.requested_sequence, a.arguments, a.evidence, a.fingerprint
+       a.requested_sequence, a.arguments, a.evidence, a.fingerprint, a.sensitive
   FROM approvals AS a
   JOIN run_board AS b ON b.tenant_id = a.tenant_id AND b.run_id = a.run_id
  WHERE a.approval_id = %(approval_id)s
@@ -28,7 +29,7 @@ _NEWEST = """
 SELECT a.approval_id, a.run_id, a.call_id, a.workspace_id, b.environment_id, a.workflow_name, a.tool, a.rule_id,
        a.reason, a.digest, a.count, a.roles, a.requested_by, a.status, a.answers, a.requested_at, a.deadline_at,
        a.settled_at, a.settled_reason, a.level, a.claimed_by, a.claimed_until,
-       a.requested_sequence
+       a.requested_sequence, a.sensitive
   FROM approvals AS a
   JOIN run_board AS b ON b.tenant_id = a.tenant_id AND b.run_id = a.run_id
  WHERE a.requested_sequence < %(below)s
@@ -84,11 +85,29 @@ class ApprovalSummary(Struct, frozen=True, kw_only=True):
 
 class ApprovalDetail(ApprovalSummary, frozen=True, kw_only=True):
     """`fingerprint` is of the state that the evidence shows; if that moves before the call is made, people are asked
-    again."""
+    again. What is in the places `sensitive` is shown as `[sensitive]`."""
 
     arguments: Any
     evidence: Any
     fingerprint: str
+    sensitive: Annotated[
+        list[str],
+        Meta(description="Pointers into `arguments` and `evidence`, in which `*` is any element of a list."),
+    ]
+
+
+def masked_view(found: ApprovalDetail) -> ApprovalDetail:
+    """As every reviewer sees it."""
+    if not found.sensitive:
+        return found
+    return replace(
+        found,
+        arguments=masked("arguments", found.arguments, found.sensitive),
+        evidence=masked("evidence", found.evidence, found.sensitive),
+        answers=[
+            replace(each, arguments=masked("arguments", each.arguments, found.sensitive)) for each in found.answers
+        ],
+    )
 
 
 async def approval_of(tx: SqlTx, approval_id: str) -> ApprovalDetail | None:
@@ -119,8 +138,14 @@ async def approvals_page(tx: SqlTx, wanted: Wanted) -> list[tuple[int, ApprovalS
     return await tx.rows(_NEWEST, params, _listed)
 
 
-def _listed(*, requested_sequence: int, answers: list[Any], **columns: Any) -> tuple[int, ApprovalSummary]:
-    return requested_sequence, ApprovalSummary(**columns, answers=convert(answers, list[Answer]))
+def _listed(
+    *, requested_sequence: int, answers: list[Any], sensitive: list[str], **columns: Any
+) -> tuple[int, ApprovalSummary]:
+    shown = [
+        replace(each, arguments=masked("arguments", each.arguments, sensitive))
+        for each in convert(answers, list[Answer])
+    ]
+    return requested_sequence, ApprovalSummary(**columns, answers=shown)
 
 
 def _detail(*, requested_sequence: int, answers: list[Any], **columns: Any) -> ApprovalDetail:  # noqa: ARG001

@@ -16,6 +16,7 @@ from fairlead.handling.access_audit import AccessAudit
 from fairlead.ports import Clock
 
 READ, SEARCH, EXPORT, APPROVAL, FOLLOW = Access.READ, Access.SEARCH, Access.EXPORT, Access.APPROVAL, Access.FOLLOW
+UNMASKED = Access.UNMASKED
 
 AUDITED: Mapping[str, Access | None] = {
     "/healthz": None,
@@ -26,6 +27,7 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/access/export": EXPORT,
     "/v1/approvals": SEARCH,
     "/v1/approvals/{approval_id}": APPROVAL,
+    "/v1/approvals/{approval_id}/unmasked": UNMASKED,
     "/v1/breakers": None,
     "/v1/cases": SEARCH,
     "/v1/cases/{case_id}": READ,

@@ -13,7 +13,7 @@ from fairlead.cli.session import Session, client_command
 from fairlead.cli.spans import since as moment
 
 ACCESSES = "/v1/access"
-KINDS = ("read", "search", "export", "approval", "follow")
+KINDS = ("read", "search", "export", "approval", "unmasked", "follow")
 
 
 @click.group()

@@ -63,10 +63,12 @@ def list_approvals(
 
 @approval.command("show")
 @click.argument("approval_id")
+@click.option("--unmasked", is_flag=True, help="With the sensitive values; it is on record that you saw them.")
 @client_command
-def show(session: Session, approval_id: str) -> None:
+def show(session: Session, approval_id: str, unmasked: bool) -> None:
     """Show what would be done, why people are asked, and the evidence."""
-    session.out.one(session.api.get(path("approvals", approval_id)).body, APPROVAL)
+    where = path("approvals", approval_id, "unmasked") if unmasked else path("approvals", approval_id)
+    session.out.one(session.api.get(where).body, APPROVAL)
 
 
 @approval.command("approve")

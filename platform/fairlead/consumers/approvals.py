@@ -19,14 +19,16 @@ TABLES: tuple[str, ...] = ("approvals",)
 _REQUESTED = """
 INSERT INTO approvals (
     tenant_id, approval_id, run_id, call_id, workspace_id, workflow_name, tool, arguments, rule_id, reason, evidence,
-    fingerprint, digest, count, roles, requested_by, requested_at, deadline_at, requested_sequence, stream_version)
+    fingerprint, digest, count, roles, requested_by, requested_at, deadline_at, sensitive,
+    requested_sequence, stream_version)
 SELECT %(tenant)s, %(approval_id)s, r.run_id, r.call_id, r.workspace_id, r.workflow_name, r.tool,
        coalesce(r.arguments, 'null'), r.rule_id, r.reason, coalesce(r.evidence, 'null'), r.fingerprint, r.digest,
-       r.count, r.roles, r.requested_by, %(at)s, r.deadline_at, %(sequence)s, %(version)s
+       r.count, r.roles, r.requested_by, %(at)s, r.deadline_at,
+       coalesce(r.sensitive, '{}'), %(sequence)s, %(version)s
   FROM json_to_recordset(%(rows)s) AS r (
        run_id text, call_id text, workspace_id text, workflow_name text, tool text, arguments json, rule_id text,
        reason text, evidence json, fingerprint text, digest text, count integer, roles text[], requested_by text[],
-       deadline_at timestamptz)
+       deadline_at timestamptz, sensitive text[])
     ON CONFLICT DO NOTHING
 """
 _ANSWERED = """

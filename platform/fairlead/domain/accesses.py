@@ -16,12 +16,14 @@ MAX_QUERY = 500
 
 
 class Access(StrEnum):
-    """`read` one thing, `search` a list, `export` a file, `approval`: what people are to sign, `follow` live events."""
+    """`read` one thing, `search` a list, `export` a file, `approval`: what people are to sign, `unmasked`: the
+    sensitive values in it, `follow` live events."""
 
     READ = "read"
     SEARCH = "search"
     EXPORT = "export"
     APPROVAL = "approval"
+    UNMASKED = "unmasked"
     FOLLOW = "follow"
 
 

@@ -21,7 +21,7 @@ BOUND_S = 30.0
 MAX_WAITING = 10_000
 LAST_S = 5.0  # that the end of a process waits for what is not recorded yet
 
-STRICT = frozenset({Access.EXPORT, Access.APPROVAL})
+STRICT = frozenset({Access.EXPORT, Access.APPROVAL, Access.UNMASKED})
 
 _log = structlog.get_logger()
 

@@ -8,8 +8,9 @@ from fairlead.domain.approvals import ApprovalRequested, NotRequested, Pending, 
 from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
 from fairlead.domain.errors import Unavailable
-from fairlead.domain.ids import CommandId
+from fairlead.domain.ids import CommandId, WorkflowId
 from fairlead.domain.instant import Instant
+from fairlead.domain.masking import sensitive_places
 from fairlead.domain.redaction import redact
 from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.commands import RecordRefusal
@@ -18,16 +19,18 @@ from fairlead.domain.runs.obligations import ApprovalOrder, Order, order_id
 from fairlead.domain.runs.states import Active, OpenCall, RunState, requesters
 from fairlead.handling.dispatch import ApprovalAlarm, Dispatch
 from fairlead.handling.handler import Cause, Handler
+from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock
 from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Place, place_of
 
 
 class Asking:
-    def __init__(self, handler: Handler, dispatch: Dispatch, caller: Caller, clock: Clock) -> None:
+    def __init__(self, handler: Handler, dispatch: Dispatch, caller: Caller, rulebook: Rulebook, clock: Clock) -> None:
         self._handler = handler
         self._dispatch = dispatch
         self._caller = caller
+        self._rulebook = rulebook
         self._clock = clock
 
     async def ask(self, wanted: ApprovalOrder) -> None:
@@ -47,8 +50,9 @@ class Asking:
             return
         hold_to(wanted.capability, call.request.tool, state.tool_calls_used)
         shown = await self.evidence(call, place_of(wanted.tenant_id, state))
+        sensitive = await self._sensitive(wanted, state, call, shown)
         await self._set_alarm(wanted, min([asked.deadline_at, *(each.at for each in asked.escalations)]))
-        command = RequestApproval(requested=_question(state, call, asked, shown))
+        command = RequestApproval(requested=_question(state, call, asked, shown, sensitive))
         agent = Actor(kind="agent", id=state.start.agent_principal_id)
         await self._handler.handle(approval, command, because(wanted, "ask", agent))
         await self._withdraw_if_moot(wanted, run, approval)
@@ -61,6 +65,14 @@ class Asking:
             raise Unavailable(f"the evidence for {call.request.tool}") from later
         except ToolError as error:
             return redact({"preview_failed": {"code": str(error.code), "message": str(error)}})[0]
+
+    async def _sensitive(self, wanted: ApprovalOrder, state: Active, call: OpenCall, shown: Any) -> tuple[str, ...]:
+        """All of it where nothing is known of the tool any more."""
+        workflow = StreamRef(wanted.tenant_id, "workflow", WorkflowId(state.start.workflow_id))
+        tool = (await self._rulebook.of_version(workflow, state.start.workflow_version)).tool(call.request.tool)
+        if tool is None:
+            return ("/arguments", "/evidence")
+        return sensitive_places(tool.input_schema, call.request.arguments, shown)
 
     async def _set_alarm(self, wanted: ApprovalOrder, due_at: Instant) -> None:
         await self._dispatch.approval_deadline(
@@ -109,7 +121,9 @@ def _waiting(state: Active, wanted: ApprovalOrder) -> tuple[OpenCall, ToolCallAp
     return (call, asked) if asked is not None and asked.approval_id == wanted.approval_id else None
 
 
-def _question(state: Active, call: OpenCall, asked: ToolCallApprovalRequested, shown: Any) -> ApprovalRequested:
+def _question(
+    state: Active, call: OpenCall, asked: ToolCallApprovalRequested, shown: Any, sensitive: tuple[str, ...]
+) -> ApprovalRequested:
     request = call.request
     return ApprovalRequested(
         run_id=state.run_id,
@@ -129,4 +143,5 @@ def _question(state: Active, call: OpenCall, asked: ToolCallApprovalRequested, s
         deadline_at=asked.deadline_at,
         escalations=asked.escalations,
         on_expiry=asked.on_expiry,
+        sensitive=sensitive,
     )

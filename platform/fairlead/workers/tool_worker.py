@@ -86,7 +86,7 @@ class ToolWorker:
         self._log = log
         self._jobs = jobs
         self._handler = handler
-        self._asking = Asking(handler, dispatch, caller, clock)
+        self._asking = Asking(handler, dispatch, caller, rulebook, clock)
         self._verifying = Verifying(handler, caller, clock, worker_id)
         self._undoing = Undoing(handler, caller, clock, worker_id)
         self._braking = Braking(brake, handler, clock)

@@ -40,6 +40,7 @@ policy:read       x x x x x x .
 policy:publish    x x . . . . .
 approval:read     x x x x x x .
 approval:decide   x x . . x . .
+approval:unmask   x x . . . . .
 approval:delegate x x . . x . .
 connection:read   x x x x . x .
 connection:manage x x . x . . .

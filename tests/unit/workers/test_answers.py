@@ -1,11 +1,13 @@
 """What becomes of a call when people answer otherwise than with yes or no; and when they do not answer."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
+from fairlead_sdk import SENSITIVE, Call
 from fairlead_tenants.ids import PrincipalId
+from msgspec import Meta, Struct
 
 from fairlead.domain import approvals as a
 from fairlead.domain.envelope import StreamRef
@@ -157,3 +159,19 @@ async def test_the_deadline_does_what_the_policy_says_and_never_makes_the_call(
 def test_silence_is_never_an_approval() -> None:
     with pytest.raises(msgspec.ValidationError, match="approve"):
         msgspec.convert({"on_expiry": "approve"}, ApprovalsNeeded)
+
+
+class Secretive(Struct, forbid_unknown_fields=True):
+    number: Annotated[str, Meta(extra_json_schema=SENSITIVE)]
+    amount: int
+
+
+async def test_people_are_asked_with_what_the_tool_calls_sensitive_and_what_the_evidence_says_of_it() -> None:
+    async def shown(arguments: Secretive, _: Call) -> dict[str, Any]:
+        return {"after": {"number": "other"}, "text": f"pays {arguments.number}", "count": 3}
+
+    tool = Books().keyed(input=Secretive, output=Secretive, preview=shown)
+    async with Platform(tool, policy=PAYMENTS, result={}).at_work() as platform:
+        approval = await platform.approval_of(await platform.start())
+        asked = (await platform.main.handler.load(approval)).state.asked
+    assert asked.sensitive == ("/arguments/number", "/evidence/after/number", "/evidence/text")

@@ -13,7 +13,8 @@ from fairlead.domain.runs.events import Escalation, OnExpiry
 class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requested.v1", omit_defaults=True):
     """`evidence` is what reviewers see: the tool's preview (before, after, documents) and the call's arguments.
 
-    `escalations` are in the order of their times, all of them before the deadline."""
+    `escalations` are in the order of their times, all of them before the deadline. `sensitive` are the places in
+    arguments and evidence that not every reviewer sees, as pointers in which `*` is any element."""
 
     run_id: RunId
     call_id: CallId
@@ -32,6 +33,7 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
     deadline_at: Instant
     escalations: tuple[Escalation, ...] = ()
     on_expiry: OnExpiry = "deny"
+    sensitive: tuple[str, ...] = ()
 
 
 class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed.v1", omit_defaults=True):
