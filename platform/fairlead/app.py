@@ -65,8 +65,6 @@ from fairlead.domain import retention
 from fairlead.domain import tallies as tally
 from fairlead.domain import toolsets as toolset
 from fairlead.domain import workflows as workflow
-from fairlead.domain.catalogue import EVENTS, UPCASTERS
-from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import Kind
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
@@ -97,7 +95,7 @@ from fairlead.ports import (
     Timers,
     Unfinished,
 )
-from fairlead.registry import SWITCHES, TENANTS, connected
+from fairlead.registry import SWITCHES, TENANTS, connected, log_of
 from fairlead.settings import Settings
 from fairlead.webhook_parts import WebhookParts
 from fairlead.workers.alarm_worker import AlarmWorker
@@ -170,9 +168,13 @@ class Core(Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def core(settings: Settings, environment: Mapping[str, str], name: str) -> AsyncIterator[Core]:
     """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
-    async with connected(settings, name) as connection, sandbox_of(settings) as sandbox:
+    async with (
+        connected(settings, name) as connection,
+        log_of(settings, connection) as log,
+        sandbox_of(settings) as sandbox,
+    ):
         connectors = await installed_connectors(settings, environment, sandbox)
-        made = compose(settings, connection, connectors)
+        made = compose(settings, connection, log, connectors)
         published = PublishedConnectors(
             made.log,
             ConnectorPackages(NatsBlobs(connection), settings.data_dir),
@@ -211,9 +213,8 @@ async def installed_connectors(settings: Settings, environment: Mapping[str, str
     )
 
 
-def compose(settings: Settings, connection: NatsConnection, connectors: Connectors) -> Core:
+def compose(settings: Settings, connection: NatsConnection, log: NatsLog, connectors: Connectors) -> Core:
     clock = SystemClock()
-    log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
     jobs, timers = NatsJobs(connection, replicas=settings.nats_replicas), NatsTimers(connection)
     expressions = CelExpressions()
     tools = TenantTools(log, connectors, clock)

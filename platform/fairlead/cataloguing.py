@@ -11,9 +11,6 @@ from fairlead.adapters.clock import SystemClock
 from fairlead.adapters.connector_packages import ConnectorPackages
 from fairlead.adapters.ids import UuidIds
 from fairlead.adapters.nats_blobs import NatsBlobs
-from fairlead.adapters.nats_log import NatsLog
-from fairlead.domain.catalogue import EVENTS, UPCASTERS
-from fairlead.domain.codec import Codec
 from fairlead.domain.connectors import catalogue as c
 from fairlead.domain.connectors.package import opened
 from fairlead.domain.envelope import SYSTEM
@@ -23,7 +20,7 @@ from fairlead.handling.catalogued import catalogued
 from fairlead.handling.handler import Cause, Decider, Handler
 from fairlead.operating import on_engines
 from fairlead.ports import Log
-from fairlead.registry import connected
+from fairlead.registry import connected, log_of
 from fairlead.settings import Settings
 
 CONNECTORS = Decider(initial=c.initial, evolve=c.evolve, decide=c.decide)
@@ -106,8 +103,11 @@ async def _changed(settings: Settings, name: str, version: str, command: c.Conne
 
 @asynccontextmanager
 async def _catalogue(settings: Settings) -> AsyncIterator[_Catalogue]:
-    async with on_engines(settings) as engines, connected(engines, "catalogue") as connection:
-        log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
+    async with (
+        on_engines(settings) as engines,
+        connected(engines, "catalogue") as connection,
+        log_of(engines, connection) as log,
+    ):
         yield _Catalogue(
             log=log,
             handler=Handler(log, SystemClock(), {"connector": CONNECTORS}),

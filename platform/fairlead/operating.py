@@ -14,11 +14,13 @@ from fairlead.adapters import doctor
 from fairlead.adapters import migrations as migration
 from fairlead.adapters.api_keys import ApiKeys
 from fairlead.adapters.dev_file import read_dev_file
+from fairlead.adapters.doctor.ledger import examine_ledger
 from fairlead.adapters.doctor.sandbox import examine_sandbox
 from fairlead.adapters.doctor.vault import examine_vault
 from fairlead.adapters.embedded.faults import DataDirectoryInUse
 from fairlead.adapters.engines import Embedded, EngineUrls
 from fairlead.adapters.pepper import pepper
+from fairlead.adapters.positions import kept_up_to
 from fairlead.adapters.postgres import Database
 from fairlead.adapters.rebuild_progress import rebuilt_up_to
 from fairlead.adapters.vault.keys import FILE_NAME, VaultKeysInvalid, add_key, configured_keys, vault_keys
@@ -147,9 +149,21 @@ async def _examine_engines(settings: Settings) -> list[doctor.Finding]:
                 nats_tls=nats_tls(engines),
             )
             away = any(found.status == "fail" and found.name in ASKED_FOR_SECRETS for found in of_engines)
-            return [*of_engines, *await _examine_vault(engines, away=away)]
+            of_ledger = [] if away else [await _examine_ledger(engines)]
+            return [*of_engines, *of_ledger, *await _examine_vault(engines, away=away)]
     except FairleadError as error:
         return [doctor.Finding(name="engines", status="fail", detail=str(error), mend="see the engine's log")]
+
+
+async def _examine_ledger(settings: Settings) -> doctor.Finding:
+    """Both engines answer. A log that nobody has made yet ends before everything."""
+    try:
+        async with existing_log(settings, "doctor") as log, Database(urls_of(settings).database_app) as database:
+            kept = await kept_up_to(database)
+            return examine_ledger(kept, 0 if log is None else await log.last_sequence())
+    except Unavailable as unavailable:
+        detail = f"cannot be compared: {unavailable}"
+        return doctor.Finding(name="log and ledger", status="warn", detail=detail, mend="mend the engines first")
 
 
 async def _examine_vault(settings: Settings, *, away: bool) -> list[doctor.Finding]:

@@ -1,5 +1,6 @@
 """The log and the tenants on it, without the rest of the program: for commands that need no more and start at once."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,10 +15,12 @@ from fairlead.adapters.nats_messages import NO_STREAM, ApiRefused
 from fairlead.adapters.nats_streams import ensure_streams
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
+from fairlead.domain.errors import Unavailable
 from fairlead.domain.switches import board
 from fairlead.domain.tenants import decide, states
 from fairlead.handling.founding import Founder
 from fairlead.handling.handler import Decider, Handler
+from fairlead.handling.log_guard import KeptUpTo, LogGuard
 from fairlead.ports import Log
 from fairlead.settings import Settings
 
@@ -33,8 +36,8 @@ class Registry(Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def registry(settings: Settings, name: str) -> AsyncIterator[Registry]:
     """Raises Unavailable when the log does not answer."""
-    async with connected(settings, name) as connection:
-        clock, log = SystemClock(), NatsLog(connection, Codec(EVENTS, UPCASTERS))
+    async with connected(settings, name) as connection, log_of(settings, connection) as log:
+        clock = SystemClock()
         yield Registry(log=log, founder=Founder(Handler(log, clock, {"tenant": TENANTS}), UuidIds(), clock))
 
 
@@ -44,6 +47,38 @@ async def connected(settings: Settings, name: str) -> AsyncIterator[NatsConnecti
     async with _opened(settings, name) as connection:
         await ensure_streams(connection, replicas=settings.nats_replicas)
         yield connection
+
+
+@asynccontextmanager
+async def log_of(
+    settings: Settings, connection: NatsConnection, *, unasked_too: bool = False
+) -> AsyncIterator[NatsLog]:
+    """To which nothing is written once it was taken back, where there is a database that knows. `unasked_too`: what
+    must be done at once is written also while that does not answer."""
+    codec = Codec(EVENTS, UPCASTERS)
+    if settings.database_url is None:
+        yield NatsLog(connection, codec)
+        return
+    from fairlead.adapters.positions import kept_up_to
+    from fairlead.adapters.postgres import Database
+
+    async with Database(settings.database_url, max_connections=1) as database:
+
+        async def kept() -> KeptUpTo | None:
+            try:
+                return await kept_up_to(database)
+            except Unavailable:
+                if unasked_too:
+                    return None
+                raise
+
+        guard = LogGuard(kept, NatsLog(connection, codec).last_sequence, lambda: connection.breaks)
+        looking = asyncio.create_task(guard.run())
+        try:
+            yield NatsLog(connection, codec, guard=guard)
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
 
 
 @asynccontextmanager

@@ -10,10 +10,8 @@ from msgspec import Struct
 
 from fairlead.adapters.clock import SystemClock
 from fairlead.adapters.ids import UuidIds
-from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_switches import NatsSwitches
-from fairlead.domain.catalogue import EVENTS, UPCASTERS
-from fairlead.domain.codec import Codec, Unreadable
+from fairlead.domain.codec import Unreadable
 from fairlead.domain.connectors.catalogue import INSTALLATION
 from fairlead.domain.envelope import SYSTEM
 from fairlead.domain.errors import Rejected
@@ -24,7 +22,7 @@ from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.handling.switching import Switching
 from fairlead.operating import on_engines
 from fairlead.ports import Batches, Followed, Log
-from fairlead.registry import SWITCHES, connected
+from fairlead.registry import SWITCHES, connected, log_of
 from fairlead.settings import Settings
 
 OPERATOR = PrincipalId("operator")
@@ -84,8 +82,11 @@ class Operator:
 
 @asynccontextmanager
 async def operator(settings: Settings) -> AsyncIterator[Operator]:
-    async with on_engines(settings) as engines, connected(engines, "operator") as connection:
-        log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
+    async with (
+        on_engines(settings) as engines,
+        connected(engines, "operator") as connection,
+        log_of(engines, connection, unasked_too=True) as log,
+    ):
         handler = Handler(log, SystemClock(), {"switch": SWITCHES})
         yield Operator(log, Switching(log, handler, NatsSwitches(connection, engines.nats_replicas)))
 

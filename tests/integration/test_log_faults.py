@@ -281,6 +281,15 @@ async def test_whoever_takes_over_waits_for_a_replica_that_is_behind_and_misses_
     assert seen == written
 
 
+async def test_a_commit_that_a_replica_has_not_got_yet_is_not_taken_for_lost(site: Site) -> None:
+    log, behind = await site.log(), await site.behind()
+    await log.append(note(run("1")), EMPTY)
+    behind.missing = 2
+    found = await NatsLog(behind, NOTES, site.shard).copy_of(Sequence(1))
+    assert (found is not None, behind.missing) == (True, 0)
+    assert await log.copy_of(Sequence(2)) is None
+
+
 async def test_a_large_commit_is_waited_for_while_a_replica_has_not_got_all_of_it(site: Site) -> None:
     log, behind = await site.log(), await site.behind()
     await log.append(with_body_of(CLAIM_CHECK_BYTES + 1, run("1")), EMPTY)

@@ -64,6 +64,7 @@ class NatsConnection:
         self.patience_s = patience_s
         self._answer_s = min(ANSWER_S, patience_s)
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
+        self.breaks = 0  # how often the connection was lost: what holds while it stands is asked again after each
         self._client = SwiftClient()
         self._answers: dict[bytes, Sink] = {}
         self._answers_prefix = b""
@@ -262,6 +263,7 @@ class NatsConnection:
             sink(None)
 
     async def _lost(self) -> None:
+        self.breaks += 1
         self._lose_answers()
         if not self._is_closing:
             _log.warning("nats_connection_lost")

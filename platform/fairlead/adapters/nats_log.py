@@ -29,6 +29,7 @@ from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import StreamMoved
 from fairlead.domain.subjects import events_of, events_of_kinds, header_value
+from fairlead.handling.log_guard import LogGuard
 from fairlead.ports import AnyCommit, AnyRecorded, Batches, Copy, CopyBatches, Shares
 
 FAILOVER_S = 3.0
@@ -37,10 +38,16 @@ HEADS_PAGE = 500  # streams asked for at once; each is answered with its last co
 
 
 class NatsLog:
-    """`failover_s` is how long a silent process keeps what it shares before another takes over."""
+    """`failover_s` is how long a silent process keeps what it shares before another takes over. Before each append
+    `guard` is asked whether the log is still the one that was kept."""
 
     def __init__(
-        self, connection: NatsConnection, codec: Codec, shard: int = 0, failover_s: float = FAILOVER_S
+        self,
+        connection: NatsConnection,
+        codec: Codec,
+        shard: int = 0,
+        failover_s: float = FAILOVER_S,
+        guard: LogGuard | None = None,
     ) -> None:
         self._connection = connection
         self._shard = shard
@@ -48,6 +55,7 @@ class NatsLog:
         self._heads = Heads(connection, self._stream)
         self._bodies = CommitBodies(codec, NatsBlobs(connection))
         self._failover_s = failover_s
+        self._guard = guard
 
     async def append(self, commit: AnyCommit, expected: LogSequence) -> LogSequence:
         body = await self._bodies.pack(commit)
@@ -56,6 +64,8 @@ class NatsLog:
     async def _append_once(self, commit: AnyCommit, body: bytes, expected: LogSequence) -> LogSequence:
         """Raises NoAnswer also when it cannot be told yet what became of the commit."""
         subject = events_of(commit.stream, self._shard)
+        if self._guard is not None:
+            await self._guard.check()
         try:
             stored = await self._connection.publish(subject, body, _headers(commit, expected))
         except ApiRefused as refusal:
@@ -129,7 +139,9 @@ class NatsLog:
     async def copy_of(self, sequence: LogSequence) -> Copy | None:
         reply = await self._connection.patiently(lambda: self._one({"seq": sequence}, must_be_there=False))
         if reply.status == NOT_FOUND:
-            return None
+            if not await self._is_stored(sequence):
+                return None
+            reply = await self._connection.patiently(lambda: self._one({"seq": sequence}, must_be_there=True))
         subject = reply.header("Nats-Subject") or ""
         return await self._bodies.copy(Found(_sequence(reply), subject, reply.data, reply.headers))
 
@@ -160,6 +172,16 @@ class NatsLog:
         if must_be_there and reply.status == NOT_FOUND:
             raise NoAnswer
         return reply
+
+    async def _is_stored(self, sequence: LogSequence) -> bool:
+        """As the leader knows; a replica that has not got it yet says no to everything."""
+        try:
+            await self._connection.patiently(
+                lambda: self._connection.api(f"STREAM.MSG.GET.{self._stream}", {"seq": sequence})
+            )
+        except ApiRefused:  # not there, or not readable any more
+            return False
+        return True
 
     async def _many(self, question: dict[str, Any]) -> tuple[list[Reply], Reply]:
         body = msgspec.json.encode(question)

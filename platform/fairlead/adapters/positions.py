@@ -12,6 +12,7 @@ from fairlead.adapters.postgres import KEEPALIVE, Database
 from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import Unavailable
+from fairlead.handling.log_guard import KeptUpTo
 from fairlead.ports import Clock, Log
 
 MAX_WAIT_S = 2.0
@@ -21,6 +22,13 @@ _POSITIONS = """
 SELECT name, sequence, parked FROM projection_positions WHERE shard = %(shard)s ORDER BY name
 """
 _LEDGER = "SELECT missing, halted FROM ledger_state WHERE shard = %(shard)s"
+
+_KEPT = """
+SELECT p.sequence, s.halted
+  FROM projection_positions AS p
+  LEFT JOIN ledger_state AS s ON s.shard = p.shard
+ WHERE p.shard = %(shard)s AND p.name = 'ledger'
+"""
 
 _log = structlog.get_logger()
 
@@ -106,6 +114,11 @@ async def ledger_state(database: Database, shard: int = 0) -> LedgerState:
     async with database.platform() as tx:
         found = await tx.row(_LEDGER, {"shard": shard}, LedgerState)
     return found or LedgerState(missing=0, halted=None)
+
+
+async def kept_up_to(database: Database, shard: int = 0) -> KeptUpTo | None:
+    found = await database.call(_KEPT, {"shard": shard}, KeptUpTo)
+    return found[0] if found else None
 
 
 async def lag(log: Log, clock: Clock, positions: Positions) -> list[Lag]:
