@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from benchmarks import machine
 from benchmarks.load import percentile
+from fairlead.adapters.content_keys import MemoryContentKeys
 from fairlead.adapters.engines import Embedded
 from fairlead.adapters.migrations import migrate
 from fairlead.adapters.nats_connection import NatsConnection
@@ -39,7 +40,9 @@ from fairlead.domain.envelope import SYSTEM, Commit, Sequence, StreamRef
 from fairlead.domain.ids import CallId, CommandId, child_id
 from fairlead.domain.runs.events import ToolCallCompleted, ToolCallStarted
 from fairlead.handling import ledgers
+from fairlead.handling.contents import Contents
 
+CONTENTS = Contents(MemoryContentKeys())
 TENANT = TenantId("tnt_bench")
 COMMITS = 20_000
 LONG_RUN = 5_000  # commits of two events
@@ -58,7 +61,7 @@ async def measure(folder: Path) -> dict[str, Any]:
         connection = await NatsConnection.open(urls.nats)
         try:
             await ensure_streams(connection)
-            log = NatsLog(connection, Codec(EVENTS, UPCASTERS))
+            log = NatsLog(connection, Codec(EVENTS, UPCASTERS), contents=CONTENTS)
             async with Database(urls.database_engine) as database:
                 return await _measured(log, database, engines)
         finally:

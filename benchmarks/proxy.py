@@ -23,6 +23,7 @@ from fairlead import app
 from fairlead.accounts import way_out
 from fairlead.adapters.cel import CelExpressions
 from fairlead.adapters.clock import SystemClock
+from fairlead.adapters.content_keys import MemoryContentKeys
 from fairlead.adapters.ids import UuidIds
 from fairlead.adapters.memory_jobs import MemoryJobs
 from fairlead.adapters.memory_log import MemoryLog
@@ -42,6 +43,7 @@ from fairlead.domain.tenants.commands import CreateAgent
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.workflows import PublishWorkflow, workflow_id
 from fairlead.handling.capabilities import Capabilities, MarkKey
+from fairlead.handling.contents import UNSEEN
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.founding import Founded, Founder
 from fairlead.handling.handler import Cause, Handler
@@ -129,6 +131,9 @@ def _in_memory(folder: Path) -> app.Core:
         clock=clock,
         ids=ids,
         log=log,
+        sealed_log=log,
+        contents=UNSEEN,
+        content_keys=MemoryContentKeys(),
         copies=log,
         jobs=jobs,
         timers=timers,

@@ -32,6 +32,7 @@ from fairlead.adapters.published_connectors import PublishedConnectors
 from fairlead.adapters.sandbox.limits import MIB, Limits
 from fairlead.adapters.sandbox.sandbox import Sandbox
 from fairlead.adapters.throttle import LeasingThrottle, NatsLedgers
+from fairlead.adapters.vault.keys import vault_keys
 from fairlead.consumers import (
     access_directory,
     accesses,
@@ -65,6 +66,8 @@ from fairlead.domain import retention
 from fairlead.domain import tallies as tally
 from fairlead.domain import toolsets as toolset
 from fairlead.domain import workflows as workflow
+from fairlead.domain.catalogue import EVENTS, UPCASTERS
+from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import Kind
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.runs import decide as run_decisions
@@ -74,6 +77,7 @@ from fairlead.domain.webhooks import subscription as webhook
 from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.capabilities import Capabilities
+from fairlead.handling.contents import Contents
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.places import supplied
@@ -84,6 +88,7 @@ from fairlead.handling.switching import Brake, Switching
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import (
     Clock,
+    ContentKeys,
     Ids,
     Jobs,
     Log,
@@ -111,10 +116,12 @@ from fairlead.workers.tool_worker import ToolWorker
 
 # What only one role needs is imported by it: litestar alone takes a second, and the others start without it.
 if TYPE_CHECKING:
+    from fairlead.adapters.content_keys import PostgresContentKeys
     from fairlead.adapters.positions import Lag, Positions
     from fairlead.adapters.postgres import Database
     from fairlead.api.parts import ApiParts
 
+KEY_CONNECTIONS = 4  # of a process, to look keys of content up
 CONNECTOR_PREFIX = "FAIRLEAD_CONNECTOR_"
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -139,12 +146,16 @@ PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_m
 
 
 class Core(Struct, frozen=True, kw_only=True):
-    """What every role is built from. One per process."""
+    """What every role is built from. One per process. `sealed_log` is the log for those who must not see content: what
+    they store stays sealed."""
 
     settings: Settings
     clock: Clock
     ids: Ids
     log: Log
+    sealed_log: Log
+    contents: Contents
+    content_keys: ContentKeys
     copies: LogCopies
     jobs: Jobs
     timers: Timers
@@ -170,11 +181,12 @@ async def core(settings: Settings, environment: Mapping[str, str], name: str) ->
     """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
     async with (
         connected(settings, name) as connection,
-        log_of(settings, connection) as log,
+        content_keys_of(settings) as keys,
+        log_of(settings, connection, contents=Contents(keys)) as log,
         sandbox_of(settings) as sandbox,
     ):
         connectors = await installed_connectors(settings, environment, sandbox)
-        made = compose(settings, connection, log, connectors)
+        made = compose(settings, connection, log, connectors, keys)
         published = PublishedConnectors(
             made.log,
             ConnectorPackages(NatsBlobs(connection), settings.data_dir),
@@ -198,6 +210,17 @@ async def watched(core: Core) -> AsyncIterator[None]:
         watching.cancel()
 
 
+@asynccontextmanager
+async def content_keys_of(settings: Settings) -> AsyncIterator["PostgresContentKeys"]:
+    from fairlead.adapters.content_keys import PostgresContentKeys
+    from fairlead.adapters.postgres import Database
+
+    assert settings.database_url is not None, "the caller has seen to the engines"
+    wrapping = vault_keys(settings.vault_keys_file, settings.vault_keys, settings.data_dir)
+    async with Database(settings.database_url, max_connections=KEY_CONNECTIONS) as database:
+        yield PostgresContentKeys(database, wrapping)
+
+
 def sandbox_of(settings: Settings) -> Sandbox:
     limits = Limits(processes=settings.sandbox_processes, memory_bytes=settings.sandbox_memory_mb * MIB)
     return Sandbox(settings.sandbox, limits)
@@ -213,7 +236,9 @@ async def installed_connectors(settings: Settings, environment: Mapping[str, str
     )
 
 
-def compose(settings: Settings, connection: NatsConnection, log: NatsLog, connectors: Connectors) -> Core:
+def compose(
+    settings: Settings, connection: NatsConnection, log: NatsLog, connectors: Connectors, content_keys: ContentKeys
+) -> Core:
     clock = SystemClock()
     jobs, timers = NatsJobs(connection, replicas=settings.nats_replicas), NatsTimers(connection)
     expressions = CelExpressions()
@@ -230,6 +255,9 @@ def compose(settings: Settings, connection: NatsConnection, log: NatsLog, connec
         clock=clock,
         ids=UuidIds(),
         log=log,
+        sealed_log=NatsLog(connection, Codec(EVENTS, UPCASTERS)),
+        contents=Contents(content_keys),
+        content_keys=content_keys,
         copies=log,
         jobs=jobs,
         timers=timers,
@@ -288,6 +316,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             evolve=approval.evolve,
             decide=approval.decide,
             finished=lambda state: isinstance(state, approval.Settled),
+            subject=approval.subject,
         ),
         "switch": SWITCHES,
         "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
@@ -300,7 +329,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             finished=lambda state: isinstance(state, toolset.Defined),
         ),
         "retention": Decider(initial=retention.initial, evolve=retention.evolve, decide=retention.decide),
-        "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide),
+        "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide, subject=case.subject),
         "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
         "run": Decider(
             initial=run_states.initial,
@@ -311,6 +340,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             finished=lambda state: isinstance(state, run_states.Ended) and not state.undoing.is_open,
             smaller=run_decisions.smaller,
             begins=lambda command: isinstance(command, StartRun | ForkRun),
+            subject=run_states.subject,
         ),
     }
 
@@ -357,6 +387,7 @@ async def api(core: Core) -> None:
 def api_parts(core: Core, database: "Database", positions: "Positions", census: BreakerCensus) -> "ApiParts":
     """`database` is connected as the role for requests."""
     from fairlead.adapters.api_keys import ApiKeys
+    from fairlead.adapters.opened_rows import OpenedRows
     from fairlead.adapters.pepper import pepper
     from fairlead.adapters.positions import lag, ledger_state
     from fairlead.api.parts import ApiParts
@@ -377,6 +408,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
 
     return ApiParts(
         log=core.log,
+        contents=core.contents,
         handler=core.handler,
         rulebook=core.rulebook,
         starter=core.starter,
@@ -385,7 +417,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         connectors=core.connectors,
         tools=core.tools,
         expressions=core.expressions,
-        database=database,
+        database=OpenedRows(database, core.contents),
         positions=positions,
         keys=ApiKeys(pepper(settings.pepper_file, settings.data_dir)),
         connecting=accounts_of(core, database).connecting(),
@@ -417,7 +449,7 @@ async def engine(core: Core) -> None:
         access = AccessCheck(core.log, core.handler, core.clock)
         watch = RunWatch(QuietRuns(database), core.handler, core.dispatch, access, core.clock)
         core.jobs.when_lost(watch.hurry)
-        tasks.create_task(ProjectionRunner(core.log, database, PROJECTIONS).run())
+        tasks.create_task(ProjectionRunner(core.sealed_log, database, PROJECTIONS).run())
         for manager in PROCESS_MANAGERS:
             tasks.create_task(process_runner(core, database, manager).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())

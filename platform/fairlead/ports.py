@@ -1,7 +1,7 @@
 """The Protocols that everything above is written against. Each has a real and a memory implementation
 that pass the same suite in tests/contract."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Literal, LiteralString, Protocol, TypeVar, runtime_checkable
@@ -29,6 +29,7 @@ from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.ids import ConnectionId
 from fairlead.domain.results import Found, KeptResult, ResultKey
+from fairlead.domain.sealing import ContentKey
 from fairlead.domain.switches.board import Board
 from fairlead.domain.switches.verdict import Boards
 from fairlead.domain.throttling import Limit
@@ -59,8 +60,9 @@ class Ids(Protocol):
 class Log(Protocol):
     """The truth. Every method raises Unavailable when the engine does not answer."""
 
-    async def append(self, commit: AnyCommit, expected: LogSequence) -> LogSequence:
-        """Store the commit if the stream's last commit is at `expected` (0: the stream is empty).
+    async def append(self, commit: AnyCommit, expected: LogSequence, subject: str = "") -> LogSequence:
+        """Store the commit if the stream's last commit is at `expected` (0: the stream is empty). Its content is sealed
+        under the key of the data subject, see `ContentKeys`.
 
         Durable when it returns. Retries an unknown answer by itself under the same commit id, so one call makes
         at most one commit. Raises StreamMoved when the stream's last commit is elsewhere, and when a commit of that id
@@ -377,6 +379,19 @@ class Vault(Protocol):
 
     async def end_turn(self, tenant_id: TenantId, holder_id: str, turn: Turn, body: bytes | None) -> int | None:
         """Put what replaces the secret, or None to leave it. Its version; None when the turn was lost to another."""
+
+
+class ContentKeys(Protocol):
+    """Keys that content is sealed under: one for each data subject of a tenant, and one for the tenant, "".
+
+    Kept in memory while used, so that work goes on while the database is away. Every method raises Unavailable.
+    """
+
+    async def sealing(self, tenant_id: TenantId, subject: str) -> ContentKey:
+        """Made at first use, once for all processes; made anew after it was destroyed."""
+
+    async def opening(self, tenant_id: TenantId, key_ids: Collection[str]) -> Mapping[str, ContentKey | None]:
+        """In one query. None for a key that was destroyed; a key that is not there is left out."""
 
 
 class Slips(Protocol):

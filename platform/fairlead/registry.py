@@ -18,6 +18,7 @@ from fairlead.domain.codec import Codec
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.switches import board
 from fairlead.domain.tenants import decide, states
+from fairlead.handling.contents import UNSEEN, Contents
 from fairlead.handling.founding import Founder
 from fairlead.handling.handler import Decider, Handler
 from fairlead.handling.log_guard import KeptUpTo, LogGuard
@@ -51,13 +52,13 @@ async def connected(settings: Settings, name: str) -> AsyncIterator[NatsConnecti
 
 @asynccontextmanager
 async def log_of(
-    settings: Settings, connection: NatsConnection, *, unasked_too: bool = False
+    settings: Settings, connection: NatsConnection, *, unasked_too: bool = False, contents: Contents = UNSEEN
 ) -> AsyncIterator[NatsLog]:
     """To which nothing is written once it was taken back, where there is a database that knows. `unasked_too`: what
     must be done at once is written also while that does not answer."""
     codec = Codec(EVENTS, UPCASTERS)
     if settings.database_url is None:
-        yield NatsLog(connection, codec)
+        yield NatsLog(connection, codec, contents=contents)
         return
     from fairlead.adapters.positions import kept_up_to
     from fairlead.adapters.postgres import Database
@@ -75,7 +76,7 @@ async def log_of(
         guard = LogGuard(kept, NatsLog(connection, codec).last_sequence, lambda: connection.breaks)
         looking = asyncio.create_task(guard.run())
         try:
-            yield NatsLog(connection, codec, guard=guard)
+            yield NatsLog(connection, codec, guard=guard, contents=contents)
         finally:
             looking.cancel()
             await asyncio.wait([looking])

@@ -33,6 +33,7 @@ COLUMNS = (
     "code",
     "reason",
     "latency_us",
+    "sealed",
     "data",
 )
 FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are full-width forms
@@ -88,8 +89,11 @@ _FROM_EVENT = (
 )  # fmt: skip
 
 
+BEFORE_SEALS = tuple(name for name in COLUMNS if name != "sealed")  # of files that were made before there were any
+
+
 def cells_of(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
-    """What a reader of CSV finds in each column but `data`."""
+    """What a reader of CSV finds in each column but `sealed` and `data`."""
     actor = envelope.get("actor") or {}
     kind = str(data.get("type", ""))
     whole = {name: _number(data.get(name)) for name in ("attempt", "latency_us")}

@@ -11,7 +11,7 @@ from typing import IO, Any, Literal
 
 from fairlead_ledger.canonical import NotCanonical, Parsed, parse
 from fairlead_ledger.checking import Checker, Report
-from fairlead_ledger.csv_cells import COLUMNS, cells_of
+from fairlead_ledger.csv_cells import BEFORE_SEALS, COLUMNS, cells_of
 from fairlead_ledger.heads import Head
 from fairlead_ledger.keys import Trust
 from fairlead_ledger.proofs import BlockInvalid, block_from
@@ -213,7 +213,10 @@ def _csv_rows(opened: IO[str], checker: Checker) -> Iterator[dict[str, str]]:
     start = opened.read(1)
     if start != codecs.BOM_UTF8.decode():
         opened.seek(0)
-        yield from csv.DictReader(opened, fieldnames=COLUMNS, strict=True)
+        cells = len(next(csv.reader(opened, strict=True), ()))
+        opened.seek(0)
+        names = BEFORE_SEALS if cells == len(BEFORE_SEALS) else COLUMNS
+        yield from csv.DictReader(opened, fieldnames=names, strict=True)
         return
     rows = csv.DictReader(opened, strict=True)
     strange = [name for name in rows.fieldnames or () if name not in COLUMNS]
@@ -222,13 +225,20 @@ def _csv_rows(opened: IO[str], checker: Checker) -> Iterator[dict[str, str]]:
     yield from rows
 
 
+def _sealed(row: Mapping[str, str]) -> Any:
+    try:
+        return parse(row["sealed"]).value if row.get("sealed") else None
+    except NotCanonical:
+        return False  # which no event fits
+
+
 def _csv_differences(known: Known, index: int, row: Mapping[str, str]) -> Iterator[str]:
     try:
         data, plain = parse(row.get("data", ""))
     except NotCanonical:
         yield "data"
         return
-    if not isinstance(data, dict) or event_differs(known, index, data, plain=plain):
+    if not isinstance(data, dict) or event_differs(known, index, data, plain=plain, sealed=_sealed(row)):
         yield "data"
     expected = cells_of(known.envelope(index), data if isinstance(data, dict) else {})
     for name, cell in row.items():

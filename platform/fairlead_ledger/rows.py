@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from fairlead_ledger.canonical import NotCanonical, content_sha256, parse
+from fairlead_ledger.seals import NotCommitted, resealed
 
 FIELDS = (
     "position", "run_id", "stream", "stream_id", "version", "type", "at", "actor", "commit_id", "causation_id",
     "correlation_id", "trace_parent", "data",
 )  # fmt: skip
+SEALED_FIELD = "sealed"  # there where something is
 _SAME = ("stream_id", "at", "actor", "commit_id", "causation_id", "correlation_id", "trace_parent")
 
 
@@ -59,21 +61,23 @@ def run_of(kind: str, stream_id: str) -> str:
     return stream_id if kind == "run" else "run_" + stream_id.partition("_")[2].rpartition("-")[0]
 
 
-def event_differs(known: Known, index: int, data: Any, *, plain: bool) -> bool:
+def event_differs(known: Known, index: int, data: Any, *, plain: bool, sealed: Any = None) -> bool:
+    """`sealed`: what is said to be sealed in it."""
     try:
-        return content_sha256(data, plain=plain).hex() != known.events[index]
-    except NotCanonical:
+        committed = data if sealed is None else resealed(data, sealed, plain=plain)
+        return content_sha256(committed, plain=plain).hex() != known.events[index]
+    except (NotCanonical, NotCommitted):
         return True
 
 
 def differences(known: Known, index: int, row: Mapping[str, Any], *, plain: bool) -> Iterator[str]:
     """Names of the fields of a JSON row that are not what was recorded."""
     data = row.get("data")
-    if event_differs(known, index, data, plain=plain):
+    if event_differs(known, index, data, plain=plain, sealed=row.get(SEALED_FIELD)):
         yield "data"
     said = known.envelope(index) | {"type": data.get("type") if isinstance(data, dict) else None}
     for name, value in said.items():
         if row.get(name) != value or type(row.get(name)) is not type(value):
             yield name
-    yield from sorted(row.keys() - set(FIELDS))
+    yield from sorted(row.keys() - set(FIELDS) - {SEALED_FIELD})
     yield from sorted(set(FIELDS) - row.keys())

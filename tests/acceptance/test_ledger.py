@@ -80,10 +80,12 @@ async def test_a_row_that_was_changed_in_the_read_model_does_not_verify_any_more
     assert served.core.settings.database_engine_url is not None
     with psycopg.connect(served.core.settings.database_engine_url) as engine:
         engine.execute("SELECT set_config('app.tenant_id', %s, true)", [alice.tenant_id])
-        engine.execute("UPDATE run_commits SET body = replace(body, '=1+1', '=1+2') WHERE run_id = %s", [run_id])
+        engine.execute(
+            """UPDATE run_commits SET body = replace(body, '"attempt":1', '"attempt":9') WHERE run_id = %s""", [run_id]
+        )
     file = await exported(alice, f"/v1/runs/{run_id}/export", tmp_path, "ndjson")
     report = check_file(file, await trust_of(alice))
-    changed = [json.loads(line)["position"] for line in file.read_text().splitlines() if "=1+2" in line]
+    changed = [json.loads(line)["position"] for line in file.read_text().splitlines() if '"attempt":9' in line]
     assert [(finding.kind, finding.where) for finding in report.findings] == [("changed", at) for at in changed]
     assert changed
 

@@ -12,6 +12,7 @@ import pytest
 from fairlead_ledger.heads import Head
 from msgspec import Struct
 
+from fairlead.adapters.content_keys import MemoryContentKeys
 from fairlead.adapters.engines import Embedded
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_log import NatsLog
@@ -20,10 +21,12 @@ from fairlead.adapters.nats_streams import ensure_events, events_stream
 from fairlead.adapters.postgres import Database
 from fairlead.consumers.ledger_check import Fault, check
 from fairlead.domain.envelope import Sequence, StreamRef
+from fairlead.handling.contents import Contents
 from fairlead.ledger_operating import Restored, catch_up, restore
 from tests.support.database import DatabaseUrls
 from tests.support.histories import CODEC, Writer, a_run, five_steps, started
 
+CONTENTS = Contents(MemoryContentKeys())
 RUNS = [("alice", 1), ("bob", 2), ("alice", 3)]
 _FORGED_HEAD = """
 INSERT INTO ledger_heads
@@ -60,7 +63,7 @@ class Yard:
     async def site(self) -> Site:
         shard = next(_shards)
         await ensure_events(self.connection, shard)
-        log = NatsLog(self.connection, CODEC, shard)
+        log = NatsLog(self.connection, CODEC, shard, contents=CONTENTS)
         writer = Writer(log)
         runs = [a_run(f"tnt_{name}_{shard}", 100 * shard + number) for name, number in RUNS]
         for run in runs:

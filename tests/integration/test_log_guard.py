@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fairlead import operating
+from fairlead.adapters.content_keys import MemoryContentKeys
 from fairlead.adapters.engines import Embedded
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_log import NatsLog
@@ -23,6 +24,7 @@ from fairlead.consumers.ledger import Keeper
 from fairlead.consumers.ledger_runner import LedgerRunner
 from fairlead.domain.envelope import Sequence
 from fairlead.domain.errors import Unavailable
+from fairlead.handling.contents import Contents
 from fairlead.handling.log_guard import KeptUpTo, LogGuard, LogTakenBack
 from fairlead.ledger_operating import catch_up, restore
 from fairlead.settings import Settings
@@ -30,6 +32,7 @@ from tests.support.api import running
 from tests.support.database import DatabaseUrls
 from tests.support.histories import CODEC, Writer, a_run, five_steps, started
 
+CONTENTS = Contents(MemoryContentKeys())
 LONG_S = 20.0
 _shards = itertools.count(400)
 
@@ -52,9 +55,9 @@ class Yard:
         connection = await self.connection()
         await ensure_events(connection, self.shard)
         asked = await self._parts.enter_async_context(Database(self.database.app, max_connections=1))
-        ends_at = NatsLog(connection, CODEC, self.shard).last_sequence
+        ends_at = NatsLog(connection, CODEC, self.shard, contents=CONTENTS).last_sequence
         guard = LogGuard(partial(kept_up_to, asked, self.shard), ends_at, lambda: connection.breaks, look_every_s=0.05)
-        return NatsLog(connection, CODEC, self.shard, guard=guard), guard
+        return NatsLog(connection, CODEC, self.shard, guard=guard, contents=CONTENTS), guard
 
     @property
     def files(self) -> Path:

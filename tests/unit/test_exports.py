@@ -216,7 +216,7 @@ def test_csv_columns_are_those_that_were_promised() -> None:
     assert written(CsvWriter(goes_on=False)).decode("utf-8-sig") == (
         "position,run_id,stream,stream_id,version,type,at,actor_kind,actor_id,commit_id,causation_id,correlation_id,"
         "status,step,tool,call_id,approval_id,question_id,attempt,verdict,rule_id,policy_version,error_class,code,"
-        "reason,latency_us,data\r\n"
+        "reason,latency_us,sealed,data\r\n"
     )
 
 

@@ -101,7 +101,12 @@ class MemoryLog:
         self._of_commit_id: dict[str, _Stored] = {}
         self._groups: dict[str, list[_Partition]] = {}
 
-    async def append(self, commit: AnyCommit, expected: LogSequence) -> LogSequence:
+    async def append(
+        self,
+        commit: AnyCommit,
+        expected: LogSequence,
+        subject: str = "",  # noqa: ARG002  # nothing is stored that outlives the process, so nothing is sealed
+    ) -> LogSequence:
         body = self._store.codec.encode(commit)
         stream, head = commit.stream, self._head(commit.stream)
         before = self._of_commit_id.get(commit.commit_id)

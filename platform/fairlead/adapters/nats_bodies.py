@@ -8,9 +8,10 @@ from msgspec import Struct
 from fairlead.adapters.nats_blobs import NatsBlobs
 from fairlead.adapters.nats_messages import header_in
 from fairlead.domain.codec import Codec, Unreadable, UnreadableCommit
-from fairlead.domain.envelope import CLAIM_CHECK_BYTES, Recorded
+from fairlead.domain.envelope import CLAIM_CHECK_BYTES
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.subjects import stream_of
+from fairlead.handling.contents import Contents
 from fairlead.ports import AnyCommit, AnyRecorded, Copy, Followed
 
 
@@ -38,13 +39,14 @@ class Found(Struct, frozen=True):
 
 
 class CommitBodies:
-    def __init__(self, codec: Codec, blobs: NatsBlobs) -> None:
+    def __init__(self, codec: Codec, blobs: NatsBlobs, contents: Contents) -> None:
         self._codec = codec
         self._blobs = blobs
+        self._contents = contents
 
-    async def pack(self, commit: AnyCommit) -> bytes:
-        """The message for a commit. Raises CommitTooLarge."""
-        body = self._codec.encode(commit)
+    async def pack(self, commit: AnyCommit, subject: str) -> bytes:
+        """The message for a commit. Raises CommitTooLarge, Unavailable."""
+        body = self._codec.encode(await self._contents.sealed(commit, subject))
         if len(body) <= CLAIM_CHECK_BYTES:
             return body
         digest = await self._blobs.put(commit.tenant_id, body)
@@ -53,12 +55,15 @@ class CommitBodies:
     async def history(self, messages: Iterable[Found]) -> list[AnyRecorded]:
         """Raises UnreadableCommit: nothing may be decided on a history with a gap."""
         return [
-            self._recorded(found, await self._claimed(found) if is_claim(found) else found.body) for found in messages
+            await self._recorded(found, await self._claimed(found) if is_claim(found) else found.body)
+            for found in messages
         ]
 
     async def each(self, messages: Iterable[Found]) -> list[Followed]:
         """What each message holds, or why that cannot be read."""
-        return [await self._followed(found) if is_claim(found) else self._read(found, found.body) for found in messages]
+        return [
+            await (self._followed(found) if is_claim(found) else self._read(found, found.body)) for found in messages
+        ]
 
     async def copies(self, messages: Iterable[Found]) -> list[Copy]:
         """What each message holds, unread."""
@@ -85,16 +90,16 @@ class CommitBodies:
             body = await self._claimed(found)
         except UnreadableCommit as reason:
             return Unreadable(LogSequence(found.sequence), stream_of(found.subject), reason)
-        return self._read(found, body)
+        return await self._read(found, body)
 
-    def _read(self, found: Found, body: bytes) -> Followed:
+    async def _read(self, found: Found, body: bytes) -> Followed:
         try:
-            return self._recorded(found, body)
+            return await self._recorded(found, body)
         except UnreadableCommit as reason:
             return Unreadable(LogSequence(found.sequence), stream_of(found.subject), reason)
 
-    def _recorded(self, found: Found, body: bytes) -> AnyRecorded:
-        return Recorded(LogSequence(found.sequence), self._codec.decode(stream_of(found.subject).kind, body), body)
+    async def _recorded(self, found: Found, body: bytes) -> AnyRecorded:
+        return await self._contents.recorded(self._codec, LogSequence(found.sequence), stream_of(found.subject), body)
 
     async def _claimed(self, found: Found) -> bytes:
         try:

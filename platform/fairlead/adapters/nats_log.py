@@ -29,6 +29,7 @@ from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import StreamMoved
 from fairlead.domain.subjects import events_of, events_of_kinds, header_value
+from fairlead.handling.contents import UNSEEN, Contents
 from fairlead.handling.log_guard import LogGuard
 from fairlead.ports import AnyCommit, AnyRecorded, Batches, Copy, CopyBatches, Shares
 
@@ -39,7 +40,8 @@ HEADS_PAGE = 500  # streams asked for at once; each is answered with its last co
 
 class NatsLog:
     """`failover_s` is how long a silent process keeps what it shares before another takes over. Before each append
-    `guard` is asked whether the log is still the one that was kept."""
+    `guard` is asked whether the log is still the one that was kept. Without `contents` it is for those who neither
+    write content nor see any."""
 
     def __init__(
         self,
@@ -48,17 +50,18 @@ class NatsLog:
         shard: int = 0,
         failover_s: float = FAILOVER_S,
         guard: LogGuard | None = None,
+        contents: Contents = UNSEEN,
     ) -> None:
         self._connection = connection
         self._shard = shard
         self._stream = events_stream(shard)
         self._heads = Heads(connection, self._stream)
-        self._bodies = CommitBodies(codec, NatsBlobs(connection))
+        self._bodies = CommitBodies(codec, NatsBlobs(connection), contents)
         self._failover_s = failover_s
         self._guard = guard
 
-    async def append(self, commit: AnyCommit, expected: LogSequence) -> LogSequence:
-        body = await self._bodies.pack(commit)
+    async def append(self, commit: AnyCommit, expected: LogSequence, subject: str = "") -> LogSequence:
+        body = await self._bodies.pack(commit, subject)
         return await self._connection.patiently(lambda: self._append_once(commit, body, expected))
 
     async def _append_once(self, commit: AnyCommit, body: bytes, expected: LogSequence) -> LogSequence:

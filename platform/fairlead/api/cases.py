@@ -85,6 +85,7 @@ async def report_run(
         bundle_sha256=digest_of(bundle),
         call_id=data.call_id or "",
         expected=data.expected,
+        data_subject=start.data_subject,
     )
     return await _kept(act, case)
 

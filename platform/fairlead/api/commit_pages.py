@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 from fairlead_tenants.ids import EnvironmentId, WorkspaceId
 from msgspec import Struct
 
+from fairlead.api.opened_commits import Show, as_stored
 from fairlead.api.timeline_events import CommitRow
 from fairlead.ports import SqlTx
 
@@ -101,7 +102,11 @@ class _Folded(Struct, frozen=True):
 
 
 async def pages(
-    read: Read, statement: LiteralString, params: Mapping[str, Any], from_sequence: int
+    read: Read,
+    statement: LiteralString,
+    params: Mapping[str, Any],
+    from_sequence: int,
+    show: Show = as_stored,
 ) -> AsyncIterator[list[CommitRow]]:
     """Non-empty pages, in order, from the commit at `from_sequence` on, that one included."""
     where = {**params, "from_sequence": from_sequence, "commits": PAGE_COMMITS, "bytes": PAGE_BYTES}
@@ -110,7 +115,7 @@ async def pages(
             rows = await tx.rows(statement, where, CommitRow)
         if not rows:
             return
-        yield rows
+        yield await show(rows)
         where |= {"from_at": rows[-1].at, "from_sequence": rows[-1].sequence + 1}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 from fairlead_ledger.csv_cells import COLUMNS, FORMULA_STARTS, STATUS_AFTER
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from fairlead.api.timeline_events import TimelineEvent
 
@@ -84,9 +84,14 @@ def line_of(event: TimelineEvent, shared: str) -> str:
         f"{STATUS_AFTER.get(event.type, '')},{cell(cells.step)},{cell(cells.tool)},{cell(cells.call_id)},"
         f"{cell(cells.approval_id)},{cell(cells.question_id)},{attempt},{cell(cells.verdict)},{cell(cells.rule_id)},"
         f"{cell(cells.policy_version)},{cell(cells.error_class)},{cell(cells.code)},"
-        f"{cell(cells.reason or cells.message or cells.comment)},{latency_us},"
+        f"{cell(cells.reason or cells.message or cells.comment)},{latency_us},{_seals(event)},"
         f'"{data.decode().replace(_QUOTE, _TWO_QUOTES)}"\r\n'
     )
+
+
+def _seals(event: TimelineEvent) -> str:
+    """It begins with a brace, and never with what a spreadsheet could take for a formula."""
+    return "" if event.sealed is UNSET else cell(_encode(event.sealed).decode())
 
 
 def cell(text: str | None) -> str:

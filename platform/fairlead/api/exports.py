@@ -36,7 +36,7 @@ from fairlead.api.export_proofs import (
 )
 from fairlead.api.guards import FILES, requires
 from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import find_place, reader, within
+from fairlead.api.run_access import find_place, reader, shower, within
 from fairlead.api.runs import aware
 from fairlead.api.timeline_events import START, CommitRow, Place, events_of, place_of
 from fairlead.domain.errors import Invalid, Problem
@@ -80,7 +80,8 @@ async def export_run(
             folded = await folded_up_to(tx)
         proven = await proven_up_to(parts, read, principal.tenant_id, folded, head, receipt)
     where = {"run_id": run_id, "to_sequence": proven.to_sequence if proven else LAST}
-    export = Export(pages(read, OF_RUN, where, start.sequence), start, Scope(run_id=run_id, after=after), form)
+    found = pages(read, OF_RUN, where, start.sequence, shower(parts, principal.tenant_id))
+    export = Export(found, start, Scope(run_id=run_id, after=after), form)
     return export.as_file(run_id, now, principal, read, proven)
 
 
@@ -114,7 +115,8 @@ async def export_events(
     asked = {"from_at": begin_at, "to_at": span.end, "to_sequence": folded, "workflow": workflow}
     where = within(principal, Permission.EXPORT_READ).as_params()
     scope = Scope(from_=span.begin, to=span.end, workflow_id=workflow, after=after)
-    export = Export(pages(read, OF_TIME, where | asked, start.sequence), start, scope, form)
+    found = pages(read, OF_TIME, where | asked, start.sequence, shower(parts, principal.tenant_id))
+    export = Export(found, start, scope, form)
     return export.as_file(f"events-{span.begin:{_STAMP}}-{span.end:{_STAMP}}", now, principal, read, proven)
 
 
@@ -163,7 +165,7 @@ class Export:
         count = 0
         yield writer.begin()
         async for rows, end in with_end(self._pages):
-            if events := [event for row in rows for event in events_of(row, self._start)]:
+            if events := [event for row in rows for event in events_of(row, self._start, checkable=True)]:
                 count += len(events)
                 proof = None
                 if prover is not None and writer.shows_proof:

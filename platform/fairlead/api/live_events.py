@@ -203,6 +203,6 @@ class LiveEvents:
         run_id = commit.stream_id if commit.kind == "run" else parent_id("run", commit.stream_id)
         concerned = [listener for listener in listeners if listener.run_id in (None, run_id)]
         if concerned:
-            frame = frame_of(CommitRow(run_id, recorded.sequence, commit.at, recorded.body.decode()))
+            frame = frame_of(CommitRow(run_id, recorded.sequence, commit.at, recorded.plain.decode()))
             for listener in concerned:
                 listener.offer(frame)

@@ -16,6 +16,7 @@ from fairlead.domain.expressions import Expressions
 from fairlead.domain.tenants.choices import Offer
 from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.connecting import Connecting
+from fairlead.handling.contents import Contents
 from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Rulebook
@@ -113,6 +114,7 @@ class ApiParts:
     """
 
     log: Log
+    contents: Contents
     handler: Handler
     rulebook: Rulebook
     starter: Starter

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fairlead.api.commit_pages import Read, Within
 from fairlead.api.guards import check_place
+from fairlead.api.opened_commits import Show, opening
 from fairlead.api.parts import ApiParts
 from fairlead.api.run_views import RunDetail, run_from_board, run_from_log
 from fairlead.domain.envelope import StreamRef
@@ -103,6 +104,11 @@ async def read_run(parts: ApiParts, principal: Principal, run_id: str) -> RunDet
 def reader(parts: ApiParts, tenant_id: TenantId) -> Read:
     """Transactions that see one tenant and change nothing."""
     return lambda: parts.database.read(tenant_id)
+
+
+def shower(parts: ApiParts, tenant_id: TenantId) -> Show:
+    """Opens what is sealed in a tenant's commits."""
+    return opening(parts.contents, tenant_id)
 
 
 async def place_on_board(tx: SqlTx, run_id: str) -> RunPlace | None:

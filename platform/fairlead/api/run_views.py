@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-import msgspec
 from fairlead_tenants.ids import EnvironmentId, PrincipalId, WorkspaceId
-from msgspec import Meta, Raw, Struct, structs
+from msgspec import Meta, Struct, convert, structs
 from msgspec.structs import replace
 
 from fairlead.domain.envelope import Actor
@@ -158,7 +157,7 @@ SELECT what, step, name, due_at
 """
 # What a run was given and gave is in its first commit and in the one that ended it.
 _EDGES = """
-SELECT body
+SELECT body::json AS commit
   FROM run_commits
  WHERE run_id = %(run_id)s AND kind = 'run' AND (sequence = %(started_sequence)s OR at = %(ended_at)s)
  ORDER BY sequence
@@ -171,7 +170,7 @@ class _Edge(Struct, frozen=True):
     type: str
     input: Any = None
     output: Any = None
-    inherited: list[Raw] = []
+    inherited: list["_Edge"] = []
 
 
 class _EdgeCommit(Struct, frozen=True):
@@ -179,7 +178,7 @@ class _EdgeCommit(Struct, frozen=True):
 
 
 class _Body(Struct, frozen=True):
-    body: str
+    commit: dict[str, Any]
 
 
 async def run_from_board(tx: SqlTx, run_id: str) -> RunDetail | None:
@@ -189,7 +188,7 @@ async def run_from_board(tx: SqlTx, run_id: str) -> RunDetail | None:
         return None
     started_sequence, summary = found
     edges = {"run_id": run_id, "started_sequence": started_sequence, "ended_at": summary.ended_at}
-    given, output = _input_and_output([row.body for row in await tx.rows(_EDGES, edges, _Body)])
+    given, output = _input_and_output([row.commit for row in await tx.rows(_EDGES, edges, _Body)])
     awaited = await awaited_from_board(tx, run_id) if summary.ended_at is None else await _of_undoing(tx, summary)
     return RunDetail(**structs.asdict(summary), input=given, output=output, awaited=awaited)
 
@@ -229,18 +228,15 @@ def listed(
     return started_sequence, RunSummary(**columns, started_by=started, parent=parent)
 
 
-def _input_and_output(bodies: Sequence[str]) -> tuple[Any, Any]:
-    commits = [_edges(body).events for body in bodies]
+def _input_and_output(found: Sequence[dict[str, Any]]) -> tuple[Any, Any]:
+    commits = [convert(commit, _EdgeCommit).events for commit in found]
     if not commits:
         return None, None  # the timeline is not as far as the board
     first = commits[0][0]
     while first.inherited:  # a fork was given what its parent was
-        first = msgspec.json.decode(first.inherited[0], type=_Edge)
+        first = first.inherited[0]
     outputs = [event.output for events in commits for event in events if event.type == "run.completed.v1"]
     return first.input, outputs[0] if outputs else None
-
-
-_edges = msgspec.json.Decoder(_EdgeCommit).decode
 
 
 # --- from the log -----------------------------------------------------------------------------------------------------

@@ -40,9 +40,20 @@ Labels = Annotated[
 ]
 
 
+MAX_SUBJECT = 200
+DataSubject = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_SUBJECT,
+        description="Whom the run is about, by a name that you choose, like `customer:4711`. Kept as a hash.",
+    ),
+]
+
+
 class NewRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names its workflow by id, or by name within a workspace, which is `default` unless another is named. Without a
-    version the newest is taken."""
+    version the newest is taken. Content of a run about a `data_subject` can be erased with all else about them."""
 
     input: Any
     workflow_id: Annotated[str, Meta(max_length=64)] | None = None
@@ -51,6 +62,7 @@ class NewRun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     environment_id: Annotated[str, Meta(max_length=64)] | None = None
     labels: Labels = {}
+    data_subject: DataSubject | None = None
 
 
 class NewFork(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,6 +101,7 @@ class RunController(Controller):
             version=data.version,
             environment_id=EnvironmentId(data.environment_id) if data.environment_id else None,
             labels=data.labels,
+            data_subject=await _subject(act, parts, data.data_subject),
         )
         return await _begun(act, asked.run_id, await parts.starter.start(act.principal, asked))
 
@@ -152,6 +165,10 @@ class RunController(Controller):
     ) -> RunDetail:
         """One run, with everything that it waits for."""
         return await read_run(parts, principal, run_id)
+
+
+async def _subject(act: Act, parts: ApiParts, named: str | None) -> str:
+    return "" if named is None else await parts.contents.name(act.tenant_id, named)
 
 
 async def _begun(act: Act, run_id: RunId, command: object) -> Response[RunAnswer]:

@@ -17,7 +17,7 @@ from fairlead.api.guards import requires
 from fairlead.api.live_events import Frame, LiveEvents
 from fairlead.api.parts import ApiParts
 from fairlead.api.positions import MAX_WAIT_S
-from fairlead.api.run_access import RunPlaces, asked_again, check_run, load_run, place_of_run, reader, within
+from fairlead.api.run_access import RunPlaces, asked_again, check_run, load_run, place_of_run, reader, shower, within
 from fairlead.api.timeline_events import START, CommitRow, Place, place_of
 from fairlead.domain.runs.states import Ended
 
@@ -97,10 +97,10 @@ class _History(History):
         return await self._parts.positions.reached(READ_MODELS, sequence, MAX_WAIT_S)
 
     def rows(self, from_sequence: int, to_sequence: int) -> AsyncIterator[list[CommitRow]]:
-        read = reader(self._parts, self._tenant_id)
+        read, show = reader(self._parts, self._tenant_id), shower(self._parts, self._tenant_id)
         if self._seen is None:
-            return pages(read, OF_RUN, {"run_id": self._run_id, "to_sequence": to_sequence}, from_sequence)
-        return pages(read, OF_TENANT, self._seen.as_params() | {"to_sequence": to_sequence}, from_sequence)
+            return pages(read, OF_RUN, {"run_id": self._run_id, "to_sequence": to_sequence}, from_sequence, show)
+        return pages(read, OF_TENANT, self._seen.as_params() | {"to_sequence": to_sequence}, from_sequence, show)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from fairlead.domain.codec import tags_of
 from fairlead.domain.envelope import Actor, position
@@ -28,6 +28,14 @@ class Place(Struct, frozen=True, order=True):
 START = Place(0, -1)  # before everything
 
 
+class Seal(Struct, frozen=True, kw_only=True):
+    """What the ledger holds instead of a value: HMAC-SHA-256 of its canonical JSON under `key`, which is in base64url,
+    and null where the value was erased."""
+
+    commitment: str
+    key: str | None
+
+
 class TimelineEvent(Struct, frozen=True, kw_only=True):
     """One fact. `version` numbers the events of its stream from 1; a run's state can be had as of each of its own."""
 
@@ -44,15 +52,26 @@ class TimelineEvent(Struct, frozen=True, kw_only=True):
     correlation_id: str | None
     trace_parent: str | None
     data: Annotated[Any, Meta(description="The event as it was recorded.")]
+    sealed: Annotated[
+        dict[str, Seal] | UnsetType,
+        Meta(description="In exports: what is sealed on the log, by JSON pointer into `data`."),
+    ] = UNSET
 
 
 class CommitRow(Struct, frozen=True):
-    """A row of run_commits."""
+    """A row of run_commits. `opened` is the body with its content in the clear, where it holds any; `seals` are by the
+    number of the event and the pointer into it."""
 
     run_id: str
     sequence: int
     at: datetime
     body: str
+    opened: str = ""
+    seals: tuple[tuple[int, str, Seal], ...] = ()
+
+    @property
+    def plain(self) -> str:
+        return self.opened or self.body
 
 
 class _Commit(Struct, frozen=True):
@@ -78,9 +97,9 @@ _commit = msgspec.json.Decoder(_Commit).decode
 _typed = msgspec.json.Decoder(_Typed).decode
 
 
-def events_of(row: CommitRow, after: Place = START) -> Iterator[TimelineEvent]:
-    """The commit's events past `after`."""
-    commit = _commit(row.body)
+def events_of(row: CommitRow, after: Place = START, *, checkable: bool = False) -> Iterator[TimelineEvent]:
+    """The commit's events past `after`. `checkable`: with what it takes to check content against the ledger."""
+    commit = _commit(row.plain)
     for index, recorded in enumerate(commit.events):
         if row.sequence > after.sequence or index > after.index:
             yield TimelineEvent(
@@ -97,7 +116,12 @@ def events_of(row: CommitRow, after: Place = START) -> Iterator[TimelineEvent]:
                 correlation_id=commit.correlation_id,
                 trace_parent=commit.trace_parent,
                 data=recorded,
+                sealed=_seals(row, index) if checkable else UNSET,
             )
+
+
+def _seals(row: CommitRow, index: int) -> dict[str, Seal] | UnsetType:
+    return {pointer: seal for number, pointer, seal in row.seals if number == index} or UNSET
 
 
 def is_last(types: Sequence[str]) -> bool:

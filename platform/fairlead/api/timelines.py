@@ -9,9 +9,10 @@ from litestar.params import FromPath, QueryParameter
 
 from fairlead.api.commit_pages import LAST, OF_RUN, Read, pages
 from fairlead.api.guards import requires
+from fairlead.api.opened_commits import Show
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import find_place, load_run, reader
+from fairlead.api.run_access import find_place, load_run, reader, shower
 from fairlead.api.run_states import RunStateAt, state_as_of
 from fairlead.api.timeline_events import START, Place, TimelineEvent, events_of, place_of
 from fairlead.domain.runs.errors import NoSuchRun
@@ -40,7 +41,8 @@ class TimelineController(Controller):
         name = f"timeline/{run_id}"
         last = after(cursor, name, principal.tenant_id, str)
         start = START if last is None else place_of(last, "cursor")
-        found = await _events(reader(parts, principal.tenant_id), run_id, start, event_type, limit + 1)
+        read, show = reader(parts, principal.tenant_id), shower(parts, principal.tenant_id)
+        found = await _events(read, show, run_id, start, event_type, limit + 1)
         kept = min(limit, fitting(found))
         return page(found[: kept + 1], kept, name, principal.tenant_id, lambda event: event.position)
 
@@ -62,9 +64,9 @@ class TimelineController(Controller):
         return found
 
 
-async def _events(read: Read, run_id: str, start: Place, prefix: str, limit: int) -> list[TimelineEvent]:
+async def _events(read: Read, show: Show, run_id: str, start: Place, prefix: str, limit: int) -> list[TimelineEvent]:
     found: list[TimelineEvent] = []
-    async for rows in pages(read, OF_RUN, {"run_id": run_id, "to_sequence": LAST}, start.sequence):
+    async for rows in pages(read, OF_RUN, {"run_id": run_id, "to_sequence": LAST}, start.sequence, show):
         for row in rows:
             found += (event for event in events_of(row, start) if event.type.startswith(prefix))
         if len(found) >= limit or fitting(found) < len(found):

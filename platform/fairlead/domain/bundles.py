@@ -131,7 +131,7 @@ def bundled(history: Sequence[Recorded[Any]]) -> list[BundledCommit]:
             sequence=recorded.sequence,
             kind=recorded.commit.kind,
             stream_id=recorded.commit.stream_id,
-            body=msgspec.json.decode(recorded.body),
+            body=msgspec.json.decode(recorded.plain),
         )
         for recorded in history
     ]

@@ -4,6 +4,7 @@ A case of a run that is here names the place on the log up to which its bundle g
 follows from the log and is not stored a second time. One that was imported holds its bundle.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from fairlead_tenants.ids import EnvironmentId, WorkspaceId
@@ -22,7 +23,8 @@ Label = Literal[
 
 
 class CaseReported(Event, frozen=True, kw_only=True, tag="case.reported.v1", omit_defaults=True):
-    """Somebody says that a run went wrong. `expected` is what would have been right, where they say it."""
+    """Somebody says that a run went wrong. `expected` is what would have been right, where they say it. `data_subject`
+    is the run's."""
 
     run_id: str
     workspace_id: WorkspaceId
@@ -35,6 +37,7 @@ class CaseReported(Event, frozen=True, kw_only=True, tag="case.reported.v1", omi
     bundle_sha256: str
     call_id: str = ""
     expected: Any = None
+    data_subject: str = ""
 
 
 class CaseImported(Event, frozen=True, kw_only=True, tag="case.imported.v1", omit_defaults=True):
@@ -90,6 +93,11 @@ def decide(command: KeepCase, state: CaseState) -> list[CaseEvent]:
     if isinstance(case, CaseReported):
         return [replace(case, comment=comment, expected=redact(case.expected)[0])]
     return [replace(case, comment=comment)]
+
+
+def subject(_: CaseState, facts: Sequence[CaseEvent]) -> str:
+    """Whose content it is: that of its run; one of elsewhere is the tenant's."""
+    return next((fact.data_subject for fact in facts if isinstance(fact, CaseReported)), "")
 
 
 def evolve(_: CaseState, event: CaseEvent) -> CaseState:

@@ -102,11 +102,18 @@ class Commit(Struct, Generic[E], frozen=True, kw_only=True):
 
 
 class Recorded(Struct, Generic[E], frozen=True):
-    """A commit that is on the log. `body` is the exact JSON that was stored (after claim check)."""
+    """A commit that is on the log. `body` is the exact JSON that was stored (after claim check), `opened` the same with
+    its content as far as the reader may see it, where that is other."""
 
     sequence: Sequence
     commit: Commit[E]
     body: bytes
+    opened: bytes = b""
+
+    @property
+    def plain(self) -> bytes:
+        """To show: with content in the clear for a reader who has the keys."""
+        return self.opened or self.body
 
     @property
     def stream(self) -> StreamRef:

@@ -50,6 +50,7 @@ class Decider(Struct, frozen=True, kw_only=True):
     finished: Callable[[Any], bool] = lambda _: False  # a finished stream is not worth keeping
     smaller: Callable[[Any], Any | None] = lambda _: None  # what to ask instead when the answer fits no commit
     begins: Callable[[Any], bool] = lambda _: False  # a command for a stream that is new, which is not looked for first
+    subject: Callable[[Any, Sequence[Any]], str] = lambda _state, _facts: ""  # whose the facts' content is
 
 
 class Cause(Struct, frozen=True, kw_only=True):
@@ -183,7 +184,8 @@ class Handler:
             correlation_id=cause.correlation_id,
             trace_parent=cause.trace_parent,
         )
-        sequence = await self._log.append(commit, loaded.sequence)
+        subject = self._deciders[stream.kind].subject(loaded.state, facts)
+        sequence = await self._log.append(commit, loaded.sequence, subject)
         moved = self._fold(stream, loaded, commit, sequence, len(_encode(commit.events)))
         self._keep(stream, moved)
         return Handled(sequence=sequence, state=moved.state, facts=commit.events)

@@ -35,7 +35,8 @@ class EnvironmentNeeded(Rejected):
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What a caller wants run. `version` None is the newest; `environment_id` None is the credential's own."""
+    """What a caller wants run. `version` None is the newest; `environment_id` None is the credential's own.
+    `data_subject` is as events name it."""
 
     run_id: RunId
     workflow_id: WorkflowId
@@ -43,6 +44,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     version: int | None = None
     environment_id: EnvironmentId | None = None
     labels: dict[str, str] = {}
+    data_subject: str = ""
 
 
 class Starter:
@@ -102,6 +104,7 @@ class Starter:
             started_at=now,
             deadline_at=now + timedelta(seconds=limits.deadline_s),
             labels=asked.labels,
+            data_subject=asked.data_subject,
         )
         return StartRun(started=started, now=now)
 

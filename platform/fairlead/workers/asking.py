@@ -144,4 +144,5 @@ def _question(
         escalations=asked.escalations,
         on_expiry=asked.on_expiry,
         sensitive=sensitive,
+        data_subject=state.start.data_subject,
     )

@@ -187,7 +187,8 @@ def as_csv(rows: Rows, edit: Callable[[list[dict[str, str]]], None] = lambda _: 
                 each = Known(json.dumps(leaf["leaf"]).encode())
                 known |= {position: (each, index) for index, position in enumerate(each.positions)}
         each, index = known[row["position"]]
-        lines.append({**cells_of(each.envelope(index), row["data"]), "data": json.dumps(row["data"])})
+        data = {"sealed": "", "data": json.dumps(row["data"])}
+        lines.append(cells_of(each.envelope(index), row["data"]) | data)
     edit(lines)
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, COLUMNS)

@@ -53,6 +53,7 @@ from fairlead.domain.approvals.states import (
     Settled,
     evolve,
     initial,
+    subject,
 )
 
 __all__ = [
@@ -95,4 +96,5 @@ __all__ = [
     "decide",
     "evolve",
     "initial",
+    "subject",
 ]

@@ -14,7 +14,8 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
     """`evidence` is what reviewers see: the tool's preview (before, after, documents) and the call's arguments.
 
     `escalations` are in the order of their times, all of them before the deadline. `sensitive` are the places in
-    arguments and evidence that not every reviewer sees, as pointers in which `*` is any element."""
+    arguments and evidence that not every reviewer sees, as pointers in which `*` is any element. `data_subject` is the
+    run's."""
 
     run_id: RunId
     call_id: CallId
@@ -34,6 +35,7 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
     escalations: tuple[Escalation, ...] = ()
     on_expiry: OnExpiry = "deny"
     sensitive: tuple[str, ...] = ()
+    data_subject: str = ""
 
 
 class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed.v1", omit_defaults=True):

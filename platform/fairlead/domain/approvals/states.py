@@ -1,6 +1,6 @@
 """What is remembered of an approval, and how each fact changes it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from fairlead_tenants.ids import PrincipalId
@@ -61,6 +61,13 @@ ApprovalState = NotRequested | Pending | Settled
 
 def initial() -> ApprovalState:
     return NotRequested()
+
+
+def subject(state: ApprovalState, facts: Sequence[ApprovalEvent]) -> str:
+    """Whose content it is: that of its run."""
+    if isinstance(state, NotRequested):
+        return next((fact.data_subject for fact in facts if isinstance(fact, ApprovalRequested)), "")
+    return state.asked.data_subject
 
 
 def evolve(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:

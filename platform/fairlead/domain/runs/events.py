@@ -62,8 +62,12 @@ class CallRetry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     on: tuple[ErrorClass, ...] = ("transient", "timeout", "rate_limited")
 
 
-class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
-    """Everything that stays fixed for the run's whole life; `input` is redacted, `limits` may be raised later."""
+class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1", omit_defaults=True):
+    """Everything that stays fixed for the run's whole life; `input` is redacted, `limits` may be raised later.
+
+    `data_subject` names the person or business that the run is about, by a hash that only the tenant's key can make:
+    its content is sealed under a key of theirs. Empty: under the tenant's.
+    """
 
     run_id: RunId
     workflow_id: WorkflowId
@@ -82,6 +86,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1"):
     started_at: Instant
     deadline_at: Instant
     labels: dict[str, str]
+    data_subject: str = ""
 
 
 class RunForked(Event, frozen=True, kw_only=True, tag="run.forked.v1", omit_defaults=True):

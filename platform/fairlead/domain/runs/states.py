@@ -154,6 +154,15 @@ def initial() -> RunState:
     return NotStarted()
 
 
+def subject(state: RunState, facts: Iterable[e.RunEvent]) -> str:
+    """Whose content it is. A fork's is its parent's."""
+    known = fold(state, list(facts)[:1]) if isinstance(state, NotStarted) else state
+    match known:
+        case Active(start=start) | Ended(last=Active(start=start)):
+            return start.data_subject
+    return ""
+
+
 def fold(state: RunState, facts: Iterable[e.RunEvent]) -> RunState:
     for fact in facts:
         state = evolve(state, fact)

@@ -76,7 +76,7 @@ _typed = msgspec.json.Decoder(_Typed).decode
 
 def tags_in(recorded: Recorded[Any]) -> list[str]:
     """As they were recorded, in order."""
-    return [_typed(event).type for event in _committed(recorded.body).events]
+    return [_typed(event).type for event in _committed(recorded.plain).events]
 
 
 def run_of(kind: Kind, stream_id: str) -> str | None:
@@ -92,7 +92,7 @@ def run_of(kind: Kind, stream_id: str) -> str | None:
 
 def body_of(recorded: Recorded[Any], index: int) -> bytes:
     """The event number `index` of the commit, at most MAX_BODY_BYTES."""
-    commit = _committed(recorded.body)
+    commit = _committed(recorded.plain)
     event = commit.events[index]
     tag = _typed(event).type
     told = Told(

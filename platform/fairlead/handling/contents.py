@@ -1,0 +1,136 @@
+"""Content at the edge of the log and of the read models: sealed before it is stored, opened where somebody may see it.
+
+Whoever has no keys can read everything but content: a box stays where it is, as text where a field is text.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from fairlead_tenants.ids import TenantId
+
+from fairlead.domain.codec import Codec
+from fairlead.domain.envelope import Commit, Recorded, StreamRef
+from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.sealing import (
+    Box,
+    Field,
+    Keys,
+    Opened,
+    box_in,
+    erased,
+    fields_in,
+    has_content,
+    open_box,
+    opened,
+    sealed,
+    veiled,
+)
+from fairlead.ports import AnyCommit, AnyRecorded, ContentKeys
+
+THE_TENANT = ""  # the data subject of what is about nobody in particular
+MARK = '{"$sealed":"'
+
+T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Contents:
+    """`keys` None: content is neither written nor seen."""
+
+    def __init__(self, keys: ContentKeys | None = None) -> None:
+        self._keys = keys
+
+    async def sealed(self, commit: AnyCommit, subject: str = THE_TENANT) -> AnyCommit:
+        """To be encoded. Raises Unavailable."""
+        if not has_content(commit):
+            return commit
+        assert self._keys is not None, "whoever writes content has keys"
+        return sealed(commit, await self._keys.sealing(commit.tenant_id, subject))
+
+    async def opened(self, stream: StreamRef, body: bytes) -> bytes:
+        """A stored commit as it can be decoded. Raises BoxRefused, KeyMissing, Unavailable."""
+        fields = fields_in(stream, body)
+        if not fields:
+            return body
+        if self._keys is None:
+            return veiled(body, fields)
+        return opened(stream.tenant_id, body, fields, await self._of(stream.tenant_id, fields))
+
+    async def fields(self, stream: StreamRef, body: bytes) -> dict[Field, Opened | None]:
+        """What the boxes of a stored commit hold; None for what was destroyed. Raises as `opened`."""
+        fields = fields_in(stream, body)
+        if not fields or self._keys is None:
+            return {}
+        keys = await self._of(stream.tenant_id, fields)
+        return {field: open_box(stream.tenant_id, field.box, keys) for field in fields}
+
+    async def recorded(self, codec: Codec, sequence: LogSequence, stream: StreamRef, body: bytes) -> AnyRecorded:
+        """Raises UnreadableCommit, Unavailable."""
+        plain = await self.opened(stream, body)
+        commit: Commit[Any] = codec.decode(stream.kind, plain)
+        return Recorded(sequence, commit, body, plain)
+
+    async def name(self, tenant_id: TenantId, subject: str) -> str:
+        """What a data subject is called in events. Without the tenant's key nobody can test a guess."""
+        assert self._keys is not None, "whoever names people has keys"
+        return (await self._keys.sealing(tenant_id, THE_TENANT)).name(subject)
+
+    async def in_rows(self, tenant_id: TenantId, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of read models with what is sealed in them in the clear. Raises BoxRefused, KeyMissing, Unavailable."""
+        boxes: dict[str, Box] = {}
+        for row in rows:
+            for value in row.values():
+                _gather(value, boxes)
+        if not boxes or self._keys is None:
+            return [dict(row) for row in rows]
+        keys = await self._keys.opening(tenant_id, {box.key_id for box in boxes.values()})
+        return [{name: _shown(value, tenant_id, boxes, keys) for name, value in row.items()} for row in rows]
+
+    async def _of(self, tenant_id: TenantId, fields: Collection[Field]) -> Keys:
+        assert self._keys is not None, "the caller has looked"
+        return await self._keys.opening(tenant_id, {field.box.key_id for field in fields})
+
+
+UNSEEN = Contents()
+
+
+def _gather(value: Any, boxes: dict[str, Box]) -> None:
+    """Sealed objects anywhere in a value, by their text."""
+    if isinstance(value, str):
+        if value.startswith(MARK) and (box := box_in(value.encode())) is not None:
+            boxes[value] = box
+    elif isinstance(value, dict):
+        if "$sealed" in value:
+            _gather(_text(value), boxes)
+        else:
+            for inner in value.values():
+                _gather(inner, boxes)
+    elif isinstance(value, list):
+        for inner in value:
+            _gather(inner, boxes)
+
+
+def _shown(value: Any, tenant_id: str, boxes: Mapping[str, Box], keys: Keys) -> Any:
+    if isinstance(value, str):
+        return _content(value, tenant_id, boxes, keys) if value in boxes else value
+    if isinstance(value, dict):
+        if "$sealed" in value and (text := _text(value)) in boxes:
+            return _content(text, tenant_id, boxes, keys, is_text=False)
+        return {name: _shown(inner, tenant_id, boxes, keys) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(inner, tenant_id, boxes, keys) for inner in value]
+    return value
+
+
+def _content(text: str, tenant_id: str, boxes: Mapping[str, Box], keys: Keys, *, is_text: bool = True) -> Any:
+    box = boxes[text]
+    found = open_box(tenant_id, box, keys)
+    return _decode(erased(box, is_text=is_text) if found is None else found.content)
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    """The one way in which a sealed object is written."""
+    return _encode({"$sealed": value.get("$sealed"), "box": value.get("box")}).decode()
