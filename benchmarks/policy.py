@@ -14,8 +14,9 @@ from fairlead.adapters.clock import SystemClock
 from fairlead.domain.ids import CallId, RunId
 from fairlead.domain.policy.compiled import Policy, compile_policy
 from fairlead.domain.policy.document import PolicyDocument, ScopePolicy
-from fairlead.domain.policy.judge import ProposedCall, RunSoFar, judge
+from fairlead.domain.policy.judge import judge
 from fairlead.domain.policy.layers import Layer
+from fairlead.domain.policy.proposed import ProposedCall, RunSoFar
 from fairlead.domain.policy.sequences import Past
 from fairlead.domain.tallies import Place, PlacesWanted
 

@@ -110,7 +110,7 @@ async def test_an_older_board_never_replaces_a_newer_one(seen: Seen) -> None:
 
 
 async def test_of_rivals_the_newest_wins(seen: Seen) -> None:
-    boards = [board(version, f"tool:a.{version}") for version in range(1, 21)]
+    boards = [board(version, f"tool:a.t{version}") for version in range(1, 21)]
     await asyncio.gather(*((seen.here, seen.there)[each.version % 2].keep(ANN, each) for each in boards))
     for switches in (seen.here, seen.there):
         await until(switches, shows(ANN, boards[-1]))

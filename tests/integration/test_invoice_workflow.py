@@ -28,7 +28,8 @@ from fairlead.domain.planning.seam import (
 )
 from fairlead.domain.planning.steps import StepsPlanner
 from fairlead.domain.policy.compiled import compile_policy
-from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, judge
+from fairlead.domain.policy.judge import Judgement, judge
+from fairlead.domain.policy.proposed import ProposedCall, RunSoFar
 from fairlead.domain.redaction import redact
 from fairlead.domain.tools import facts_of
 from fairlead.domain.workflow.document import Workflow

@@ -46,6 +46,20 @@ def check(variables: Mapping[str, Any]) -> None:
         raise ExpressionFailed(f"the variables are larger than {MAX_BYTES} bytes")
     if not finite:
         raise ExpressionFailed("a number is not finite")
+    if b"\\u0000" in written and _has_nul(variables):
+        raise ExpressionFailed("a text has the character NUL, at which the engine would end it")
+
+
+def _has_nul(value: Any) -> bool:
+    """The value has just been encoded, so it is not deep."""
+    match value:
+        case str():
+            return "\x00" in value
+        case Mapping():
+            return any(_has_nul(name) or _has_nul(each) for name, each in value.items())
+        case list() | tuple():
+            return any(map(_has_nul, value))
+    return False
 
 
 class Extent(NamedTuple):

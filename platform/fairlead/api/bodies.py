@@ -1,5 +1,6 @@
 """Request bodies: bounded, strictly typed, and refused with every path named and no value repeated."""
 
+import json
 import re
 from functools import lru_cache
 from typing import Any
@@ -57,11 +58,27 @@ def decoded(body: bytes, into: msgspec.json.Decoder[Any] = _ANYTHING) -> Any:
     if is_deeper(body, MAX_DEPTH):
         raise MalformedBody(f"the body nests deeper than {MAX_DEPTH} levels")
     try:
-        return into.decode(body)
+        found = into.decode(body)
     except msgspec.ValidationError as error:
         raise Invalid([problem_of(error)], "the body is not valid") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedBody("the body is not JSON") from None
+    if has_key_twice(body):
+        raise Invalid([Problem(path="", message="a key stands twice", code="malformed")], "the body is not valid")
+    return found
+
+
+def has_key_twice(body: bytes) -> bool:
+    """In any object of a JSON text that has been decoded already: who reads it and what decides would see different
+    values."""
+    twice = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal twice
+        twice = twice or len({key for key, _ in pairs}) < len(pairs)
+
+    json.loads(body, object_pairs_hook=look, parse_int=str, parse_float=str)
+    return twice
 
 
 def is_deeper(body: bytes, levels: int) -> bool:

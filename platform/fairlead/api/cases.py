@@ -25,6 +25,7 @@ from fairlead.domain.bundles import Bundle, digest_of, read_bundle
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.ids import child_id
+from fairlead.domain.redaction import secrets_in
 
 LIST = "cases"
 READS = requires(Permission.CASE_READ, "cases")
@@ -123,6 +124,9 @@ class CaseController(Controller):
     async def import_case(self, data: JSONBody[NewCase], act: NamedDependency[Act]) -> Response[KeptCase]:
         """Keep a bundle of a run of elsewhere as a case. A bundle that was changed is refused."""
         bundle = read_bundle(msgspec.json.encode(data.bundle))
+        if places := secrets_in(data.bundle):
+            message = "looks like a secret: no bundle that was made here has any"
+            raise Invalid([Problem(path=f"/bundle{each}", message=message, code="secret") for each in places[:100]])
         workspace_id = named_workspace(act.tenant, data.workspace_id)
         environment = data.environment_id or act.principal.environment_id
         if workspace_id is None or environment is None or environment not in act.tenant.environments:

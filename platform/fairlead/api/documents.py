@@ -5,7 +5,6 @@ no keys that stand twice.
 """
 
 import asyncio
-import json
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -90,23 +89,7 @@ async def document_of(request: ApiRequest) -> Any:
     body = await request.body()
     if media_type in YAML:
         return await asyncio.to_thread(from_yaml, body)  # it is slow, and others are to be served meanwhile
-    document = decoded(body)
-    if has_key_twice(body):
-        raise _invalid("a key stands twice", "malformed")
-    return document
-
-
-def has_key_twice(body: bytes) -> bool:
-    """In any object of a JSON text that has been decoded already: who reads it and what decides would see different
-    values."""
-    twice = False
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal twice
-        twice = twice or len({key for key, _ in pairs}) < len(pairs)
-
-    json.loads(body, object_pairs_hook=look)
-    return twice
+    return decoded(body)
 
 
 def from_yaml(body: bytes) -> Any:

@@ -18,6 +18,7 @@ from fairlead.api.live_events import TooManyStreams
 from fairlead.api.methods import allowed_methods
 from fairlead.api.rate_limit import RateLimited
 from fairlead.domain import errors
+from fairlead.domain.redaction import redact_text
 from fairlead.domain.tenants.errors import CredentialRefused
 
 MEDIA_TYPE = "application/problem+json"
@@ -223,7 +224,7 @@ def _document(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=request.scope["path"],
+        instance=redact_text(request.scope["path"]),
         code=code,
         trace_id=request.scope["state"]["trace"].trace_id,
         errors=errors,

@@ -12,8 +12,8 @@ from fairlead.domain.expressions import Expressions
 from fairlead.domain.ids import CallId
 from fairlead.domain.policy.document import ScopePolicy
 from fairlead.domain.policy.in_force import LayerInForce, PolicyInForce, deciding
-from fairlead.domain.policy.judge import People, Who, nobody
 from fairlead.domain.policy.layers import NO_LAYERS, Layer, Layers
+from fairlead.domain.policy.proposed import People, Who, nobody
 from fairlead.domain.runs.events import ToolCallJudged
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.tallies import Place, Places, PlacesWanted, Want

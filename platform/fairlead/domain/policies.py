@@ -16,6 +16,7 @@ from fairlead.domain.envelope import Actor, Event, Recorded, StreamRef
 from fairlead.domain.errors import NotFound, Rejected
 from fairlead.domain.ids import PolicyId
 from fairlead.domain.instant import Instant
+from fairlead.domain.tenants import limits
 from fairlead.domain.workflow.plain import document_hash
 
 ID_CHARS = 26
@@ -106,7 +107,8 @@ def initial() -> PolicyState:
 
 
 def decide(command: PublishPolicy, state: PolicyState) -> list[PolicyEvent]:
-    """Raises PolicyVersionMismatch, TooManyPolicyVersions. The newest document again is no new version."""
+    """Raises Invalid, PolicyVersionMismatch, TooManyPolicyVersions. The newest document again is no new version."""
+    limits.check(limits.text("/reason", command.reason, limits.MAX_REASON))
     if command.expected_version not in (None, state.version):
         raise PolicyVersionMismatch(f"the newest version is {state.version}, not {command.expected_version}")
     digest = document_hash(command.document)

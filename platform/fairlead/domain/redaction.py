@@ -5,7 +5,10 @@ anything encoded once more) is not found here; whoever knows such a field says s
 All matching is by RE2, in linear time, and only where a tell-tale piece of the form occurs at all.
 """
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -33,6 +36,7 @@ SECRET_NAMES = frozenset({
     "cardsecuritycode",
 })
 # fmt: on
+_FILLED_IN = re.compile(r"\$\{[^}]*\}")
 _SEPARATORS = str.maketrans("", "", "_-. ")
 MAX_NAME = 40  # a longer name is none of the above
 _LABELS = ("name", "key", "header")  # {"name": "Authorization", "value": "…"}
@@ -131,6 +135,36 @@ def redact(value: Any) -> tuple[Any, list[str]]:
     return walk.value(value, 0), walk.paths
 
 
+def secrets_in(value: Any) -> list[str]:
+    """Where texts of a JSON value have the form of a secret, as JSON Pointers: for documents that are kept as they are,
+    and so cannot be redacted. What an expression `${ }` fills in is no part of a text yet."""
+    try:
+        encoded = msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return [""]
+    forms = tuple(FORMS[place] for place in sorted(_SIGNS.Match(encoded) or ()))
+    return list(islice(_formed(value, forms, ""), MAX_PATHS)) if forms else []
+
+
+def _formed(value: Any, forms: tuple[Form, ...], path: str) -> Iterator[str]:
+    match value:
+        case str():
+            text = _FILLED_IN.sub("", value)
+            if _without(forms, text) is not text:
+                yield path
+        case dict():
+            for name, each in value.items():
+                yield from _formed(str(name), forms, path)
+                yield from _formed(each, forms, f"{path}/{_step(str(name))}")
+        case list():
+            for index, each in enumerate(value):
+                yield from _formed(each, forms, f"{path}/{index}")
+
+
+def _step(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
 def redact_text(text: str) -> str:
     """A single text, such as an error message. One that is too long to read is replaced as a whole."""
     return _mark("too_long") if len(text) > MAX_BYTES else _without(FORMS, text)
@@ -201,9 +235,8 @@ class _Walk:
             self.paths.append("")
 
     def _prefix(self, name: str, since: int) -> None:
-        step = name.replace("~", "~0").replace("/", "~1")
         for place in range(since, len(self.paths)):
-            self.paths[place] = f"/{step}{self.paths[place]}"
+            self.paths[place] = f"/{_step(name)}{self.paths[place]}"
 
 
 def _mark(kind: str) -> str:

@@ -17,6 +17,7 @@ from fairlead.domain.errors import NotFound, Rejected
 from fairlead.domain.ids import WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import Autonomy
+from fairlead.domain.tenants import limits
 from fairlead.domain.workflow.plain import document_hash
 
 ID_CHARS = 26
@@ -124,7 +125,8 @@ def initial() -> WorkflowState:
 
 
 def decide(command: WorkflowCommand, state: WorkflowState) -> list[WorkflowEvent]:
-    """Say what happens. Raises VersionMismatch, WorkflowIsArchived, NotFound."""
+    """Say what happens. Raises Invalid, VersionMismatch, WorkflowIsArchived, NotFound."""
+    limits.check(limits.text("/reason", command.reason, limits.MAX_REASON))
     match command, state:
         case PublishWorkflow() as publish, _:
             return _publish(publish, state)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.policy.judge import People, Who
+from fairlead.domain.policy.proposed import People, Who
 from fairlead.domain.tenants.people import person_of
 from fairlead.domain.tenants.states import Absent, Choice, PolicyChoices, Tenant, TenantState, evolve, initial
 from fairlead.ports import Clock, Log

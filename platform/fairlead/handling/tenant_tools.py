@@ -15,7 +15,7 @@ from fairlead_sdk.importing import ImportedTool, Importer, ToolSet
 from fairlead_tenants.ids import TenantId, WorkspaceId
 from msgspec import Struct
 
-from fairlead.domain.policy.judge import People
+from fairlead.domain.policy.proposed import People
 from fairlead.domain.tenants.choices import Offer, Uses, uses
 from fairlead.domain.tenants.states import TenantState
 from fairlead.domain.tools import ToolCatalogue, ToolFacts, connector_of, facts_of

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from fairlead_tenants.ids import TenantId, WorkspaceId
 
-from fairlead.api.documents import has_key_twice
+from fairlead.api.bodies import has_key_twice
 from fairlead.domain.errors import Invalid
 from fairlead.domain.expressions import ExpressionInvalid
-from fairlead.domain.ids import CallId
+from fairlead.domain.ids import CallId, RunId
 from fairlead.domain.policies import Scope, policy_id
 from fairlead.domain.policy.checks import checked
 from fairlead.domain.policy.judge import judge
+from fairlead.domain.policy.proposed import RunSoFar
 from fairlead.domain.policy.sequences import Past
 from fairlead.domain.tallies import PlacesWanted
 from tests.support.documents import EXPRESSIONS
@@ -38,12 +39,36 @@ def tally_of(customer: Any) -> str:
         "\u2060Zo\u00eb",
         "Zo\u00eb ",
         "Zo\u00ad\u00eb",
-        "Zo\u00eb\x00",
+        "Z\u043e\u00eb",
     ],
 )
 def test_another_spelling_of_a_name_is_counted_as_the_same(spelling: str) -> None:
     assert tally_of(spelling) == tally_of("Zo\u00eb")
     assert tally_of("Zoe") != tally_of("Zo\u00eb")
+
+
+def test_a_text_that_the_engine_would_cut_off_is_denied_and_not_compared() -> None:
+    safe = {"id": "safe", "verdict": "allow", "when": "args.account == 'safe'"}
+    assert said(judge(policy(safe), call(arguments={"account": "safe"}))) == ("allow", "safe")
+    for arguments in ({"account": "safe\x00not"}, {"account": "\x00"}, {"account\x00": "safe"}):
+        assert said(judge(policy(safe), call(arguments=arguments))) == ("deny", "safe")
+    backslashes = {"account": "safe", "path": "C:\\u0000"}
+    assert said(judge(policy(safe), call(arguments=backslashes))) == ("allow", "safe")
+
+
+@pytest.mark.parametrize(
+    "spelling", ["Zoe\u0308", "\uff3ao\u00eb", "Zo\u00eb\u200b", "Z\u043e\u00eb", "\u202eZo\u00eb"]
+)
+def test_what_forbids_knows_every_spelling_and_what_allows_only_its_own(spelling: str) -> None:
+    forbids = {**DENY, "when": "args.customer == 'Zo\u00eb'"}
+    allows = {**ALLOW, "when": "args.customer == 'Zo\u00eb'"}
+    for given in (call(arguments={"customer": spelling}), call(arguments={"customer": "x", "note": spelling})):
+        hits = given.arguments["customer"] == spelling
+        assert judge(policy(forbids, ALLOW), given).verdict == ("deny" if hits else "allow")
+        assert judge(policy(allows), given).verdict == "require_approval"
+    about = {**DENY, "when": "run.input.who == 'Zo\u00eb'"}
+    run = RunSoFar(id=RunId("run_1"), input={"who": spelling}, workflow="w", version=1, calls={})
+    assert judge(policy(about, ALLOW), call(run=run)).verdict == "deny"
 
 
 @pytest.mark.parametrize("nothing", ["\u200b", " ", "\u2060\x00"])

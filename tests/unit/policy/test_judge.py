@@ -16,7 +16,8 @@ from fairlead.domain.expressions import ExpressionInvalid
 from fairlead.domain.ids import RunId
 from fairlead.domain.policy.compiled import Policy, compile_policy
 from fairlead.domain.policy.document import ApprovalsNeeded, Escalation, PolicyDocument
-from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, _together, judge
+from fairlead.domain.policy.judge import Judgement, _together, judge
+from fairlead.domain.policy.proposed import ProposedCall, RunSoFar
 from tests.support.clock import T0
 
 EXPRESSIONS = CelExpressions()

@@ -7,8 +7,9 @@ from fairlead_sdk.contract import Effect
 from fairlead_tenants.ids import PrincipalId
 
 from fairlead.domain.policy.document import ApprovalsNeeded, Obligations
-from fairlead.domain.policy.judge import Judgement, Who, judge
+from fairlead.domain.policy.judge import Judgement, judge
 from fairlead.domain.policy.obligations import fulfilled
+from fairlead.domain.policy.proposed import Who
 from tests.unit.policy.test_judge import ALLOW, DENY, call, policy, said
 from tests.unit.policy.test_layers import compiled, layer
 

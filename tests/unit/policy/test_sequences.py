@@ -13,7 +13,8 @@ from fairlead.domain.ids import CallId
 from fairlead.domain.policy.compiled import Policy
 from fairlead.domain.policy.document import Happened
 from fairlead.domain.policy.explaining import explain
-from fairlead.domain.policy.judge import Judgement, ProposedCall, judge
+from fairlead.domain.policy.judge import Judgement, judge
+from fairlead.domain.policy.proposed import ProposedCall
 from fairlead.domain.policy.recounting import Recount
 from fairlead.domain.policy.sequences import Past, matches
 from fairlead.domain.policy.trying import judge_both, tried_beside

@@ -89,7 +89,18 @@ def test_a_target_is_read_as_it_is_written(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "installation:", "installation:x", "tenant", "connector:", "planet:earth", "tool:" + "x" * 201, "tool:\n"],
+    [
+        "",
+        "installation:",
+        "installation:x",
+        "tenant",
+        "connector:",
+        "planet:earth",
+        "tool:" + "x" * 201,
+        "tool:\n",
+        "tool:Bills.pay",
+        "connector:git-hub",
+    ],
 )
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(Invalid):

@@ -15,8 +15,9 @@ from fairlead.domain.ids import CallId, RunId
 from fairlead.domain.policies import ScopeKind
 from fairlead.domain.policy.compiled import compile_policy
 from fairlead.domain.policy.document import Case, CaseCall, Person, PolicyDocument, ScopePolicy, Verdict
-from fairlead.domain.policy.judge import Judgement, ProposedCall, RunSoFar, Who, judge
+from fairlead.domain.policy.judge import Judgement, judge
 from fairlead.domain.policy.layers import Layer
+from fairlead.domain.policy.proposed import ProposedCall, RunSoFar, Who
 from fairlead.domain.policy.sequences import SESSION, Past, rule_of
 from fairlead.domain.tallies import Place, PlacesWanted, Want
 from fairlead.domain.tools import ToolFacts

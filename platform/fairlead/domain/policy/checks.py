@@ -15,7 +15,7 @@ from fairlead.domain.policy.compiled import CONDITION_VARIABLES
 from fairlead.domain.policy.conflicts import conflicts, tool_problems
 from fairlead.domain.policy.document import MAX_SCOPE_RULES, ScopePolicy
 from fairlead.domain.tools import ToolFacts
-from fairlead.domain.workflow.plain import plain_problems, pointer
+from fairlead.domain.workflow.plain import plain_problems, pointer, secret_problems, unseen_problems
 from fairlead.domain.workflow.schema import without_nulls
 from fairlead.domain.workflow.schemas import compile_schema, problems_of
 
@@ -52,6 +52,7 @@ def checked(
     its cases are not tried.
     """
     refuse(plain_problems(document))
+    refuse([*secret_problems(document), *unseen_problems(document)])
     problems = [problem for error in _validator().iter_errors(document) for problem in problems_of(error, ())]
     if isinstance(document, dict):
         problems += rule_problems(document.get("rules"), ("rules",), expressions, MAX_SCOPE_RULES)

@@ -57,6 +57,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     rules: dict[tuple[str, Effect], tuple[BoundRule, ...]]
     together: dict[tuple[str, Effect], tuple[Together, ...]]
     moving: frozenset[tuple[str, Effect]]
+    reading_runs: frozenset[tuple[str, Effect]] = frozenset()
     review: Review | None = None
     awaited: tuple[BoundRule, ...] = ()
     autonomy: Autonomy = "act_within_policy"
@@ -91,6 +92,7 @@ def compile_policy(
         rules=rules,
         together={key: tuple(_together(those, expressions)) for key, those in rules.items()},
         moving=frozenset(key for key, those in rules.items() if any(_moves(each.rule) for each in those)),
+        reading_runs=frozenset(key for key, those in rules.items() if any(_reads_run(each.rule) for each in those)),
         review=_review(layers),
         awaited=tuple(each for each in bound if each.rule.after is not None and each.rule.after.within != "run"),
         autonomy=autonomy,
@@ -162,6 +164,10 @@ def _moves(rule: Rule) -> bool:
     if rule.after is not None or rule.at_most is not None:
         return True
     return rule.when is not None and not _MOVING.isdisjoint(reads(rule.when).names)
+
+
+def _reads_run(rule: Rule) -> bool:
+    return rule.when is not None and "run" in reads(rule.when).names
 
 
 def _speaks_of(rule: Rule, tool: str, effect: Effect) -> bool:

@@ -8,7 +8,9 @@ from msgspec import Struct
 from fairlead.domain.expressions import ExpressionFailed
 from fairlead.domain.policy.compiled import CONDITION_VARIABLES, BoundRule, Policy
 from fairlead.domain.policy.document import Autonomy, Verdict
-from fairlead.domain.policy.judge import Judgement, ProposedCall, judge, speaks_of, variables_of
+from fairlead.domain.policy.judge import Judgement, judge, speaks_of
+from fairlead.domain.policy.proposed import ProposedCall
+from fairlead.domain.policy.readings import Readings
 from fairlead.domain.policy.sequences import Asking
 from fairlead.domain.redaction import redact
 from fairlead.domain.workflow.references import paths
@@ -53,8 +55,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
 def explain(policy: Policy, call: ProposedCall) -> Explanation:
     """Raises PlacesWanted for whatever a rule asks of the past, where the call's past counts."""
     said: Judgement = judge(policy, call)
-    variables, asking = variables_of(call), Asking(call.past, call.now)
-    rules = [_explained(bound, call, variables, asking) for bound in policy.rules.get((call.tool, call.effect), ())]
+    readings, asking = Readings(policy, call), Asking(call.past, call.now)
+    rules = [_explained(bound, call, readings, asking) for bound in policy.rules.get((call.tool, call.effect), ())]
     asking.settle()
     return Explanation(
         verdict=said.verdict,
@@ -68,8 +70,8 @@ def explain(policy: Policy, call: ProposedCall) -> Explanation:
     )
 
 
-def _explained(bound: BoundRule, call: ProposedCall, variables: dict[str, Any], asking: Asking) -> RuleExplained:
-    standing, fault = _standing(bound, call, variables, asking)
+def _explained(bound: BoundRule, call: ProposedCall, readings: Readings, asking: Asking) -> RuleExplained:
+    standing, fault = _standing(bound, call, readings, asking)
     rule = bound.rule
     return RuleExplained(
         rule_id=bound.name,
@@ -78,21 +80,19 @@ def _explained(bound: BoundRule, call: ProposedCall, variables: dict[str, Any], 
         reason=rule.reason,
         risk=rule.risk,
         when=rule.when,
-        values={path: _shown(path, variables) for path in paths(rule.when or "", CONDITION_VARIABLES)},
+        values={path: _shown(path, readings.variables) for path in paths(rule.when or "", CONDITION_VARIABLES)},
         fault=fault,
     )
 
 
-def _standing(
-    bound: BoundRule, call: ProposedCall, variables: dict[str, Any], asking: Asking
-) -> tuple[Standing, str | None]:
+def _standing(bound: BoundRule, call: ProposedCall, readings: Readings, asking: Asking) -> tuple[Standing, str | None]:
     if not speaks_of(bound.rule, call):
         return "not_about_this_call", None
     try:
-        if bound.condition is not None and not bound.condition.holds(variables):
+        if bound.condition is not None and not readings.hold(bound):
             return "condition_is_false", None
         return (
-            "applies" if asking.applies(bound.name, bound.rule, bound.per, variables) else "past_is_otherwise"
+            "applies" if asking.applies(bound.name, bound.rule, bound.per, readings.variables) else "past_is_otherwise"
         ), None
     except ExpressionFailed as failure:
         return "condition_failed", str(failure)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from fairlead.domain.envelope import Recorded
 from fairlead.domain.ids import PolicyId
 from fairlead.domain.policies import ScopeKind
-from fairlead.domain.policy.judge import Who
+from fairlead.domain.policy.proposed import Who
 from fairlead.domain.tenants.people import person_of
 from fairlead.domain.tenants.states import Absent, PolicyChoice, TenantState, evolve, initial
 

@@ -1,17 +1,13 @@
 """The judge: may this call be made, and if not, who can say otherwise. The same call always gets the same answer."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from fairlead_sdk.contract import Effect
-from fairlead_tenants.ids import PrincipalId
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fairlead.domain.expressions import ExpressionFailed
-from fairlead.domain.ids import RunId
-from fairlead.domain.instant import Instant
-from fairlead.domain.policy.compiled import BoundRule, Policy, Together
+from fairlead.domain.policy.compiled import BoundRule, Policy
 from fairlead.domain.policy.document import (
     MAX_RISK,
     NO_OBLIGATIONS,
@@ -22,54 +18,10 @@ from fairlead.domain.policy.document import (
     Rule,
     Verdict,
 )
-from fairlead.domain.policy.sequences import Asking, Past
+from fairlead.domain.policy.proposed import ProposedCall
+from fairlead.domain.policy.readings import Readings
+from fairlead.domain.policy.sequences import Asking
 from fairlead.domain.policy.trial import Trial
-
-NO_PAST = Past()
-
-
-class RunSoFar(Struct, frozen=True, kw_only=True):
-    """What a condition can know of the run. `calls` counts per tool and includes the call that is judged."""
-
-    id: RunId
-    input: Any
-    workflow: str
-    version: int
-    calls: Mapping[str, int]
-    labels: Mapping[str, str] = {}
-
-
-class Who(Struct, frozen=True, kw_only=True):
-    """A principal as conditions see it."""
-
-    id: PrincipalId
-    kind: str = "unknown"
-    roles: tuple[str, ...] = ()
-
-
-People = Callable[[PrincipalId], Who]
-
-
-def nobody(principal_id: PrincipalId) -> Who:
-    """Where nothing is known of principals but their ids."""
-    return Who(id=principal_id)
-
-
-class ProposedCall(Struct, frozen=True, kw_only=True):
-    """A call before it is made. `effect` and `writes` are the tool's own declaration; `environment` is its kind."""
-
-    tool: str
-    effect: Effect
-    arguments: Any
-    writes: tuple[str, ...]
-    principal_id: PrincipalId
-    environment: str
-    run: RunSoFar
-    now: Instant
-    agent: Who | None = None
-    starter: Who | None = None
-    can_verify: bool = True
-    past: Past = NO_PAST
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
@@ -140,25 +92,19 @@ class _Found:
 
 def _by_rules(policy: Policy, rules: tuple[BoundRule, ...], call: ProposedCall, asking: Asking) -> _Found | Judgement:
     """The laxer rules are asked as well, so that none of them fails unnoticed; after a denial none is."""
-    variables: dict[str, Any] = {}
-    found = _Found()
-    together = policy.together[call.tool, call.effect]
-    known = _asked_together(together, variables := variables_of(call)) if together else {}
+    found, readings = _Found(), Readings(policy, call)
     for bound in rules:
         if not speaks_of(bound.rule, call):
             continue
         if bound.condition is not None:
-            variables = variables or variables_of(call)
             try:
-                holds = known.get(bound.name)
-                if not (bound.condition.holds(variables) if holds is None else holds):
+                if not readings.hold(bound):
                     continue
             except ExpressionFailed as failure:
                 return _deny(policy, bound.name, f"condition could not be evaluated: {failure}")
         if bound.rule.after is not None or bound.rule.at_most is not None:
-            variables = variables or variables_of(call)
             try:
-                if not asking.applies(bound.name, bound.rule, bound.per, variables):
+                if not asking.applies(bound.name, bound.rule, bound.per, readings.variables):
                     continue
             except ExpressionFailed as failure:
                 return _deny(policy, bound.name, f"what it counts by could not be evaluated: {failure}")
@@ -179,18 +125,6 @@ def _counted(policy: Policy, said: Judgement, call: ProposedCall, asking: Asking
             asking.mark(bound.name, bound.rule.after, call.tool, call.effect)
         asking.settle()
     return replace(said, places=asking.used)
-
-
-def _asked_together(together: tuple[Together, ...], variables: dict[str, Any]) -> dict[str, bool]:
-    """What conditions give, by rule. Where one of them fails each is asked alone, so that it is known which."""
-    known: dict[str, bool] = {}
-    for each in together:
-        try:
-            given = each.conditions.value(variables)
-        except ExpressionFailed:
-            continue
-        known |= {name: holds for name, holds in zip(each.names, given, strict=True) if isinstance(holds, bool)}
-    return known
 
 
 def speaks_of(rule: Rule, call: ProposedCall) -> bool:
@@ -315,32 +249,3 @@ def _within_level(policy: Policy, said: Judgement, effect: Effect) -> Judgement:
 
 def _deny(policy: Policy, rule_id: str, reason: str) -> Judgement:
     return Judgement(verdict="deny", rule_id=rule_id, reason=reason, policy_version=policy.version)
-
-
-def variables_of(call: ProposedCall) -> dict[str, Any]:
-    """What conditions read, by the names in `CONDITION_VARIABLES`."""
-    run = call.run
-    return {
-        "args": call.arguments,
-        "tool": call.tool,
-        "effect": call.effect.value,
-        "connector": call.tool.partition(".")[0],
-        "kinds": list(call.writes),
-        "run": {
-            "id": run.id,
-            "input": run.input,
-            "workflow": run.workflow,
-            "version": run.version,
-            "calls": dict(run.calls),
-            "labels": dict(run.labels),
-        },
-        "principal": call.principal_id,
-        "agent": _who(call.agent or Who(id=call.principal_id)),
-        "starter": _who(call.starter or Who(id=PrincipalId(""))),
-        "env": call.environment,
-        "now": call.now.isoformat(),
-    }
-
-
-def _who(who: Who) -> dict[str, Any]:
-    return {"id": who.id, "kind": who.kind, "roles": list(who.roles)}

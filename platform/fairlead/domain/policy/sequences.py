@@ -1,6 +1,5 @@
 """Rules over what has already happened: in the run, in the session, in the tenant."""
 
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
@@ -12,6 +11,7 @@ from fairlead.domain.expressions import Expression, ExpressionFailed
 from fairlead.domain.ids import CallId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import AtMost, Happened, Period, Rule, Within
+from fairlead.domain.policy.spelling import plain
 from fairlead.domain.tallies import Place, Places, PlacesWanted, Want, tally_id
 
 TRIED = "tried:"  # before the name of a rule that counts for a policy that is only tried
@@ -144,20 +144,14 @@ def matches(after: Happened, tool: str, effect: Effect | None) -> bool:
     )
 
 
-def _plain(text: str) -> str:
-    """Spellings that a counterpart may take for the same one are counted as one: composed and wide forms, case,
-    and characters that nobody sees."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if unicodedata.category(char) not in ("Cf", "Cc")).strip()
-
-
 def _key(value: Any) -> str:
-    """What is counted by: `1`, `"1"` and `true` are not the same. Raises ExpressionFailed for what is no key."""
+    """What is counted by: `1`, `"1"` and `true` are not the same, and spellings of a text that a counterpart may take
+    for each other are. Raises ExpressionFailed for what is no key."""
     match value:
         case bool() | int():
             return f"{type(value).__name__}:{value}"
         case float() if value.is_integer():
             return f"int:{int(value)}"
-        case str() if plain := _plain(value):
-            return f"str:{plain}"
+        case str() if seen := plain(value).casefold().strip():
+            return f"str:{seen}"
     raise ExpressionFailed("what is counted by is a text, a whole number or a truth")

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from fairlead.domain.policy.compiled import Policy
 from fairlead.domain.policy.document import Rule
-from fairlead.domain.policy.judge import Judgement, ProposedCall, judge
+from fairlead.domain.policy.judge import Judgement, judge
+from fairlead.domain.policy.proposed import ProposedCall
 from fairlead.domain.policy.trial import Trial
 
 

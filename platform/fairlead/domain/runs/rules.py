@@ -12,8 +12,9 @@ from fairlead.domain.planning.steps import StepsPlanner
 from fairlead.domain.policy.compiled import Policy, compile_policy, level_of
 from fairlead.domain.policy.document import Autonomy
 from fairlead.domain.policy.explaining import Explanation, explain
-from fairlead.domain.policy.judge import Judgement, People, ProposedCall, RunSoFar, nobody
+from fairlead.domain.policy.judge import Judgement
 from fairlead.domain.policy.layers import NO_LAYERS, Layer, Layers
+from fairlead.domain.policy.proposed import People, ProposedCall, RunSoFar, nobody
 from fairlead.domain.policy.sequences import SESSION, Past
 from fairlead.domain.policy.trying import judge_both, tried_beside
 from fairlead.domain.runs.states import Active, OpenCall, request_counts

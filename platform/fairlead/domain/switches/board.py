@@ -3,6 +3,7 @@
 A switch is on for one target and says in which ways that is stopped. Setting it again replaces what it said.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -19,6 +20,10 @@ from fairlead.domain.redaction import redact_text
 MAX_ON = 200
 MAX_REASON = 500
 MAX_NAME = 200
+_PATTERNS = {
+    "connector": re.compile(r"[a-z][a-z0-9_]{0,31}"),
+    "tool": re.compile(r"[a-z][a-z0-9_]{0,31}\.[a-z][a-z0-9_]*"),
+}
 
 Mode = Literal["stop_starts", "pause_runs", "deny_writes", "deny_all"]
 Scope = Literal["installation", "tenant", "environment", "workspace", "workflow", "connector", "tool"]
@@ -162,10 +167,17 @@ def read_target(text: str) -> Target:
     scope, colon, name = text.partition(":")
     known = next((each for each in SCOPES if each == scope), None)
     fits = len(name) <= MAX_NAME and name.isascii() and name.isprintable() and bool(colon) == bool(name)
-    if known is not None and fits and bool(name) == (known not in NAMELESS):
+    if known is not None and fits and bool(name) == (known not in NAMELESS) and _can_be_there(known, name):
         return Target(known, name)
     message = f"must be one of {', '.join(SCOPES)}, with a colon and the name of what is switched"
     raise Invalid([Problem(path="/target", message=message)], "no such target")
+
+
+def _can_be_there(scope: Scope, name: str) -> bool:
+    """Connectors and tools may be switched before they are installed, but only by names that they could have: a
+    misspelt one would stop nothing."""
+    pattern = _PATTERNS.get(scope)
+    return redact_text(name) == name and (pattern is None or pattern.fullmatch(name) is not None)
 
 
 def initial() -> Board:

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 from fairlead.domain.errors import Invalid, Problem
+from fairlead.domain.redaction import redact_text
 from fairlead.domain.tenants.events import OidcSubject
 
 MAX_WORKSPACES = 100
@@ -49,10 +50,12 @@ def connector(path: str, value: str) -> Problem | None:
 
 
 def text(path: str, value: str, maximum: int = MAX_NAME) -> Problem | None:
-    """One line that a person can read."""
-    if value.strip() and len(value) <= maximum and value.isprintable():
-        return None
-    return Problem(path=path, message=f"must be one line of 1 to {maximum} printable characters")
+    """One line that a person can read, and that anybody may: what looks like a secret is refused."""
+    if not value.strip() or len(value) > maximum or not value.isprintable():
+        return Problem(path=path, message=f"must be one line of 1 to {maximum} printable characters")
+    if redact_text(value) != value:
+        return Problem(path=path, message="looks like a secret, and many may read this", code="secret")
+    return None
 
 
 def email(path: str, value: str) -> Problem | None:

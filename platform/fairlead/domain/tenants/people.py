@@ -2,7 +2,7 @@
 
 from fairlead_tenants.ids import PrincipalId, WorkspaceId
 
-from fairlead.domain.policy.judge import Who, nobody
+from fairlead.domain.policy.proposed import Who, nobody
 from fairlead.domain.tenants.states import Tenant, TenantState
 
 

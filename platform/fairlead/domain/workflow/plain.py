@@ -2,11 +2,14 @@
 
 import hashlib
 import math
+from itertools import islice
 from typing import Any
 
 import rfc8785
 
 from fairlead.domain.errors import Problem
+from fairlead.domain.policy.spelling import unseen_in
+from fairlead.domain.redaction import secrets_in
 from fairlead.domain.workflow.document import MAX_DOCUMENT_BYTES
 from fairlead.domain.workflow.reading import Place
 
@@ -46,6 +49,21 @@ def plain_problems(document: Any) -> list[Problem]:
     if not problems and len(rfc8785.dumps(document)) > MAX_DOCUMENT_BYTES:
         problems.append(_too_large())
     return problems
+
+
+def secret_problems(document: Any) -> list[Problem]:
+    """A document is kept as it is and read by many. It has been found to be plain."""
+    message = "looks like a secret, and many may read this"
+    return [Problem(path=path, code="secret", message=message) for path in secrets_in(document)]
+
+
+def unseen_problems(document: Any, place: Place = ()) -> list[Problem]:
+    """What decides is what its readers see."""
+    message = "has a character that nobody sees"
+    return [
+        Problem(path=pointer((*place, *found)), code="unseen_character", message=message)
+        for found in islice(unseen_in(document), MAX_PROBLEMS)
+    ]
 
 
 def _fault(value: Any) -> str | None:

@@ -9,7 +9,7 @@ from fairlead.domain.policy.checks import texts
 from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.document import DEFAULT_TOOL_CAP, Workflow
 from fairlead.domain.workflow.flow import flow_problems
-from fairlead.domain.workflow.plain import plain_problems
+from fairlead.domain.workflow.plain import plain_problems, secret_problems, unseen_problems
 from fairlead.domain.workflow.reading import read
 from fairlead.domain.workflow.shape import shape_problems
 from fairlead.domain.workflow.surface import surface_problems
@@ -27,10 +27,12 @@ def validate(
     a value of the document, only names.
     """
     _refuse(plain_problems(document))
+    _refuse(secret_problems(document))
     problems = list(shape_problems(document))
     if isinstance(document, dict):
         problems += surface_problems(document, tools, expressions, tool_cap)
         problems += flow_problems(document, tools, expressions)
+        problems += unseen_problems(document.get("policy"), ("policy",))
     _refuse(problems)
     return read(document)
 
