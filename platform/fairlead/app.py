@@ -66,6 +66,8 @@ from fairlead.domain import retention
 from fairlead.domain import tallies as tally
 from fairlead.domain import toolsets as toolset
 from fairlead.domain import workflows as workflow
+from fairlead.domain.budgets import decide as budget_decisions
+from fairlead.domain.budgets import states as budget_states
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import Kind
@@ -327,6 +329,12 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             evolve=toolset.evolve,
             decide=toolset.decide,
             finished=lambda state: isinstance(state, toolset.Defined),
+        ),
+        "budget": Decider(
+            initial=budget_states.initial,
+            evolve=budget_states.evolve,
+            decide=budget_decisions.decide,
+            finished=lambda state: isinstance(state, budget_states.Closed),
         ),
         "retention": Decider(initial=retention.initial, evolve=retention.evolve, decide=retention.decide),
         "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide, subject=case.subject),

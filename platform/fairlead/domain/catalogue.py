@@ -6,6 +6,7 @@ from typing import Any
 from fairlead.domain.accesses import Accessed
 from fairlead.domain.approvals import ApprovalEvent
 from fairlead.domain.breakers import BreakerEvent
+from fairlead.domain.budgets.events import BudgetEvent
 from fairlead.domain.cases import CaseEvent
 from fairlead.domain.codec import Upcast
 from fairlead.domain.connections.clients import OAuthClientEvent
@@ -40,5 +41,6 @@ EVENTS: Mapping[Kind, Any] = {
     "access": Accessed,
     "case": CaseEvent,
     "retention": RetentionEvent,
+    "budget": BudgetEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

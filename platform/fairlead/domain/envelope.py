@@ -35,6 +35,7 @@ Kind = Literal[
     "access",
     "case",
     "retention",
+    "budget",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

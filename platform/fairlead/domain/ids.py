@@ -32,6 +32,7 @@ PREFIX_OF_KIND = {
     "access": "acs_",
     "case": "cas_",
     "retention": "ret_",
+    "budget": "bdg_",
 }
 
 
