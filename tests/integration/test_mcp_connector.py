@@ -1,7 +1,8 @@
 """The bridge, against reference servers of both eras of the protocol, over HTTP and as programs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,16 @@ from fairlead.ports import WayOut
 from fairlead_mcp import McpConnector
 from fairlead_mcp.listing import Nothing, Offer, list_tools
 from tests.support.flaky_http import FlakyServer, reply, reset
-from tests.support.mcp_servers.servers import contained, git_server, over_http, program, thief, time_server
+from tests.support.mcp_servers.servers import (
+    GLUTTON,
+    contained,
+    git_server,
+    glutton,
+    over_http,
+    program,
+    thief,
+    time_server,
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +87,12 @@ def imported(offer: Offer | str, **hints: Any) -> ToolSet:
 def tool_of(tool_set: ToolSet, name: str) -> Tool[Any, Any]:
     (found,) = [each for each in tool_set.tools if each.name == f"helper.{name}"]
     return McpConnector().tool(tool_set, found)
+
+
+def command_lines() -> Iterator[str]:
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            yield (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 async def met(asking: Any) -> ToolError:
@@ -168,6 +184,28 @@ async def test_a_program_takes_nothing_that_is_not_listed_for_it(
             assert msgspec.json.decode(answer["text"]) == taken
 
 
+@pytest.mark.parametrize(
+    ("how", "walls", "code"),
+    [
+        ("memory", True, "program_memory"),
+        ("shared_memory", True, "program_memory"),
+        ("processes", True, "program_processes"),
+        ("cpu", True, "program_cpu"),
+        ("output", True, "program_output"),
+        ("memory", False, "program_memory"),
+        ("processes", False, "program_processes"),
+    ],
+)
+async def test_a_program_that_takes_too_much_is_ended_with_all_that_it_began(how: str, walls: bool, code: str) -> None:
+    if walls and not contained():
+        pytest.skip("bubblewrap does not hold here")
+    call = call_to(programs={"glutton": glutton(how, contained=walls)}, program="glutton")
+    take_all = tool_of(imported(document({"name": "take_all", "inputSchema": TAKES})), "take_all")
+    fault = await met(take_all.run({}, call))
+    assert (type(fault), fault.code) == (OutcomeUnknown, code)
+    assert [line for line in command_lines() if str(GLUTTON) in line] == []
+
+
 async def test_a_program_that_nothing_contains_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
     programs = {"clock": {**time_server(), "contained": True}}
     monkeypatch.setenv("PATH", "/nowhere")
@@ -176,7 +214,14 @@ async def test_a_program_that_nothing_contains_is_not_started(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "listed", ["{", '{"clock": 5}', '{"clock": {"command": []}}', '{"clock": {"command": ["x"], "reads": ["etc"]}}']
+    "listed",
+    [
+        "{",
+        '{"clock": 5}',
+        '{"clock": {"command": []}}',
+        '{"clock": {"command": ["x"], "reads": ["etc"]}}',
+        '{"clock": {"command": ["x"], "cpu_s": 0}}',
+    ],
 )
 async def test_a_list_of_programs_that_cannot_be_read_starts_none(listed: str) -> None:
     call = replace(call_to(program="clock"), settings={"stdio_servers": listed})
@@ -193,7 +238,7 @@ async def test_a_repository_is_read_and_written_by_the_server_for_git(tmp_path: 
     effects = {tool.name: tool.effect for tool in tool_set.tools}
     assert (effects["helper.git_status"], effects["helper.git_commit"]) == (Effect.READ, Effect.WRITE)
     call, here = call_to(programs=programs, program="git"), {"repo_path": str(tmp_path)}
-    await tool_of(tool_set, "git_add").run({**here, "files": ["note.txt"]}, call)
+    await git(tmp_path, "add", "note.txt")
     await tool_of(tool_set, "git_commit").run({**here, "message": "A note"}, call)
     assert await git(tmp_path, "log", "--format=%an: %s") == "Ann: A note\n"
     elsewhere = await met(tool_of(tool_set, "git_status").run({"repo_path": str(tmp_path.parent)}, call))

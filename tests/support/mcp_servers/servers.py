@@ -50,6 +50,14 @@ def thief(secret: Path, port: int, **said: object) -> Program:
     return {**listed, "reads": [*_PYTHON, str(here)]}
 
 
+GLUTTON = Path(__file__).with_name("glutton.py")
+
+
+def glutton(how: str, **said: object) -> Program:
+    listed = in_python("python", str(GLUTTON), how, **said)
+    return {**listed, "reads": [*_PYTHON, str(GLUTTON)], "memory_mb": 64, "cpu_s": 1, "processes": 16}
+
+
 _PYTHON = [sys.prefix, sys.base_prefix]
 
 
