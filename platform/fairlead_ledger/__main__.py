@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead_ledger.canonical import NotCanonical, parse
-from fairlead_ledger.checking import Report
+from fairlead_ledger.checking import Report, shown
 from fairlead_ledger.heads import Head, HeadInvalid, head_from
 from fairlead_ledger.keys import KeysInvalid, ListedKey, Trust, public_key_of, read_keys
 from fairlead_ledger.reading import check_file
@@ -73,8 +73,8 @@ def told(report: Report) -> str:
     if report.is_sound and report.head is not None:
         head = report.head
         lines.append(
-            f"{report.events:,} events in {report.commits:,} commits are what the ledger of {head.tenant_id} holds"
-            f" at size {head.size:,}, signed by {head.key_id} at {head.at}"
+            f"{report.events:,} events in {report.commits:,} commits are what the ledger of {shown(head.tenant_id)}"
+            f" holds at size {head.size:,}, signed by {shown(head.key_id)} at {shown(head.at)}"
         )
     if report.is_sound and not report.trusted:
         lines.append("No signature was looked at: name the key that you trust with --key or --keys")

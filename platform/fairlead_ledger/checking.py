@@ -15,6 +15,8 @@ Kind = Literal[
     "changed", "removed", "inserted", "reordered", "truncated", "foreign_key", "forked", "unreadable", "unlinked"
 ]
 MOST_FINDINGS = 100
+MOST_SHOWN = 300  # characters of what is named or quoted
+MOST_DIGITS = 18
 Differences = Callable[[Known, int], Iterable[str]]  # names the fields of a row that are not what a leaf says
 
 
@@ -43,7 +45,7 @@ class Report:
 
     def found(self, kind: Kind, where: str, text: str) -> None:
         if len(self.findings) < MOST_FINDINGS:
-            self.findings.append(Finding(kind, where, text))
+            self.findings.append(Finding(kind, shown(where), shown(text)))
 
 
 class _Page:
@@ -139,6 +141,8 @@ class Checker:
         elif (goes_on := follows.page.after) == page.block.page.after or goes_on in page.expected:
             due = page.up_to(goes_on)  # all, or what had come when a part was cut off that is continued here
             missing = [position for position in missing if position in due]
+            for position in [each for each in page.seen if each not in due]:
+                self.report.found("inserted", position, "what follows goes on before it: it comes twice")
         elif page.strays:
             self._lost_proof(last, page.strays[0])
         else:
@@ -210,9 +214,18 @@ class Checker:
                 report.found("forked", name, "the ledger does not go on from what the receipt shows")
 
 
+def shown(text: str) -> str:
+    """What a file says, in a form that no terminal obeys and no report grows by."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:MOST_SHOWN])
+
+
 def place_of(position: str | None) -> tuple[int, int]:
     sequence, _, index = (position or "").partition("-")
-    return (int(sequence), int(index)) if sequence.isdigit() and index.isdigit() else (0, -1)
+    return (int(sequence), int(index)) if _is_count(sequence) and _is_count(index) else (0, -1)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def _tail(wanted: list[str], missing: list[str]) -> list[str]:

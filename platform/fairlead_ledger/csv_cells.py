@@ -94,7 +94,8 @@ BEFORE_SEALS = tuple(name for name in COLUMNS if name != "sealed")  # of files t
 
 def cells_of(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, str]:
     """What a reader of CSV finds in each column but `sealed` and `data`."""
-    actor = envelope.get("actor") or {}
+    said = envelope.get("actor")
+    actor = said if isinstance(said, Mapping) else {}
     kind = str(data.get("type", ""))
     whole = {name: _number(data.get(name)) for name in ("attempt", "latency_us")}
     texts = {name: safe(data.get(name)) for name in _FROM_EVENT}

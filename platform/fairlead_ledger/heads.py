@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fairlead_ledger.canonical import canonical
-from fairlead_ledger.keys import Signer, Trust
+from fairlead_ledger.keys import Signer, Trust, is_hex
+from fairlead_ledger.merkle import HASH_BYTES
 
 HEAD_FORMAT = "fairlead.head.v1"
+LARGEST = 2**62  # of trees
 
 
 class HeadInvalid(ValueError):
@@ -55,12 +57,10 @@ def head_from(document: Any) -> Head:
         head = Head(**fields)
     except TypeError:
         raise HeadInvalid("fields of a head are missing, or are too many") from None
-    if head.size < 0:
+    if not 0 <= head.size <= LARGEST:
         raise HeadInvalid("its size is none")
-    try:
-        bytes.fromhex(head.root)
-    except ValueError:
-        raise HeadInvalid("its root is no hash") from None
+    if not is_hex(head.root, HASH_BYTES):
+        raise HeadInvalid("its root is no hash")
     return head
 
 

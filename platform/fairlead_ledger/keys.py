@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fairlead_ledger.canonical import NotCanonical, canonical, parse
 
 KEYS_FORMAT = "fairlead.ledger-keys.v1"
+KEY_BYTES, SIGNATURE_BYTES = 32, 64
+_HEX = frozenset("0123456789abcdef")
 _VOUCHING = "fairlead.ledger-key.v1"
 
 
@@ -75,7 +77,7 @@ def read_keys(text: bytes) -> list[ListedKey]:
             raise KeysInvalid(f"its format is not {KEYS_FORMAT}")
         keys = [ListedKey(**key) for key in document["keys"]]
         for key in keys:
-            if key_id_of(bytes.fromhex(key.public_key)) != key.key_id:
+            if not is_hex(key.public_key, KEY_BYTES) or key_id_of(bytes.fromhex(key.public_key)) != key.key_id:
                 raise KeysInvalid(f"{key.key_id} is not the id of its key")
     except (NotCanonical, TypeError, KeyError, AttributeError) as misfit:
         raise KeysInvalid("it is no list of keys") from misfit
@@ -122,7 +124,14 @@ class Trust:
         return self.holds(key.previous, _statement(key), key.vouched)
 
 
+def is_hex(text: str, size_bytes: int) -> bool:
+    """In the one form that we write: a file in which anything else stands was changed."""
+    return len(text) == 2 * size_bytes and set(text) <= _HEX
+
+
 def is_signed(public_key: bytes, statement: Mapping[str, Any], signature: str) -> bool:
+    if not is_hex(signature, SIGNATURE_BYTES):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(bytes.fromhex(signature), canonical(statement))
     except (InvalidSignature, ValueError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from fairlead_ledger.canonical import NotCanonical, canonical
 from fairlead_ledger.heads import Head, HeadInvalid, head_from
-from fairlead_ledger.keys import Signer, Trust
+from fairlead_ledger.keys import Signer, Trust, is_hex
 from fairlead_ledger.merkle import HASH_BYTES, ProofBroken, check_consistency, leaf_hash, root_of
 
 PROOF_FORMAT = "fairlead.proof.v1"
@@ -117,7 +117,7 @@ def block_from(document: Any, *, plain: bool = False) -> Block:
         return Block(
             page=_page(document),
             head=head_from(document["head"]),
-            leaves=tuple((_whole(leaf["index"]), canonical(leaf["leaf"], plain=plain)) for leaf in document["leaves"]),
+            leaves=tuple(_leaf(leaf, plain=plain) for leaf in document["leaves"]),
             nodes=_nodes(document["nodes"]),
             key_id=_text(document["key_id"]),
             signature=_text(document["signature"]),
@@ -140,16 +140,25 @@ def _page(document: Mapping[str, Any]) -> Page:
     )
 
 
+def _leaf(document: Mapping[str, Any], *, plain: bool) -> tuple[int, bytes]:
+    if document.keys() != {"index", "leaf"}:
+        raise ValueError("leaves")
+    return _whole(document["index"]), canonical(document["leaf"], plain=plain)
+
+
 def _since(document: Any) -> Since | None:
     if document is None:
         return None
-    return Since(_whole(document["size"]), tuple(bytes.fromhex(node) for node in document["path"]))
+    path = [_text(node) for node in document["path"]]
+    if document.keys() != {"size", "path"} or not all(is_hex(node, HASH_BYTES) for node in path):
+        raise ValueError("since")
+    return Since(_whole(document["size"]), tuple(map(bytes.fromhex, path)))
 
 
 def _nodes(text: str) -> tuple[bytes, ...]:
     joined = b64decode(text, validate=True)
-    if len(joined) % HASH_BYTES:
-        raise ValueError("nodes are not whole")
+    if len(joined) % HASH_BYTES or b64encode(joined).decode() != text:
+        raise ValueError("nodes are not whole, or not as we write them")
     return tuple(joined[start : start + HASH_BYTES] for start in range(0, len(joined), HASH_BYTES))
 
 

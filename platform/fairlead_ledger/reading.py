@@ -4,23 +4,23 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, AnyStr, Literal, Self
 
 from fairlead_ledger.canonical import NotCanonical, Parsed, parse
 from fairlead_ledger.checking import Checker, Report
 from fairlead_ledger.csv_cells import BEFORE_SEALS, COLUMNS, cells_of
 from fairlead_ledger.heads import Head
 from fairlead_ledger.keys import Trust
-from fairlead_ledger.proofs import BlockInvalid, block_from
+from fairlead_ledger.proofs import Block, BlockInvalid, block_from
 from fairlead_ledger.rows import Known, differences, event_differs
 
 Form = Literal["json", "ndjson", "csv"]
 SIDECAR = ".proof.ndjson"  # beside a CSV file, under its name
 CHUNK = 1024 * 1024
-MOST_OF_AN_EVENT = 64 * CHUNK
+MOST_OF_AN_EVENT = 32 * CHUNK  # of a line, a row, and what is around the events of a document
 _FORMS: Mapping[str, Form] = {".json": "json", ".ndjson": "ndjson", ".csv": "csv"}
 _EVENTS = re.compile(r'"events"\s*:\s*\[')
 _DOCUMENT = {"format", "exported_at", "scope", "events", "last"}
@@ -31,7 +31,15 @@ csv.field_size_limit(MOST_OF_AN_EVENT)
 def check_file(file: Path, trust: Trust | None, receipt: Head | None = None, form: Form | None = None) -> Report:
     """Raises OSError. Without `form` it goes by the name, or by how the file begins."""
     checker = Checker(trust, receipt)
-    match form or form_of(file):
+    try:
+        _check(file, form or form_of(file), checker)
+    except RecursionError:
+        checker.unreadable("the file", "it is nested too deeply")
+    return checker.end()
+
+
+def _check(file: Path, form: Form, checker: Checker) -> None:
+    match form:
         case "ndjson":
             with file.open("rb") as opened:
                 _check_lines(opened, checker)
@@ -40,7 +48,6 @@ def check_file(file: Path, trust: Trust | None, receipt: Head | None = None, for
                 _check_document(opened_text, checker)
         case "csv":
             _check_csv(file, checker)
-    return checker.end()
 
 
 def form_of(file: Path) -> Form:
@@ -54,14 +61,36 @@ def form_of(file: Path) -> Form:
     return "json" if start.startswith(b"{") else "csv"
 
 
-def _check_lines(lines: Iterable[bytes], checker: Checker) -> None:
-    for number, line in enumerate(lines, start=1):
-        if not line.endswith(b"\n"):
-            checker.unreadable(f"line {number}", "it is cut off")
-        try:
-            _check_event(parse(line), checker)
-        except NotCanonical as misfit:
-            checker.unreadable(f"line {number}", str(misfit))
+class _Unbounded(ValueError):
+    """Something is longer than anything that we write."""
+
+    def __init__(self) -> None:
+        super().__init__("it is longer than anything in an export, and what follows was not read")
+
+
+def _lines(opened: IO[AnyStr]) -> Iterator[AnyStr]:
+    """Raises _Unbounded."""
+    while line := opened.readline(MOST_OF_AN_EVENT):
+        if len(line) == MOST_OF_AN_EVENT:
+            raise _Unbounded
+        yield line
+
+
+def _check_lines(opened: IO[bytes], checker: Checker) -> None:
+    try:
+        for number, line in enumerate(_lines(opened), start=1):
+            _check_line(number, line, checker)
+    except _Unbounded as misfit:
+        checker.unreadable("a line", str(misfit))
+
+
+def _check_line(number: int, line: bytes, checker: Checker) -> None:
+    if not line.endswith(b"\n"):
+        checker.unreadable(f"line {number}", "it is cut off")
+    try:
+        _check_event(parse(line), checker)
+    except NotCanonical as misfit:
+        checker.unreadable(f"line {number}", str(misfit))
 
 
 def _check_event(parsed: Parsed, checker: Checker) -> None:
@@ -96,7 +125,7 @@ def _check_document(opened: IO[str], checker: Checker) -> None:
                     scope, exported_at = proof.get("scope"), proof.get("exported_at")
             _check_event(parsed, checker)
         document = parse(before + "[]" + pieces.rest()).value
-    except (NotCanonical, UnicodeDecodeError) as misfit:
+    except (NotCanonical, UnicodeDecodeError, _Unbounded) as misfit:
         checker.unreadable("the document", str(misfit))
         return
     _check_around(document, scope, exported_at, last, checker)
@@ -147,7 +176,8 @@ class _Pieces:
 
     def rest(self) -> str:
         while self._more():
-            pass
+            if len(self._buffer) > MOST_OF_AN_EVENT:
+                raise _Unbounded
         return self._buffer
 
     def _next(self) -> str:
@@ -173,56 +203,91 @@ def _check_csv(file: Path, checker: Checker) -> None:
         checker.unreadable(str(sidecar.name), "the proof of a CSV file is a file beside it, and there is none")
         return
     with sidecar.open("rb") as proofs, file.open(encoding="utf-8", newline="") as opened:
-        blocks = _blocks(proofs, checker)
-        following = next(blocks, None)
+        ahead = _Ahead(_blocks(proofs, checker))
         try:
             for number, row in enumerate(_csv_rows(opened, checker), start=1):
-                position = row.get("position", "")
-                while (
-                    following is not None
-                    and not checker.expects(position)
-                    and (checker.is_complete or _speaks_of(following, position))
-                ):
-                    checker.block(following)
-                    following = next(blocks, None)
+                position = row.get("position") or ""  # None where cells are missing
+                while not checker.expects(position) and (checker.is_complete or position in ahead.positions):
+                    if (block := ahead.take()) is None:
+                        break
+                    checker.block(block)
                 checker.row(position, partial(_csv_differences, row=row))
                 if None in row or None in row.values():
                     checker.report.found("changed", f"row {number}", "it has another number of cells")
-        except (csv.Error, UnicodeDecodeError) as misfit:
+        except (csv.Error, UnicodeDecodeError, _Unbounded) as misfit:
             checker.unreadable("the file", str(misfit))
-        while following is not None:
-            checker.block(following)
-            following = next(blocks, None)
+        while (block := ahead.take()) is not None:
+            checker.block(block)
 
 
-def _blocks(lines: Iterable[bytes], checker: Checker) -> Iterator[Any]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            parsed = parse(line)
-            yield block_from(parsed.value, plain=parsed.plain)
-        except (NotCanonical, BlockInvalid) as misfit:
-            checker.unreadable(f"line {number} of the proof", str(misfit))
+class _Ahead:
+    """The next block, and which events it speaks of."""
+
+    def __init__(self, blocks: Iterator[Block]) -> None:
+        self._blocks = blocks
+        self._next: Block | None = None
+        self.positions: frozenset[str] = frozenset()
+        self.take()
+
+    def take(self) -> Block | None:
+        """None when there are no more."""
+        taken, self._next = self._next, next(self._blocks, None)
+        leaves = self._next.leaves if self._next else ()
+        self.positions = frozenset(position for _, text in leaves for position in Known(text).positions)
+        return taken
 
 
-def _speaks_of(block: Any, position: str) -> bool:
-    return any(position in Known(text).positions for _, text in block.leaves)
+def _blocks(opened: IO[bytes], checker: Checker) -> Iterator[Block]:
+    try:
+        for number, line in enumerate(_lines(opened), start=1):
+            try:
+                parsed = parse(line)
+                yield block_from(parsed.value, plain=parsed.plain)
+            except (NotCanonical, BlockInvalid) as misfit:
+                checker.unreadable(f"line {number} of the proof", str(misfit))
+    except _Unbounded as misfit:
+        checker.unreadable("a line of the proof", str(misfit))
+
+
+class _RowLines:
+    """Lines for the reader of CSV, of which one row takes only so many: a cell may have several."""
+
+    def __init__(self, opened: IO[str]) -> None:
+        self._lines = _lines(opened)
+        self._size = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        """Raises _Unbounded."""
+        line = next(self._lines)
+        self._size += len(line)
+        if self._size > MOST_OF_AN_EVENT:
+            raise _Unbounded
+        return line
+
+    def row_ends(self) -> None:
+        self._size = 0
 
 
 def _csv_rows(opened: IO[str], checker: Checker) -> Iterator[dict[str, str]]:
     """A part that goes on has no header of its own."""
-    start = opened.read(1)
-    if start != codecs.BOM_UTF8.decode():
+    goes_on = opened.read(1) != codecs.BOM_UTF8.decode()
+    names: Sequence[str] = COLUMNS
+    if goes_on:
         opened.seek(0)
-        cells = len(next(csv.reader(opened, strict=True), ()))
-        opened.seek(0)
+        cells = len(next(csv.reader(_RowLines(opened), strict=True), ()))
         names = BEFORE_SEALS if cells == len(BEFORE_SEALS) else COLUMNS
-        yield from csv.DictReader(opened, fieldnames=names, strict=True)
-        return
-    rows = csv.DictReader(opened, strict=True)
+        opened.seek(0)
+    lines = _RowLines(opened)
+    rows = csv.DictReader(lines, fieldnames=names if goes_on else None, strict=True)
     strange = [name for name in rows.fieldnames or () if name not in COLUMNS]
     if strange or not {"position", "data"} <= set(rows.fieldnames or ()):
         checker.report.found("changed", "the header", f"there are other columns: {', '.join(strange)}")
-    yield from rows
+    for row in rows:
+        lines.row_ends()
+        yield row
 
 
 def _sealed(row: Mapping[str, str]) -> Any:
@@ -234,7 +299,7 @@ def _sealed(row: Mapping[str, str]) -> Any:
 
 def _csv_differences(known: Known, index: int, row: Mapping[str, str]) -> Iterator[str]:
     try:
-        data, plain = parse(row.get("data", ""))
+        data, plain = parse(row.get("data") or "")
     except NotCanonical:
         yield "data"
         return

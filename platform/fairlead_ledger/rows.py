@@ -38,7 +38,7 @@ class Known:
     @property
     def events(self) -> list[str]:
         found = self.leaf.get("events")
-        return found if isinstance(found, list) else []
+        return found if isinstance(found, list) and all(isinstance(each, str) for each in found) else []
 
     @property
     def positions(self) -> list[str]:
@@ -47,11 +47,12 @@ class Known:
     def envelope(self, index: int) -> dict[str, Any]:
         """The fields of an event that are not in the event itself."""
         commit = self.commit
+        first = commit.get("first_version")
         return {
             "position": f"{self.leaf.get('sequence')}-{index}",
             "run_id": run_of(str(commit.get("kind")), str(commit.get("stream_id"))),
             "stream": commit.get("kind"),
-            "version": int(commit.get("first_version", 0)) + index,
+            "version": (first if isinstance(first, int) else 0) + index,
             **{name: commit.get(name) for name in _SAME},
         }
 

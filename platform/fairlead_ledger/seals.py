@@ -5,7 +5,8 @@ canonical JSON, and its key. Without a key the value was erased, and a mark stan
 """
 
 import hmac
-from base64 import urlsafe_b64decode
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from fairlead_ledger.canonical import SEALED, NotCanonical, canonical
 
 KEY_BYTES = 32
+_PLACE = re.compile(r"[0-9]{1,18}")
 
 
 class NotCommitted(ValueError):
@@ -40,8 +42,8 @@ def _checked(seal: Any) -> tuple[str, bytes | None]:
         key = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (NotBase64, ValueError) as misfit:
         raise NotCommitted("a key is not base64url") from misfit
-    if len(key) != KEY_BYTES:
-        raise NotCommitted(f"a key has {KEY_BYTES} bytes")
+    if len(key) != KEY_BYTES or urlsafe_b64encode(key).decode().rstrip("=") != text.rstrip("="):
+        raise NotCommitted(f"a key has {KEY_BYTES} bytes, and is written in one way")
     return commitment, key
 
 
@@ -51,7 +53,7 @@ def _resealed(value: Any, path: list[str], seal: tuple[str, bytes | None], *, pl
     name, rest = path[0], path[1:]
     if isinstance(value, dict) and name in value:
         return {**value, name: _resealed(value[name], rest, seal, plain=plain)}
-    if isinstance(value, list) and name.isascii() and name.isdigit() and int(name) < len(value):
+    if isinstance(value, list) and _PLACE.fullmatch(name) and int(name) < len(value):
         place = int(name)
         return [*value[:place], _resealed(value[place], rest, seal, plain=plain), *value[place + 1 :]]
     raise NotCommitted("something is said to be sealed that is not there")
