@@ -42,6 +42,7 @@ from fairlead.domain.runs.events import RunCompleted, ToolCallCompleted
 from fairlead.domain.tenants.commands import CreateAgent
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.workflows import PublishWorkflow, workflow_id
+from fairlead.handling.approval_links import ApprovalLinks
 from fairlead.handling.capabilities import Capabilities, MarkKey
 from fairlead.handling.contents import UNSEEN
 from fairlead.handling.dispatch import Dispatch
@@ -120,7 +121,8 @@ def _in_memory(folder: Path) -> app.Core:
     log, connectors, expressions = MemoryLog(Codec(EVENTS, UPCASTERS)), load_connectors(["basics"]), CelExpressions()
     tools = TenantTools(log, connectors, clock)
     rulebook = Rulebook(log, tools, expressions)
-    capabilities = Capabilities([MarkKey("k1", b"m" * 32)], rulebook, clock)
+    keys = [MarkKey("k1", b"m" * 32)]
+    capabilities = Capabilities(keys, rulebook, clock)
     jobs, timers = MemoryJobs(), MemoryTimers(clock)
     dispatch = Dispatch(jobs, timers, capabilities)
     handler = Handler(log, clock, app.deciders(rulebook), {"run": dispatch.run_appended})
@@ -142,6 +144,7 @@ def _in_memory(folder: Path) -> app.Core:
         expressions=expressions,
         rulebook=rulebook,
         capabilities=capabilities,
+        links=ApprovalLinks(keys),
         dispatch=dispatch,
         handler=handler,
         starter=Starter(log, handler, rulebook, brake, clock),

@@ -36,6 +36,7 @@ from fairlead.adapters.vault.keys import vault_keys
 from fairlead.consumers import (
     access_directory,
     accesses,
+    approval_notices,
     approvals,
     breakers,
     cases,
@@ -77,6 +78,7 @@ from fairlead.domain.runs import states as run_states
 from fairlead.domain.runs.commands import ForkRun, StartRun
 from fairlead.domain.webhooks import subscription as webhook
 from fairlead.handling.access_audit import AccessAudit
+from fairlead.handling.approval_links import ApprovalLinks
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.capabilities import Capabilities
 from fairlead.handling.contents import Contents
@@ -87,6 +89,7 @@ from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Brake, Switching
+from fairlead.handling.telling import Telling
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import (
     Clock,
@@ -166,6 +169,7 @@ class Core(Struct, frozen=True, kw_only=True):
     expressions: Expressions
     rulebook: Rulebook
     capabilities: Capabilities
+    links: ApprovalLinks
     dispatch: Dispatch
     handler: Handler
     starter: Starter
@@ -268,6 +272,7 @@ def compose(
         expressions=expressions,
         rulebook=rulebook,
         capabilities=capabilities,
+        links=ApprovalLinks(keys),
         dispatch=dispatch,
         handler=handler,
         starter=Starter(log, handler, rulebook, brake, clock),
@@ -431,6 +436,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         connecting=accounts_of(core, database).connecting(),
         head_keys=ledgers.keys_of(settings),
         ledger_state=lambda: ledger_state(database),
+        links=core.links,
         audit=AccessAudit(core.log, core.clock, core.ids),
         webhook_secrets=webhooks_of(core, database).secrets(),
         lag=lags,
@@ -460,6 +466,8 @@ async def engine(core: Core) -> None:
         tasks.create_task(ProjectionRunner(core.sealed_log, database, PROJECTIONS).run())
         for manager in PROCESS_MANAGERS:
             tasks.create_task(process_runner(core, database, manager).run())
+        if (telling := telling_of(core)) is not None:
+            tasks.create_task(ProcessRunner(core.log, database, telling.handle, approval_notices).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())
         tasks.create_task(watch.run())
         tasks.create_task(switch_keeper(core, database).run())
@@ -476,6 +484,17 @@ def process_runner(core: Core, database: "Database", manager: ProcessManager) ->
     others: dict[ProcessManager, Handle] = {reconnecting: reconnector.handle, switch_mirror: core.switching.mirror}
     handle = others.get(manager, core.handler.handle)
     return ProcessRunner(core.log, database, handle, manager)
+
+
+def telling_of(core: Core) -> Telling | None:
+    """None where no mail server is named."""
+    settings = core.settings
+    if settings.mail_url is None or settings.mail_from is None:
+        return None
+    from fairlead.adapters.smtp_mailer import SmtpMailer, server_of
+
+    mailer = SmtpMailer(server_of(settings.mail_url, settings.mail_ca_file), settings.mail_from)
+    return Telling(core.log, core.handler, core.links, mailer, core.clock, accounts.public_url(settings))
 
 
 def switch_keeper(core: Core, database: "Database") -> SwitchKeeper:

@@ -27,6 +27,7 @@ from fairlead.domain.connections.grants import (
 from fairlead.domain.connections.use import Lent, Seen, Use
 from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.errors import FairleadError
 from fairlead.domain.ids import ConnectionId
 from fairlead.domain.results import Found, KeptResult, ResultKey
 from fairlead.domain.sealing import ContentKey
@@ -448,6 +449,26 @@ class Credentials(Protocol):
     async def refused(self, use: Use, lent: Lent) -> bool:
         """The counterpart did not take what was lent. True: there is a newer one to try with. False: a person is
         needed, and the connection says so from now on."""
+
+
+class MailRefused(FairleadError):
+    """The mail server will never take this message for this address."""
+
+    code = "mail_refused"
+
+
+class Mail(Struct, frozen=True, kw_only=True):
+    """To one person, in plain text. `key` is the same when the same mail is sent again."""
+
+    to: str
+    subject: str
+    text: str
+    key: str
+
+
+class Mailer(Protocol):
+    async def send(self, mail: Mail) -> None:
+        """Returns once a mail server has taken it. Raises MailRefused, Unavailable to be asked again later."""
 
 
 class Results(Protocol):

@@ -33,6 +33,8 @@ DatabaseUrl = Annotated[str, Meta(pattern=_DATABASE)]
 NatsUrl = Annotated[str, Meta(pattern=_NATS)]
 AnchorUrl = Annotated[str, Meta(pattern=r"^https?://[^?#@ ]+$", max_length=2000)]
 AnchorSecret = Annotated[str, Meta(pattern=r"^whsec_[A-Za-z0-9+/]{32,100}={0,2}$")]
+MailUrl = Annotated[str, Meta(pattern=r"^smtps?://([^/?#@ ]+@)?[^/?#@ ]+/?$", max_length=1000)]
+MailAddress = Annotated[str, Meta(pattern=r"^[^\s<>@,;\"]{1,64}@[A-Za-z0-9.-]{1,253}$", max_length=320)]
 PublicUrl = Annotated[str, Meta(pattern=_PUBLIC)]
 Names = tuple[Annotated[str, Meta(pattern=_NAME)], ...]
 PublicKeys = tuple[Annotated[str, Meta(pattern=_PUBLIC_KEY)], ...]
@@ -107,6 +109,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     public_url: Annotated[
         PublicUrl | None,
         Meta(description="Where people's browsers find the API. Unset: `http://`, the host and the port above."),
+    ] = None
+    mail_url: Annotated[
+        MailUrl | None,
+        Meta(
+            description="Server for mail to reviewers, as `smtp://user:password@host:587` (STARTTLS) or `smtps://…`."
+            " Unset: nobody is written to."
+        ),
+    ] = None
+    mail_from: Annotated[MailAddress | None, Meta(description="Address that such mail comes from.")] = None
+    mail_ca_file: Annotated[
+        Path | None, Meta(description="Certificates that vouch for that server, instead of those of the machine.")
     ] = None
     connectors: Annotated[
         Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
@@ -240,9 +253,11 @@ _SECRET = (
     "nats_url",
     "vault_keys",
     "ledger_anchor_secret",
+    "mail_url",
 )
 _FILES = (
     "ledger_keys_file",
+    "mail_ca_file",
     "nats_credentials_file",
     "nats_ca_file",
     "nats_cert_file",
@@ -288,6 +303,9 @@ def _together(settings: Settings, wrong: set[str]) -> Iterator[Problem]:
     if (settings.ledger_anchor_url is None) != (settings.ledger_anchor_secret is None):
         path = variable("ledger_anchor_secret" if settings.ledger_anchor_secret is None else "ledger_anchor_url")
         yield Problem(path=path, message="a receiver and its secret come together", code="missing")
+    if (settings.mail_url is None) != (settings.mail_from is None):
+        path = variable("mail_from" if settings.mail_from is None else "mail_url")
+        yield Problem(path=path, message="a mail server and an address come together", code="missing")
     if (settings.nats_cert_file is None) != (settings.nats_key_file is None):
         path = variable("nats_key_file" if settings.nats_key_file is None else "nats_cert_file")
         yield Problem(path=path, message="a certificate and its key come together", code="missing")

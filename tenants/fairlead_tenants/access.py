@@ -183,6 +183,19 @@ def may(
     )
 
 
+def roles_held(principal: Principal, workspace_id: WorkspaceId, environment_id: EnvironmentId) -> tuple[str, ...]:
+    """The roles that the principal holds there, sorted."""
+    return tuple(
+        sorted(
+            {
+                str(grant.role)
+                for grant in principal.grants
+                if grant.workspace_id in (None, workspace_id) and grant.environment_id in (None, environment_id)
+            }
+        )
+    )
+
+
 def carries(principal: Principal, permission: Permission) -> bool:
     """Whether kind, key scopes and environment let it use this permission if a grant gives it."""
     return (

@@ -408,3 +408,78 @@ def test_a_denial_on_behalf_of_somebody_names_both_and_is_for_what_was_looked_at
     assert (denied.denied_by, denied.on_behalf_of) == (BO, ANN)
     with pytest.raises(a.DigestMismatch):
         pending().when(deny(digest="other"))
+
+
+# --- being told, and answering by a link ----------------------------------------------------------------------------
+
+LATE = T0 + timedelta(minutes=54)
+
+
+def told(*people: a.Told, notice: str = "requested") -> a.TellReviewers:
+    return a.TellReviewers(told=a.ReviewersTold(notice=notice, told=people, until=DEADLINE))
+
+
+def linked(**changes: Any) -> Given[a.ApprovalCommand, a.ApprovalState, a.ApprovalEvent]:
+    """Ann and bo have links of their own; cy has one on behalf of ann."""
+    people = (
+        a.Told(principal_id=ANN, link_hash="ann's"),
+        a.Told(principal_id=BO, link_hash="bo's"),
+        a.Told(principal_id=CY, on_behalf_of=ANN, link_hash="cy's"),
+    )
+    return given(APPROVALS, replace(asked(2), **changes)).after(told(*people))
+
+
+def test_that_the_deadline_is_near_is_said_once_and_between_the_roles() -> None:
+    reminding = replace(asked(), remind_at=LATE, escalations=(Escalation(at=HALF, roles=("admin",)),))
+    waiting = given(APPROVALS, reminding)
+    escalated = waiting.after(a.ExpireApproval(now=HALF))
+    due = [each.state.due_at for each in (waiting, escalated) if isinstance(each.state, a.Pending)]
+    assert due == [HALF, LATE]
+    assert tags(escalated.when(a.ExpireApproval(now=LATE))) == ["ApprovalDueSoon"]
+    assert escalated.after(a.ExpireApproval(now=LATE)).when(a.ExpireApproval(now=LATE)) == []
+    assert tags(waiting.when(a.ExpireApproval(now=LATE))) == ["ApprovalEscalated", "ApprovalDueSoon"]
+    assert tags(waiting.when(a.ExpireApproval(now=DEADLINE))) == ["ApprovalExpired"]
+
+
+def test_people_are_told_once_for_each_reason_and_nobody_of_what_is_settled() -> None:
+    assert tags(linked().when(told(notice="due-soon"))) == ["ReviewersTold"]
+    assert linked().when(told(notice="requested")) == []
+    assert pending().after(sign()).when(told()) == []
+    assert given(APPROVALS).when(told()) == []
+
+
+@pytest.mark.parametrize("answer", [sign, deny, wish])
+def test_a_link_is_for_its_own_person_and_for_whoever_they_stand_in_for(answer: Any) -> None:
+    for who, link, other in (("ann", "ann's", None), ("cy", "cy's", ANN)):
+        first = linked().when(answer(who, link_hash=link, on_behalf_of=other))[0]
+        assert getattr(first, "by_link", False)
+    for who, link, other in (
+        ("ann", "bo's", None),
+        ("bo", "ann's", None),
+        ("cy", "cy's", None),
+        ("ann", "nobody's", None),
+        ("bo", "bo's", ANN),
+    ):
+        with pytest.raises(a.LinkRefused):
+            linked().when(answer(who, link_hash=link, on_behalf_of=other))
+
+
+def test_a_link_is_used_up_with_the_say_of_its_person_however_it_was_given() -> None:
+    for first in (sign("ann", link_hash="ann's"), sign("ann"), sign("cy", link_hash="cy's", on_behalf_of=ANN)):
+        used = linked().after(first)
+        for who, link, other in (("ann", "ann's", None), ("cy", "cy's", ANN)):
+            with pytest.raises(a.LinkRefused):
+                used.when(deny(who, link_hash=link, on_behalf_of=other))
+        assert used.when(sign("bo", link_hash="bo's"))
+    with pytest.raises(a.ApprovalSettled):
+        linked().after(deny("bo")).when(sign("ann", link_hash="ann's"))
+    assert tags(linked().when(sign("ann", link_hash="ann's", now=DEADLINE))) == ["ApprovalExpired"]
+
+
+def test_a_link_is_not_enough_where_the_rule_asks_for_a_sign_in_nor_does_it_make_anybody_fit() -> None:
+    with pytest.raises(a.StrongSignInNeeded):
+        linked(strong_sign_in=True).when(sign("ann", link_hash="ann's"))
+    assert linked(strong_sign_in=True).when(sign("ann"))
+    for changes in ({"role_names": ()}, {"principal_kind": "agent"}):
+        with pytest.raises(a.MayNotApprove):
+            linked().when(sign("ann", link_hash="ann's", **changes))

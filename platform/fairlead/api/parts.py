@@ -15,6 +15,7 @@ from fairlead.domain.connectors.catalogue import Listed
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.tenants.choices import Offer
 from fairlead.handling.access_audit import AccessAudit
+from fairlead.handling.approval_links import ApprovalLinks
 from fairlead.handling.connecting import Connecting
 from fairlead.handling.contents import Contents
 from fairlead.handling.founding import NewSecret
@@ -131,6 +132,7 @@ class ApiParts:
     ledger_state: Callable[[], Awaitable[LedgerState]]
     webhook_secrets: WebhookSecrets
     audit: AccessAudit
+    links: ApprovalLinks
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]

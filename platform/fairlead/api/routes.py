@@ -4,6 +4,7 @@ from litestar.types import ControllerRouterHandler
 
 from fairlead.api.accesses import AccessController
 from fairlead.api.approval_answers import ApprovalAnswerController
+from fairlead.api.approval_links import answer_by_link, open_link
 from fairlead.api.approvals import ApprovalController
 from fairlead.api.breakers import BreakerController
 from fairlead.api.cases import CaseController, report_run
@@ -68,6 +69,8 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     ApprovalController,
     ApprovalAnswerController,
     DelegationController,
+    open_link,
+    answer_by_link,
     ConnectionController,
     SignInController,
     OAuthClientController,

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from fairlead_tenants.access import Permission, Principal, may, workspaces_where
+from fairlead_tenants.access import Permission, Principal, may, roles_held, workspaces_where
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
@@ -55,16 +55,7 @@ def check_run(principal: Principal, needed: Permission, place: RunPlace) -> None
 
 def role_names(principal: Principal, place: RunPlace) -> tuple[str, ...]:
     """The roles that the principal holds there."""
-    return tuple(
-        sorted(
-            {
-                str(grant.role)
-                for grant in principal.grants
-                if grant.workspace_id in (None, place.workspace_id)
-                and grant.environment_id in (None, place.environment_id)
-            }
-        )
-    )
+    return roles_held(principal, place.workspace_id, place.environment_id)
 
 
 async def load_run(parts: ApiParts, principal: Principal, run_id: str, needed: Permission) -> LoadedRun:

@@ -46,6 +46,10 @@ UPDATE approvals
        roles = roles || ARRAY(SELECT unnest(%(roles)s::text[]) EXCEPT SELECT unnest(roles))
  WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
 """
+_MOVED = """
+UPDATE approvals SET stream_version = %(version)s
+ WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
+"""
 _CLAIMED = """
 UPDATE approvals SET claimed_by = %(who)s, claimed_until = %(until)s, stream_version = %(version)s
  WHERE tenant_id = %(tenant)s AND approval_id = %(approval_id)s AND stream_version < %(version)s
@@ -93,6 +97,8 @@ def _said(event: a.ApprovalEvent, commit: AnyCommit) -> tuple[str, dict[str, Any
             return _ANSWERED, {"answers": as_json([signature])}
         case a.ApprovalDenied() | a.ApprovalChangesRequested() | a.ApprovalEdited():
             return _REFUSED, _refused(event, commit.at)
+        case a.ApprovalDueSoon() | a.ReviewersTold():
+            return _MOVED, {}
         case a.ApprovalClaimed(claimed_by=who, until=until):
             return _CLAIMED, {"who": who, "until": until}
         case a.ApprovalEscalated(level=level, roles=roles):

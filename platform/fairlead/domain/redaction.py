@@ -69,6 +69,7 @@ FORMS = (
         r"(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|\z)",
     ),
     _form("fairlead_key", "flk_", r"flk_(?:live|test)_[0-9A-Za-z_]{16,}"),
+    _form("fairlead_link", "fla_", r"fla_[0-9A-Za-z_-]{40,}\.[0-9A-Za-z_-]+"),
     _form("aws_access_key", "akia asia", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     _form(
         "github_token",

@@ -1,8 +1,10 @@
 """Puts a call before people: gathers what they should see, and asks once."""
 
+from datetime import timedelta
 from typing import Any
 
 from fairlead_sdk.errors import ToolError, TryLater
+from msgspec.structs import replace
 
 from fairlead.domain.approvals import ApprovalRequested, NotRequested, Pending, RequestApproval, WithdrawApproval
 from fairlead.domain.canonical import canonical_sha256
@@ -23,6 +25,8 @@ from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock
 from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Place, place_of
+
+REMIND_AT_MOST = timedelta(days=1)
 
 
 class Asking:
@@ -51,8 +55,10 @@ class Asking:
         hold_to(wanted.capability, call.request.tool, state.tool_calls_used)
         shown = await self.evidence(call, place_of(wanted.tenant_id, state))
         sensitive = await self._sensitive(wanted, state, call, shown)
-        await self._set_alarm(wanted, min([asked.deadline_at, *(each.at for each in asked.escalations)]))
-        command = RequestApproval(requested=_question(state, call, asked, shown, sensitive))
+        question = _question(state, call, asked, shown, sensitive)
+        question = replace(question, remind_at=_reminder(self._clock.now(), asked.deadline_at))
+        await self._set_alarm(wanted, Pending(asked=question, roles=question.roles).due_at)
+        command = RequestApproval(requested=question)
         agent = Actor(kind="agent", id=state.start.agent_principal_id)
         await self._handler.handle(approval, command, because(wanted, "ask", agent))
         await self._withdraw_if_moot(wanted, run, approval)
@@ -102,6 +108,11 @@ def fingerprint(shown: object) -> str:
     return canonical_sha256(shown)
 
 
+def _reminder(now: Instant, deadline_at: Instant) -> Instant:
+    """Before the last tenth of the time that there is, and a day before the deadline at most."""
+    return deadline_at - min((deadline_at - now) / 10, REMIND_AT_MOST)
+
+
 def because(wanted: Order, what: str, actor: Actor) -> Cause:
     """The same order always gives the same command ids."""
     order = order_id(wanted)
@@ -145,4 +156,5 @@ def _question(
         on_expiry=asked.on_expiry,
         sensitive=sensitive,
         data_subject=state.start.data_subject,
+        strong_sign_in=asked.strong_sign_in,
     )

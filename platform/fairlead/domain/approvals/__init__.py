@@ -18,6 +18,7 @@ from fairlead.domain.approvals.commands import (
     RequestChanges,
     ReviewerCommand,
     SignApproval,
+    TellReviewers,
     WithdrawApproval,
 )
 from fairlead.domain.approvals.decide import (
@@ -28,14 +29,17 @@ from fairlead.domain.approvals.errors import (
     ApprovalIsClaimed,
     ApprovalSettled,
     DigestMismatch,
+    LinkRefused,
     MayNotApprove,
     OnlyPeopleApprove,
     RequesterMayNotApprove,
+    StrongSignInNeeded,
 )
 from fairlead.domain.approvals.events import (
     ApprovalChangesRequested,
     ApprovalClaimed,
     ApprovalDenied,
+    ApprovalDueSoon,
     ApprovalEdited,
     ApprovalEscalated,
     ApprovalEvent,
@@ -44,6 +48,8 @@ from fairlead.domain.approvals.events import (
     ApprovalRequested,
     ApprovalSigned,
     ApprovalWithdrawn,
+    ReviewersTold,
+    Told,
 )
 from fairlead.domain.approvals.states import (
     ApprovalState,
@@ -65,6 +71,7 @@ __all__ = [
     "ApprovalClaimed",
     "ApprovalCommand",
     "ApprovalDenied",
+    "ApprovalDueSoon",
     "ApprovalEdited",
     "ApprovalEscalated",
     "ApprovalEvent",
@@ -81,6 +88,7 @@ __all__ = [
     "DigestMismatch",
     "EditApproval",
     "ExpireApproval",
+    "LinkRefused",
     "MayNotApprove",
     "NotRequested",
     "OnlyPeopleApprove",
@@ -90,8 +98,12 @@ __all__ = [
     "RequestChanges",
     "RequesterMayNotApprove",
     "ReviewerCommand",
+    "ReviewersTold",
     "Settled",
     "SignApproval",
+    "StrongSignInNeeded",
+    "TellReviewers",
+    "Told",
     "WithdrawApproval",
     "decide",
     "evolve",

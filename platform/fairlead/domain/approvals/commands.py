@@ -6,7 +6,7 @@ from fairlead_tenants.access import PrincipalKind
 from fairlead_tenants.ids import PrincipalId
 from msgspec import Struct
 
-from fairlead.domain.approvals.events import ApprovalRequested
+from fairlead.domain.approvals.events import ApprovalRequested, ReviewersTold
 from fairlead.domain.instant import Instant
 
 MAX_COMMENT = 2_000
@@ -21,6 +21,7 @@ class ReviewerCommand(Struct, frozen=True, kw_only=True):
     """`role_names` are the roles that the reviewer holds in the approval's place, looked up by the caller.
 
     With `on_behalf_of` they are those of whoever has delegated their approving, as far as that reaches.
+    `link_hash` is of the link that it came by, instead of a sign-in.
     """
 
     principal_id: PrincipalId
@@ -28,6 +29,7 @@ class ReviewerCommand(Struct, frozen=True, kw_only=True):
     role_names: tuple[str, ...]
     now: Instant
     on_behalf_of: PrincipalId | None = None
+    link_hash: str | None = None
 
     @property
     def people(self) -> tuple[PrincipalId, ...]:
@@ -65,8 +67,14 @@ class ClaimApproval(ReviewerCommand, frozen=True, kw_only=True):
     until: Instant | None
 
 
+class TellReviewers(Struct, frozen=True, kw_only=True):
+    """Once for each notice."""
+
+    told: ReviewersTold
+
+
 class ExpireApproval(Struct, frozen=True, kw_only=True):
-    """The time has come for whatever is due: the next role, or the end."""
+    """The time has come for whatever is due: the next role, a reminder, or the end."""
 
     now: Instant
 
@@ -76,4 +84,4 @@ class WithdrawApproval(Struct, frozen=True, kw_only=True):
 
 
 Answering = SignApproval | DenyApproval | RequestChanges | EditApproval
-ApprovalCommand = RequestApproval | Answering | ClaimApproval | ExpireApproval | WithdrawApproval
+ApprovalCommand = RequestApproval | Answering | ClaimApproval | TellReviewers | ExpireApproval | WithdrawApproval

@@ -11,6 +11,7 @@ from fairlead.domain.approvals.commands import (
     RequestApproval,
     RequestChanges,
     SignApproval,
+    TellReviewers,
     WithdrawApproval,
 )
 from fairlead.domain.approvals.errors import (
@@ -18,14 +19,17 @@ from fairlead.domain.approvals.errors import (
     ApprovalIsClaimed,
     ApprovalSettled,
     DigestMismatch,
+    LinkRefused,
     MayNotApprove,
     OnlyPeopleApprove,
     RequesterMayNotApprove,
+    StrongSignInNeeded,
 )
 from fairlead.domain.approvals.events import (
     ApprovalChangesRequested,
     ApprovalClaimed,
     ApprovalDenied,
+    ApprovalDueSoon,
     ApprovalEdited,
     ApprovalEscalated,
     ApprovalEvent,
@@ -41,36 +45,42 @@ from fairlead.domain.redaction import redact, redact_text
 
 
 def decide(command: ApprovalCommand, state: ApprovalState) -> list[ApprovalEvent]:
-    """Say what happens. Raises ApprovalSettled, DigestMismatch, AlreadySigned, MayNotApprove, NotFound."""
-    match command, state:
-        case RequestApproval(requested=requested), NotRequested():
-            return [requested]
-        case (RequestApproval(), _) | (ExpireApproval() | WithdrawApproval(), Settled() | NotRequested()):
-            return []
-        case _, NotRequested():
-            raise NotFound("no such approval")
-        case (
-            SignApproval() | DenyApproval() | RequestChanges() | EditApproval() | ClaimApproval(),
-            Settled() as settled,
-        ):
-            raise ApprovalSettled(settled.outcome)
-        case SignApproval() | DenyApproval() | RequestChanges() | EditApproval() | ClaimApproval() as c, Pending() as p:
-            _check_signer(c, p)
-            if expired := _expired(p, c.now):
-                return expired
-            if p.claimed_by_another(c.principal_id, c.now):
-                raise ApprovalIsClaimed("somebody else looks into it just now")
-            return _claimed(c, p) if isinstance(c, ClaimApproval) else _answered(c, p)
-        case ExpireApproval(now=now), Pending() as pending:
-            return _expired(pending, now) or _escalated(pending, now)
-        case WithdrawApproval(reason=reason), Pending():
+    """Say what happens. Raises ApprovalSettled, DigestMismatch, AlreadySigned, MayNotApprove, LinkRefused, NotFound."""
+    match command:
+        case RequestApproval(requested=requested):
+            return [requested] if isinstance(state, NotRequested) else []
+        case ExpireApproval() | WithdrawApproval() | TellReviewers():
+            return _gone_on(command, state) if isinstance(state, Pending) else []
+        case _:
+            return _heard(command, state)
+
+
+def _gone_on(command: ExpireApproval | WithdrawApproval | TellReviewers, pending: Pending) -> list[ApprovalEvent]:
+    match command:
+        case ExpireApproval(now=now):
+            return _expired(pending, now) or [*_escalated(pending, now), *_due_soon(pending, now)]
+        case TellReviewers(told=told):
+            return [] if told.notice in pending.notices else [told]
+        case WithdrawApproval(reason=reason):
             return [ApprovalWithdrawn(reason=reason)]
-    raise AssertionError("every command meets every state above")
+
+
+def _heard(command: Answering | ClaimApproval, state: ApprovalState) -> list[ApprovalEvent]:
+    if isinstance(state, NotRequested):
+        raise NotFound("no such approval")
+    if isinstance(state, Settled):
+        raise ApprovalSettled(state.outcome)
+    _check_link(command, state)
+    _check_signer(command, state)
+    if expired := _expired(state, command.now):
+        return expired
+    if state.claimed_by_another(command.principal_id, command.now):
+        raise ApprovalIsClaimed("somebody else looks into it just now")
+    return _claimed(command, state) if isinstance(command, ClaimApproval) else _answered(command, state)
 
 
 def _answered(command: Answering, pending: Pending) -> list[ApprovalEvent]:
-    run_id, call_id = pending.asked.run_id, pending.asked.call_id
-    who, other = command.principal_id, command.on_behalf_of
+    run_id, call_id, who = pending.asked.run_id, pending.asked.call_id, command.principal_id
     match command:
         case SignApproval():
             return _sign(command, pending)
@@ -78,12 +88,22 @@ def _answered(command: Answering, pending: Pending) -> list[ApprovalEvent]:
             if command.digest is not None:
                 _check_digest(command.digest, pending)
             denied = ApprovalDenied(
-                run_id=run_id, call_id=call_id, denied_by=who, comment=_said(command), on_behalf_of=other
+                run_id=run_id,
+                call_id=call_id,
+                denied_by=who,
+                comment=_said(command),
+                on_behalf_of=command.on_behalf_of,
+                by_link=command.link_hash is not None,
             )
             return [denied]
         case RequestChanges():
             wished = ApprovalChangesRequested(
-                run_id=run_id, call_id=call_id, requested_by=who, comment=_said(command), on_behalf_of=other
+                run_id=run_id,
+                call_id=call_id,
+                requested_by=who,
+                comment=_said(command),
+                on_behalf_of=command.on_behalf_of,
+                by_link=command.link_hash is not None,
             )
             return [wished]
         case EditApproval(arguments=arguments):
@@ -119,6 +139,7 @@ def _sign(command: SignApproval, pending: Pending) -> list[ApprovalEvent]:
         comment=_said(command),
         missing=missing,
         on_behalf_of=command.on_behalf_of,
+        by_link=command.link_hash is not None,
     )
     if missing > 0:
         return [signed]
@@ -136,6 +157,16 @@ def _said(command: Answering) -> str:
     return redact_text(command.comment)[:MAX_COMMENT]
 
 
+def _check_link(command: Answering | ClaimApproval, pending: Pending) -> None:
+    if command.link_hash is None:
+        return
+    if pending.asked.strong_sign_in:
+        raise StrongSignInNeeded("strong_sign_in", "the rule asks that whoever answers signs in")
+    told = pending.told_with(command.link_hash)
+    if told is None or (told.principal_id, told.on_behalf_of) != (command.principal_id, command.on_behalf_of):
+        raise LinkRefused
+
+
 def _check_signer(command: Answering | ClaimApproval, pending: Pending) -> None:
     asked, roles = pending.asked, pending.roles
     if command.principal_kind != "person":
@@ -150,6 +181,13 @@ def _expired(pending: Pending, now: Instant) -> list[ApprovalEvent]:
     asked = pending.asked
     expired = ApprovalExpired(run_id=asked.run_id, call_id=asked.call_id, then=asked.on_expiry)
     return [expired] if now >= asked.deadline_at else []
+
+
+def _due_soon(pending: Pending, now: Instant) -> list[ApprovalEvent]:
+    asked = pending.asked
+    if pending.is_due_soon or asked.remind_at is None or now < asked.remind_at:
+        return []
+    return [ApprovalDueSoon(run_id=asked.run_id, call_id=asked.call_id, deadline_at=asked.deadline_at)]
 
 
 def _escalated(pending: Pending, now: Instant) -> list[ApprovalEvent]:

@@ -20,6 +20,21 @@ class ApprovalIsClaimed(Rejected):
     code = "approval_claimed"
 
 
+class LinkRefused(Denied):
+    """The link was altered, is somebody else's, is used, or has ended with its approval."""
+
+    code = "approval_link_refused"
+
+    def __init__(self) -> None:
+        super().__init__("approval_link", "this link is no good, or no longer")
+
+
+class StrongSignInNeeded(Denied):
+    """The rule asks that whoever answers signs in."""
+
+    code = "strong_sign_in_needed"
+
+
 class DigestMismatch(Rejected):
     """The answer was given to something other than what would be done."""
 

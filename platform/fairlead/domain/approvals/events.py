@@ -3,6 +3,7 @@
 from typing import Any
 
 from fairlead_tenants.ids import PrincipalId, WorkspaceId
+from msgspec import Struct
 
 from fairlead.domain.envelope import Event
 from fairlead.domain.ids import CallId, RunId
@@ -15,7 +16,8 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
 
     `escalations` are in the order of their times, all of them before the deadline. `sensitive` are the places in
     arguments and evidence that not every reviewer sees, as pointers in which `*` is any element. `data_subject` is the
-    run's."""
+    run's. With `strong_sign_in` it is not answered by a link; at `remind_at` those who may answer are told that its
+    deadline is near."""
 
     run_id: RunId
     call_id: CallId
@@ -36,6 +38,8 @@ class ApprovalRequested(Event, frozen=True, kw_only=True, tag="approval.requeste
     on_expiry: OnExpiry = "deny"
     sensitive: tuple[str, ...] = ()
     data_subject: str = ""
+    strong_sign_in: bool = False
+    remind_at: Instant | None = None
 
 
 class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed.v1", omit_defaults=True):
@@ -46,6 +50,7 @@ class ApprovalSigned(Event, frozen=True, kw_only=True, tag="approval.signed.v1",
     comment: str
     missing: int
     on_behalf_of: PrincipalId | None = None
+    by_link: bool = False
 
 
 class ApprovalGranted(Event, frozen=True, kw_only=True, tag="approval.granted.v1"):
@@ -66,6 +71,7 @@ class ApprovalDenied(Event, frozen=True, kw_only=True, tag="approval.denied.v1",
     denied_by: PrincipalId
     comment: str
     on_behalf_of: PrincipalId | None = None
+    by_link: bool = False
 
 
 class ApprovalChangesRequested(
@@ -78,6 +84,7 @@ class ApprovalChangesRequested(
     requested_by: PrincipalId
     comment: str
     on_behalf_of: PrincipalId | None = None
+    by_link: bool = False
 
 
 class ApprovalEdited(Event, frozen=True, kw_only=True, tag="approval.edited.v1"):
@@ -107,6 +114,31 @@ class ApprovalClaimed(Event, frozen=True, kw_only=True, tag="approval.claimed.v1
     until: Instant
 
 
+class ApprovalDueSoon(Event, frozen=True, kw_only=True, tag="approval.due_soon.v1"):
+    """Signatures are missing, and the deadline is near."""
+
+    run_id: RunId
+    call_id: CallId
+    deadline_at: Instant
+
+
+class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who was written to, and the SHA-256 of the text of their link; none where a link is not enough."""
+
+    principal_id: PrincipalId
+    on_behalf_of: PrincipalId | None = None
+    link_hash: str | None = None
+
+
+class ReviewersTold(Event, frozen=True, kw_only=True, tag="approval.reviewers_told.v1"):
+    """Those who may answer are written to: as it is `requested`, as `escalated-<level>`, as `due-soon`. Their links are
+    good until one of them is used by its person, the deadline has passed or the approval has its outcome."""
+
+    notice: str
+    told: tuple[Told, ...]
+    until: Instant
+
+
 class ApprovalExpired(Event, frozen=True, kw_only=True, tag="approval.expired.v1", omit_defaults=True):
     """The deadline passed with signatures missing. `then` is what the run does; it never makes the call."""
 
@@ -130,6 +162,8 @@ ApprovalEvent = (
     | ApprovalEdited
     | ApprovalEscalated
     | ApprovalClaimed
+    | ApprovalDueSoon
+    | ReviewersTold
     | ApprovalExpired
     | ApprovalWithdrawn
 )

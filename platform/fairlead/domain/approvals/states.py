@@ -11,6 +11,7 @@ from fairlead.domain.approvals.events import (
     ApprovalChangesRequested,
     ApprovalClaimed,
     ApprovalDenied,
+    ApprovalDueSoon,
     ApprovalEdited,
     ApprovalEscalated,
     ApprovalEvent,
@@ -19,6 +20,8 @@ from fairlead.domain.approvals.events import (
     ApprovalRequested,
     ApprovalSigned,
     ApprovalWithdrawn,
+    ReviewersTold,
+    Told,
 )
 from fairlead.domain.instant import Instant
 
@@ -39,6 +42,8 @@ class Pending(Struct, frozen=True, kw_only=True):
     spent: frozenset[PrincipalId] = frozenset()
     level: int = 0
     claim: ApprovalClaimed | None = None
+    is_due_soon: bool = False
+    notices: Mapping[str, ReviewersTold] = {}
 
     def claimed_by_another(self, who: PrincipalId, now: Instant) -> bool:
         return self.claim is not None and self.claim.claimed_by != who and now < self.claim.until
@@ -46,8 +51,18 @@ class Pending(Struct, frozen=True, kw_only=True):
     @property
     def due_at(self) -> Instant:
         """When something happens by itself."""
-        later = self.asked.escalations[self.level :]
-        return later[0].at if later else self.asked.deadline_at
+        later = [each.at for each in self.asked.escalations[self.level :]]
+        if self.asked.remind_at is not None and not self.is_due_soon:
+            later.append(self.asked.remind_at)
+        return min([*later, self.asked.deadline_at])
+
+    def told_with(self, link_hash: str) -> Told | None:
+        """Whose link it is. None: nobody's here, or one of somebody whose say is in."""
+        for notice in self.notices.values():
+            for told in notice.told:
+                if told.link_hash == link_hash:
+                    return None if {told.principal_id, told.on_behalf_of} & self.spent else told
+        return None
 
 
 class Settled(Struct, frozen=True, kw_only=True):
@@ -78,6 +93,10 @@ def evolve(state: ApprovalState, event: ApprovalEvent) -> ApprovalState:
         case ApprovalSigned(signed_by=signer, on_behalf_of=other):
             people = {signer} if other is None else {signer, other}
             return replace(state, signed_by=(*state.signed_by, signer), spent=state.spent | people)
+        case ApprovalDueSoon():
+            return replace(state, is_due_soon=True)
+        case ReviewersTold(notice=notice):
+            return replace(state, notices={**state.notices, notice: event})
         case ApprovalClaimed():
             return replace(state, claim=event)
         case ApprovalEscalated(level=level, roles=roles):

@@ -65,6 +65,9 @@ class ApprovalsNeeded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             " and go on without it, or `end_run`, whatever the document says to failures. Silence never approves."
         ),
     ] = "deny"
+    strong_sign_in: Annotated[bool, Meta(description="Whoever answers signs in: a link from a mail is not enough.")] = (
+        False
+    )
 
 
 class Obligations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -189,6 +189,7 @@ def _together(asking: list[ApprovalsNeeded]) -> ApprovalsNeeded:
         roles=tuple(common) or first.roles,
         deadline_s=min(each.deadline_s for each in asking),
         escalate=tuple(_escalations(asking)),
+        strong_sign_in=any(each.strong_sign_in for each in asking),
         on_expiry=min((each.on_expiry for each in asking), key=STRICTEST_EXPIRY_FIRST.index),
     )
 

@@ -315,6 +315,7 @@ def _ask_people(run: Unfolding, requested: e.ToolCallRequested, said: Verdict, r
             deadline_at=now + timedelta(seconds=needed.deadline_s),
             escalations=_escalations(needed, now),
             on_expiry=needed.on_expiry,
+            strong_sign_in=needed.strong_sign_in,
         )
     )
 

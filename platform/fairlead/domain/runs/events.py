@@ -367,6 +367,7 @@ class ToolCallApprovalRequested(
     deadline_at: Instant
     escalations: tuple[Escalation, ...] = ()
     on_expiry: OnExpiry = "deny"
+    strong_sign_in: bool = False
 
 
 class ToolCallAmended(Event, frozen=True, kw_only=True, tag="tool_call.amended.v1"):
