@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import rich_click as click
+from fairlead_tenants.ids import TenantId
 
 from fairlead.cli import switches
 from fairlead.cli.output import Column, Format, Printer, View, output_option
@@ -19,7 +20,7 @@ from fairlead.settings import Settings, from_environment
 _DRILLED = View(
     identity="set_at",
     columns=(
-        Column("STOPPED", lambda drilled: drilled["target"]["scope"]),
+        Column("STOPPED", lambda drilled: ":".join(filter(None, drilled["target"].values()))),
         Column("LAST CALL AFTER MS", "last_effect_ms", right=True),
         Column("CALLS BEFORE", "calls_before", right=True),
         Column("CALLS AFTER", "calls_after", right=True),
@@ -92,25 +93,44 @@ def list_switches(installation: bool, **given: Any) -> None:
     Printer(given["output"]).many([_shown(row) for row in rows], SWITCH)
 
 
+@switch.command("drills")
+@wraps(switches.drills, assigned=())  # its options; what it says is its own
+def list_drills(**given: Any) -> None:
+    """List how fast switches stopped what they are for, when that was tried: the newest first."""
+    switches.drills(**given)
+
+
 @click.group()
 def drill() -> None:
     """Try on the running installation what must work on a bad day."""
 
 
 @drill.command("stop")
-@click.option("--target", default="installation", show_default=True, help="What is stopped: also `tenant:ID`.")
+@click.option("--target", default="installation", show_default=True, help="What is stopped, as for `switch on`.")
+@click.option("--tenant", help="Set the tenant's own switch: for its environments, workspaces and workflows.")
 @click.option("--mode", "modes", multiple=True, default=("pause_runs",), show_default=True, help="May be repeated.")
 @click.option("--load", "load_s", default=5.0, show_default=True, help="Seconds in which calls are counted before.")
 @click.option("--quiet", "quiet_s", default=2.0, show_default=True, help="Seconds without a call that end it.")
 @output_option
-def stop(target: str, modes: tuple[str, ...], load_s: float, quiet_s: float, output: Format) -> None:
-    """Stop everything under its load, and measure the time from the switch to the last call. It is recorded.
+def stop(
+    target: str, tenant: str | None, modes: tuple[str, ...], load_s: float, quiet_s: float, output: Format
+) -> None:
+    """Stop a target under its load, and measure the time from the switch to the last call. It is recorded.
 
     With pause_runs, which is what it does unless told otherwise, everything goes on afterwards as if nothing had been.
+    With deny_writes and deny_all calls are really denied. With stop_starts alone, runs that begin are watched.
     """
-    from fairlead import stopping
+    from fairlead import drilling
+    from fairlead.domain.connectors.catalogue import INSTALLATION
 
-    drilled = asyncio.run(stopping.drill_stop(_settings(), read_target(target), _modes(modes), load_s, quiet_s))
+    wanted = drilling.Drill(
+        target=read_target(target),
+        modes=_modes(modes),
+        load_s=load_s,
+        quiet_s=quiet_s,
+        holder=INSTALLATION if tenant is None else TenantId(tenant),
+    )
+    drilled = asyncio.run(drilling.drill_stop(_settings(), wanted))
     Printer(output).one(msgspec.to_builtins(drilled), _DRILLED)
 
 

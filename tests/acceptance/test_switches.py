@@ -16,6 +16,7 @@ from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.runs.events import RunPaused
 from fairlead.domain.switches import board as b
+from fairlead.drilling import Drill, IsStopped, drill
 from fairlead.handling.switching import Switching
 from tests.support.api import Customer, Served, in_a_task_of_its_own, running
 from tests.support.database import DatabaseUrls
@@ -142,7 +143,8 @@ async def test_under_load_two_workers_stop_within_a_second_and_everything_goes_o
 
     async with app.core(served.core.settings, {}, "second") as second, running(app.worker(second)):
         loading = asyncio.gather(load(), load())
-        drilled = await stopping.drill(operator(served), b.Target("installation"), ["pause_runs"], 0.5, 0.3)
+        everything = Drill(target=b.Target("installation"), modes=("pause_runs",), load_s=0.5, quiet_s=0.3)
+        drilled = await drill(operator(served), everything)
         await loading
         assert (drilled.calls_before > 0, drilled.last_effect_ms < EFFECTIVE_WITHIN_MS) == (True, True), drilled
         assert any([await _was_paused(served, alice, run_id) for run_id in runs]), "there was a load to stop"
@@ -150,6 +152,36 @@ async def test_under_load_two_workers_stop_within_a_second_and_everything_goes_o
             await until_status(alice, run_id, "completed")
     board = (await served.core.handler.load(b.stream_of(INSTALLATION))).state
     assert board.on == {}
+    (shown,) = (await alice.owner.get(f"{SWITCHES}/drills")).json()["items"]
+    assert (shown["target"], shown["held_by"], shown["calls_before"]) == ("installation", "installation", None)
+    assert shown["last_effect_ms"] == drilled.last_effect_ms
+
+
+async def test_a_tenants_own_scopes_are_drilled_with_the_tenants_own_switch(
+    served: Served, alice: Customer, bob: Customer
+) -> None:
+    workflow = await publish(alice, *(echo(f"s{number}") for number in range(12)), name="drilled", result={})
+    theirs = await publish(bob, echo("a"), name="theirs", result={})
+    holder = stopping.Operator(served.core.log, served.core.switching, alice.tenant_id)
+    target = b.Target("workflow", workflow)
+    calls = Drill(target=target, modes=("pause_runs",), load_s=0.4, quiet_s=0.2, holder=alice.tenant_id)
+
+    async def load() -> None:
+        while (await alice.owner.post("/v1/runs", json={"workflow_id": workflow, "input": {}})).is_success:
+            assert (await bob.owner.post("/v1/runs", json={"workflow_id": theirs, "input": {}})).is_success
+
+    loading = asyncio.gather(load(), load())
+    drilled = await drill(holder, calls)
+    await loading
+    assert (drilled.calls_before > 0, drilled.last_effect_ms < EFFECTIVE_WITHIN_MS) == (True, True), drilled
+    (shown, *_) = (await alice.owner.get(f"{SWITCHES}/drills")).json()["items"]
+    assert (shown["target"], shown["held_by"], shown["calls_before"]) == (target.id, "tenant", drilled.calls_before)
+    assert target.id not in [each["target"] for each in (await bob.owner.get(f"{SWITCHES}/drills")).json()["items"]]
+    body = WHY | {"modes": ["deny_writes"]}
+    assert (await alice.owner.put(f"{SWITCHES}/{target.id}", json=body)).status_code == 200
+    with pytest.raises(IsStopped):
+        await drill(holder, calls)
+    assert (await alice.owner.get(f"{SWITCHES}/{target.id}")).json()["modes"] == ["deny_writes"]
 
 
 async def _was_paused(served: Served, customer: Customer, run_id: str) -> bool:

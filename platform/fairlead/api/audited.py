@@ -80,6 +80,7 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/schemas/timeline": None,
     "/v1/schemas/workflow": None,
     "/v1/switches": None,
+    "/v1/switches/drills": None,
     "/v1/switches/{target}": None,
     "/v1/tenant": None,
     "/v1/tool-calls/{call_id}": READ,

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fairlead_tenants.access import Permission, Principal, may
-from fairlead_tenants.ids import EnvironmentId, WorkspaceId
+from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from litestar import Controller, delete, get, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
@@ -23,6 +23,7 @@ from fairlead.domain.tenants.states import Tenant
 
 READS, SETS = requires(Permission.SWITCH_READ), requires(Permission.SWITCH_SET)
 
+MAX_DRILLS = 200
 HeldBy = Literal["tenant", "installation"]
 
 
@@ -47,6 +48,26 @@ class SwitchView(Struct, frozen=True, kw_only=True):
     expires_at: Instant | None
 
 
+class DrillView(Struct, frozen=True, kw_only=True):
+    """A switch that was tried under load: how long after it was set the last effect began that it stops, 0 for none.
+
+    `calls_before` went out in the `load_s` before, `calls_after` after it was set; of a drill of the installation
+    that is not told, for it is of all tenants.
+    """
+
+    target: str
+    scope: b.Scope
+    modes: tuple[b.Mode, ...]
+    held_by: HeldBy
+    set_at: Instant
+    last_effect_ms: float
+    load_s: float
+    quiet_s: float
+    calls_before: int | None
+    calls_after: int | None
+    workers: int | None
+
+
 class SwitchController(Controller):
     path = "/v1/switches"
     tags = ("Switches",)
@@ -61,6 +82,27 @@ class SwitchController(Controller):
         """Every switch that is on and stops something of this tenant, the installation's first. As of now."""
         found = await _views(principal, tenant, parts)
         return Page(found, None)
+
+    @get("/drills", opt=READS)
+    async def list_drills(
+        self,
+        principal: NamedDependency[Principal],
+        tenant: NamedDependency[Tenant],
+        parts: NamedDependency[ApiParts],
+    ) -> Page[DrillView]:
+        """How fast switches stopped what they are for, when that was tried: the newest 200, newest first."""
+        own = [
+            _drill(each, "tenant")
+            for each in await _drilled(parts, tenant.tenant_id)
+            if await _may(Permission.SWITCH_READ, principal, tenant, parts, each.target)
+        ]
+        theirs = [
+            _drill(each, "installation")
+            for each in await _drilled(parts, INSTALLATION)
+            if each.target.scope != "tenant" or each.target.name == tenant.tenant_id
+        ]
+        newest = sorted((*own, *theirs), key=lambda each: each.set_at, reverse=True)
+        return Page(newest[:MAX_DRILLS], None)
 
     @get("/{target:str}", opt=READS)
     async def get_switch(
@@ -127,6 +169,29 @@ async def _views(principal: Principal, tenant: Tenant, parts: ApiParts) -> list[
     mine = [each for each in own.on.values() if each.counts(now)]
     reads = Permission.SWITCH_READ
     return shown + [_view(each, "tenant") for each in mine if await _may(reads, principal, tenant, parts, each.target)]
+
+
+async def _drilled(parts: ApiParts, holder: TenantId) -> list[b.SwitchDrilled]:
+    history = await parts.log.read(b.stream_of(holder))
+    found = [event for recorded in history for event in recorded.commit.events if isinstance(event, b.SwitchDrilled)]
+    return found[-MAX_DRILLS:]
+
+
+def _drill(drilled: b.SwitchDrilled, held_by: HeldBy) -> DrillView:
+    own = held_by == "tenant"
+    return DrillView(
+        target=drilled.target.id,
+        scope=drilled.target.scope,
+        modes=drilled.modes,
+        held_by=held_by,
+        set_at=drilled.set_at,
+        last_effect_ms=drilled.last_effect_ms,
+        load_s=drilled.load_s,
+        quiet_s=drilled.quiet_s,
+        calls_before=drilled.calls_before if own else None,
+        calls_after=drilled.calls_after if own else None,
+        workers=drilled.workers if own else None,
+    )
 
 
 async def _to_set(parts: ApiParts, act: Act, text: str) -> b.Target:

@@ -7,7 +7,7 @@ import rich_click as click
 
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import SWITCH
+from fairlead.cli.views import DRILL, SWITCH
 
 SWITCHES = "/v1/switches"
 MODES = ("stop_starts", "pause_runs", "deny_writes", "deny_all")
@@ -48,6 +48,12 @@ def off(session: Session, target: str, reason: str) -> None:
 def listed(session: Session) -> None:
     """List the switches that are on: yours, and those of the installation that stop you too."""
     session.out.many(session.api.pages(SWITCHES), SWITCH)
+
+
+@client_command
+def drills(session: Session) -> None:
+    """List how fast switches stopped what they are for, when that was tried."""
+    session.out.many(session.api.pages(f"{SWITCHES}/drills"), DRILL)
 
 
 def lifetime(text: str | None) -> timedelta | None:

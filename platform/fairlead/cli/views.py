@@ -267,6 +267,17 @@ SWITCH = View(
         Column("REASON", "reason"),
     ),
 )
+DRILL = View(
+    identity="set_at",
+    columns=(
+        Column("TARGET", "target"),
+        Column("STOPPED", lambda drill: ", ".join(drill["modes"])),
+        Column("HELD BY", "held_by"),
+        Column("SET", "set_at"),
+        Column("LAST EFFECT AFTER MS", "last_effect_ms", right=True),
+        Column("CALLS BEFORE", "calls_before", right=True),
+    ),
+)
 CONNECTION = View(
     identity="connection_id",
     columns=(
