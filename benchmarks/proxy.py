@@ -43,6 +43,7 @@ from fairlead.domain.tenants.commands import CreateAgent
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.workflows import PublishWorkflow, workflow_id
 from fairlead.handling.approval_links import ApprovalLinks
+from fairlead.handling.budget_books import BudgetBooks
 from fairlead.handling.capabilities import Capabilities, MarkKey
 from fairlead.handling.contents import UNSEEN
 from fairlead.handling.dispatch import Dispatch
@@ -148,6 +149,7 @@ def _in_memory(folder: Path) -> app.Core:
         dispatch=dispatch,
         handler=handler,
         starter=Starter(log, handler, rulebook, brake, clock),
+        budgets=BudgetBooks(log, handler, clock),
         outbound=way_out(settings),
         throttle=LeasingThrottle(MemoryLedgers()),
         results=MemoryResults(),

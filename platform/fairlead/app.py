@@ -80,6 +80,7 @@ from fairlead.domain.webhooks import subscription as webhook
 from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.approval_links import ApprovalLinks
 from fairlead.handling.breaker_census import BreakerCensus
+from fairlead.handling.budget_books import BudgetBooks
 from fairlead.handling.capabilities import Capabilities
 from fairlead.handling.contents import Contents
 from fairlead.handling.dispatch import Dispatch
@@ -179,6 +180,7 @@ class Core(Struct, frozen=True, kw_only=True):
     switches: Switches
     switching: Switching
     brake: Brake
+    budgets: BudgetBooks
     objects: ObjectStores | None = None
 
 
@@ -282,6 +284,7 @@ def compose(
         switches=switches,
         switching=Switching(log, handler, switches),
         brake=brake,
+        budgets=BudgetBooks(log, handler, clock),
         objects=NatsObjects(connection, clock),
     )
 
@@ -437,6 +440,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         head_keys=ledgers.keys_of(settings),
         ledger_state=lambda: ledger_state(database),
         links=core.links,
+        budgets=core.budgets,
         audit=AccessAudit(core.log, core.clock, core.ids),
         webhook_secrets=webhooks_of(core, database).secrets(),
         lag=lags,

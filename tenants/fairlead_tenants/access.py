@@ -54,6 +54,8 @@ class Permission(StrEnum):
     RETENTION_READ = "retention:read"  # for how long the tenant keeps what, and legal holds
     RETENTION_MANAGE = "retention:manage"
     HOLD_MANAGE = "hold:manage"  # keep what a court may ask for, and let it go
+    BUDGET_READ = "budget:read"  # what may be spent in the whole tenant, and what was
+    BUDGET_MANAGE = "budget:manage"  # set caps and give more
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
     WORKSPACE_MANAGE = "workspace:manage"
     PRINCIPAL_READ = "principal:read"
@@ -93,7 +95,7 @@ PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     | _DRIVES_RUNS
     | _KEEPS_CASES
     | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE, _P.BREAKER_READ, _P.BREAKER_RESET}
-    | {_P.SWITCH_SET, _P.LEDGER_READ, _P.LEDGER_SIGN},
+    | {_P.SWITCH_SET, _P.LEDGER_READ, _P.LEDGER_SIGN, _P.BUDGET_READ},
     Role.REVIEWER: _SEES_RUNS | _KEEPS_CASES | {_P.APPROVAL_DECIDE, _P.APPROVAL_DELEGATE, _P.RUN_ANSWER},
     Role.AUDITOR: frozenset(p for p in Permission if p.endswith(":read")),
     Role.AGENT: frozenset({_P.TOOL_CALL}),
@@ -125,6 +127,7 @@ LIVE_ONLY = frozenset(
         _P.WEBHOOK_MANAGE,
         _P.RETENTION_MANAGE,
         _P.HOLD_MANAGE,
+        _P.BUDGET_MANAGE,
         _P.APPROVAL_DELEGATE,
     }
 )

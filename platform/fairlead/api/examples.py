@@ -77,6 +77,16 @@ EXAMPLES: dict[str, Any] = {
     "Supplied": {"reason": "looked up by hand", "output": {"found": True}},
     "WithReason": {"reason": "the supplier is being checked"},
     "Yes": {"digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "comment": "checked"},
+    "BudgetDocument": {
+        "scope": "workflow",
+        "scope_id": "*",
+        "period": "month",
+        "caps": {"usd_micros": 50_000_000},
+        "at_cap": "ask",
+        "reason": "fifty dollars a month for each",
+    },
+    "TopUpRequest": {"amount": {"usd_micros": 5_000_000}, "reason": "the audit is this week", "subject": "wfl_refunds"},
+    "ZoneRequest": {"zone": "Europe/Berlin", "reason": "where our accounting is"},
     "RetentionSetting": {"runs_days": 90, "access_days": 365, "ledger_years": 7, "reason": "our policy of March"},
     "NewHold": {"labels": {"customer": "c-1042"}, "reason": "Doe against Doe"},
 }

@@ -16,6 +16,7 @@ from fairlead.domain.expressions import Expressions
 from fairlead.domain.tenants.choices import Offer
 from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.approval_links import ApprovalLinks
+from fairlead.handling.budget_books import BudgetBooks
 from fairlead.handling.connecting import Connecting
 from fairlead.handling.contents import Contents
 from fairlead.handling.founding import NewSecret
@@ -133,6 +134,7 @@ class ApiParts:
     webhook_secrets: WebhookSecrets
     audit: AccessAudit
     links: ApprovalLinks
+    budgets: BudgetBooks
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]

@@ -7,6 +7,7 @@ from fairlead.api.approval_answers import ApprovalAnswerController
 from fairlead.api.approval_links import answer_by_link, open_link
 from fairlead.api.approvals import ApprovalController
 from fairlead.api.breakers import BreakerController
+from fairlead.api.budgets import BudgetController, BudgetZoneController
 from fairlead.api.cases import CaseController, report_run
 from fairlead.api.catalogue import CatalogueController
 from fairlead.api.connection_sign_ins import SignInController
@@ -92,4 +93,6 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     LedgerController,
     RetentionController,
     HoldController,
+    BudgetController,
+    BudgetZoneController,
 )

@@ -6,6 +6,7 @@ COMMANDS: Mapping[str, str] = {
     "access": "fairlead.cli.accesses:access",
     "approval": "fairlead.cli.approvals:approval",
     "breaker": "fairlead.cli.breakers:breaker",
+    "budget": "fairlead.cli.budgets:budget",
     "case": "fairlead.cli.explaining:case",
     "connection": "fairlead.cli.connections:connection",
     "delegation": "fairlead.cli.delegations:delegation",

@@ -153,6 +153,7 @@ _OF_OTHERS = (  # shown by others, or from the log
     t.ConnectorPinned,
     t.ConnectorDisabled,
     t.PolicyChosen,
+    t.BudgetsKept,
     t.ApprovingDelegated,
     t.DelegationRevoked,
 )

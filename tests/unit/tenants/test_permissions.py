@@ -60,6 +60,8 @@ webhook:manage    x x . . . . .
 retention:read    x x . . . x .
 retention:manage  x x . . . . .
 hold:manage       x x . . . . .
+budget:read       x x . x . x .
+budget:manage     x x . . . . .
 workspace:read    x x x x x x .
 workspace:manage  x x . . . . .
 principal:read    x x . . . x .

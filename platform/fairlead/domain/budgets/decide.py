@@ -3,6 +3,7 @@
 What is past its time lapses before anything else is decided, so a place that nobody gives back is never kept for long.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import assert_never
@@ -24,6 +25,8 @@ MOST_BUDGETS = 200
 MOST_RESERVED = 5_000  # calls under way at once
 MOST_ACCOUNTS = 50_000
 TURN_AFTER = 2_000  # facts of a page
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -207,6 +210,9 @@ def _set(command: c.SetBudget, book: Book) -> list[e.BudgetEvent]:
 
 
 def _misfits(command: c.SetBudget) -> Iterator[Problem]:
+    if not _NAME.fullmatch(command.name):
+        message = "must start with a lower-case letter and have lower-case letters, digits and hyphens, 63 at most"
+        yield Problem(path="/name", message=message)
     if not dict(command.caps):
         yield Problem(path="/caps", message="must cap something")
     if (command.scope.kind == "tenant") != (not command.scope.id):

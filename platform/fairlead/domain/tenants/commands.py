@@ -49,6 +49,10 @@ class ChangeToolCap(ManagedCommand, frozen=True, kw_only=True):
     cap: int
 
 
+class KeepBudgets(ManagedCommand, frozen=True, kw_only=True):
+    """Asked for before any budget is set; only the first makes a difference."""
+
+
 class UseConnector(ManagedCommand, frozen=True, kw_only=True):
     """In `version` alone, or else in the newest of `major` that is installed."""
 
@@ -182,6 +186,7 @@ TenantCommand = (
     | SuspendTenant
     | ReactivateTenant
     | ChangeToolCap
+    | KeepBudgets
     | UseConnector
     | DisableConnector
     | ChoosePolicy

@@ -22,6 +22,7 @@ from fairlead.domain.tenants.commands import (
     EnablePrincipal,
     GrantRole,
     IssueKey,
+    KeepBudgets,
     ManagedCommand,
     ReactivateTenant,
     RevokeDelegation,
@@ -34,6 +35,7 @@ from fairlead.domain.tenants.commands import (
 )
 from fairlead.domain.tenants.errors import AlreadyExists, LimitReached, TenantUnknown
 from fairlead.domain.tenants.events import (
+    BudgetsKept,
     EnvironmentCreated,
     PersonAdded,
     RoleGranted,
@@ -49,6 +51,7 @@ from fairlead.domain.tenants.states import OWNER_OF_ALL, Absent, Tenant, TenantS
 
 NEEDED: Mapping[type[ManagedCommand], Permission] = {
     ChangeToolCap: Permission.TENANT_MANAGE,
+    KeepBudgets: Permission.BUDGET_MANAGE,
     UseConnector: Permission.CONNECTOR_MANAGE,
     DisableConnector: Permission.CONNECTOR_MANAGE,
     ChoosePolicy: Permission.POLICY_PUBLISH,
@@ -89,7 +92,7 @@ def decide(command: TenantCommand, state: TenantState) -> list[TenantEvent]:
             return policies.decide(command, state.policies)
         case DelegateApproving() | RevokeDelegation():
             return delegations.decide(command, refreshed(state, command.by, command.now), state)
-        case ChangeToolCap() | CreateWorkspace() | CreateEnvironment():
+        case ChangeToolCap() | KeepBudgets() | CreateWorkspace() | CreateEnvironment():
             _authorised(command, state)
             return _shape(command, state)
         case _:
@@ -130,11 +133,15 @@ def _create(command: CreateTenant, state: TenantState) -> list[TenantEvent]:
     ]
 
 
-def _shape(command: ChangeToolCap | CreateWorkspace | CreateEnvironment, state: Tenant) -> list[TenantEvent]:
+def _shape(
+    command: ChangeToolCap | KeepBudgets | CreateWorkspace | CreateEnvironment, state: Tenant
+) -> list[TenantEvent]:
     match command:
         case ChangeToolCap(cap=cap):
             limits.check(limits.within("/cap", cap, 1, limits.MAX_TOOL_CAP))
             return [] if cap == state.tool_cap else [ToolCapChanged(cap=cap)]
+        case KeepBudgets():
+            return [] if state.keeps_budgets else [BudgetsKept()]
         case CreateWorkspace(workspace_id=workspace_id, name=name):
             limits.check(limits.slug("/name", name))
             if workspace_id in state.workspaces or name in state.workspaces.values():

@@ -39,6 +39,10 @@ class ToolCapChanged(Event, frozen=True, kw_only=True, tag="tenant.tool_cap_chan
     cap: int
 
 
+class BudgetsKept(Event, frozen=True, kw_only=True, tag="tenant.budgets_kept.v1"):
+    """The tenant has a book of budgets from now on, and every call is looked up in it."""
+
+
 class ConnectorEnabled(Event, frozen=True, kw_only=True, tag="tenant.connector_enabled.v1"):
     """Its tools can be called, in the newest version of this major one that is installed."""
 
@@ -207,6 +211,7 @@ TenantEvent = (
     | TenantSuspended
     | TenantReactivated
     | ToolCapChanged
+    | BudgetsKept
     | ConnectorEnabled
     | ConnectorPinned
     | ConnectorDisabled

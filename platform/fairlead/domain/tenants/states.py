@@ -15,6 +15,7 @@ from fairlead.domain.instant import Instant
 from fairlead.domain.tenants.events import (
     AgentCreated,
     ApprovingDelegated,
+    BudgetsKept,
     ConnectorDisabled,
     ConnectorEnabled,
     ConnectorPinned,
@@ -136,6 +137,7 @@ class Tenant(Struct, frozen=True, kw_only=True, dict=True):
     disablings: Mapping[str, int] = {}  # how often each connector was, by name
     policies: PolicyChoices = {}
     delegations: Mapping[DelegationId, Delegation] = {}
+    keeps_budgets: bool = False  # while it does not, no call looks for any
 
     @cached_property
     def holders_by_hash(self) -> Mapping[str, tuple[Member, Key]]:
@@ -170,8 +172,8 @@ def evolve(state: TenantState, event: TenantEvent) -> TenantState:
     match event:
         case TenantSuspended() | TenantReactivated():
             return replace(state, suspended=isinstance(event, TenantSuspended))
-        case ToolCapChanged(cap=cap):
-            return replace(state, tool_cap=cap)
+        case ToolCapChanged() | BudgetsKept():
+            return _configured(state, event)
         case WorkspaceCreated():
             return replace(state, workspaces={**state.workspaces, event.workspace_id: event.name})
         case EnvironmentCreated():
@@ -188,6 +190,12 @@ def evolve(state: TenantState, event: TenantEvent) -> TenantState:
             return _with(state, _newcomer(event))
         case _:
             return _with(state, _changed(state.members[event.principal_id], event))
+
+
+def _configured(state: Tenant, event: ToolCapChanged | BudgetsKept) -> Tenant:
+    if isinstance(event, BudgetsKept):
+        return replace(state, keeps_budgets=True)
+    return replace(state, tool_cap=event.cap)
 
 
 def choice_of(event: ConnectorEnabled | ConnectorPinned | ConnectorDisabled) -> Choice:
