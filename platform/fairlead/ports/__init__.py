@@ -1,0 +1,79 @@
+"""The Protocols that everything above is written against. Each has a real and a memory implementation
+that pass the same suite in tests/contract."""
+
+from fairlead.ports.brakes import Over, Passed, Switches, Throttle
+from fairlead.ports.clock import Clock, Ids
+from fairlead.ports.jobs import Jobs, Order, Timers, Unfinished
+from fairlead.ports.ledger import HeadAnchor, HeadKeys
+from fairlead.ports.log import (
+    AnyCommit,
+    AnyRecorded,
+    Batches,
+    Copy,
+    CopyBatches,
+    Delivery,
+    Followed,
+    Log,
+    LogCopies,
+    Shares,
+)
+from fairlead.ports.mail import Mail, Mailer, MailRefused
+from fairlead.ports.outside import (
+    ConnectionDirectory,
+    Credentials,
+    Manifests,
+    OAuthFlows,
+    ObjectStores,
+    Outbound,
+    Results,
+    WayOut,
+)
+from fairlead.ports.sql import FoldTx, SqlDatabase, SqlSession, SqlSessions, SqlTx
+from fairlead.ports.vault import ContentKeys, KeyEncryption, Secret, Slips, Turn, Vault
+
+__all__ = [
+    "AnyCommit",
+    "AnyRecorded",
+    "Batches",
+    "Clock",
+    "ConnectionDirectory",
+    "ContentKeys",
+    "Copy",
+    "CopyBatches",
+    "Credentials",
+    "Delivery",
+    "FoldTx",
+    "Followed",
+    "HeadAnchor",
+    "HeadKeys",
+    "Ids",
+    "Jobs",
+    "KeyEncryption",
+    "Log",
+    "LogCopies",
+    "Mail",
+    "MailRefused",
+    "Mailer",
+    "Manifests",
+    "OAuthFlows",
+    "ObjectStores",
+    "Order",
+    "Outbound",
+    "Over",
+    "Passed",
+    "Results",
+    "Secret",
+    "Shares",
+    "Slips",
+    "SqlDatabase",
+    "SqlSession",
+    "SqlSessions",
+    "SqlTx",
+    "Switches",
+    "Throttle",
+    "Timers",
+    "Turn",
+    "Unfinished",
+    "Vault",
+    "WayOut",
+]
