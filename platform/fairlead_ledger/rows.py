@@ -35,7 +35,7 @@ class Known:
         found = self.leaf.get("commit")
         return found if isinstance(found, dict) else {}
 
-    @property
+    @cached_property
     def events(self) -> list[str]:
         found = self.leaf.get("events")
         return found if isinstance(found, list) and all(isinstance(each, str) for each in found) else []

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
+from fairlead_sdk.webhook_signing import key_of, signature
 from fairlead_tenants.access import Grant, Role
 from msgspec.structs import replace
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from fairlead.adapters.webhook_book import PostgresWebhookBook
+from fairlead.domain.webhooks.deliveries import Tally
 from tests.support.api import Customer, Served, in_a_task_of_its_own
+from tests.support.clock import ManualClock
 from tests.support.documents import ask
 from tests.support.flaky_http import FlakyServer, reply, stalled
 from tests.support.webhook_receiver import QUICK, SOON_S, Receiver, sending, subscribed
@@ -184,6 +187,56 @@ async def test_both_secrets_sign_during_the_overlap_and_the_old_one_not_after(
             with pytest.raises(WebhookVerificationError):
                 Webhook(secret).verify(receiver.asked[1].body, receiver.asked[1].headers)
     assert old not in str(await look(alice, webhook_id))
+
+
+async def test_the_old_secret_signs_up_to_the_end_of_the_overlap_and_not_at_it(
+    served: Served, server: FlakyServer, alice: Customer
+) -> None:
+    receiver = Receiver(server, "/in")
+    webhook_id = await subscribed(alice, receiver)
+    old, receiver.secret = receiver.secret, ""  # by the clock of the sender, which is not the receiver's
+    made = (await alice.owner.post(f"/v1/webhooks/{webhook_id}/rotate", json={"overlap_s": 7200})).json()
+    clock = ManualClock(datetime.fromisoformat(made["overlap_until"]) - timedelta(microseconds=1))
+    async with sending(served, server, clock=clock):
+        for signers in ([made["secret"], old], [made["secret"]]):
+            receiver.asked.clear()
+            await alice.owner.post(f"/v1/webhooks/{webhook_id}/test", json={})
+            await receiver.until(lambda receiver: len(receiver.asked) == 1)
+            (sent,) = receiver.asked
+            at = int(sent.headers["webhook-timestamp"])
+            expected = [signature(key_of(each), sent.headers["webhook-id"], at, sent.body) for each in signers]
+            assert sent.headers["webhook-signature"].split() == expected
+            clock.forward(timedelta(microseconds=1))
+
+
+async def test_runs_keep_their_order_while_requests_fail_and_two_processes_send_and_die(
+    served: Served, server: FlakyServer, alice: Customer
+) -> None:
+    receiver, failing = Receiver(server, "/in"), count(1)
+    receiver.answers = lambda _: reply(503 if next(failing) % 3 == 0 else 204, b"")
+    webhook_id = await subscribed(alice, receiver, "run.*", "tool_call.*")
+    workflow = await publish(alice, echo("a"), echo("b"), result={})
+    async with sending(served, server, name="first"):
+        async with sending(served, server, name="second"):
+            runs = [await started(alice.owner, workflow) for _ in range(3)]
+            await receiver.until(lambda receiver: len(receiver.taken) > 5)
+        runs += [await started(alice.owner, workflow) for _ in range(3)]
+        await receiver.until(lambda receiver: len(receiver.taken) > 20)
+    async with sending(served, server, name="third"), sending(served, server, name="fourth"):
+        await receiver.until(lambda receiver: receiver.types().count("run.completed.v1") >= len(runs))
+        await until_look(alice, webhook_id, "waiting", 0)
+    assert len(receiver.asked) > len(receiver.taken)
+    for run_id in runs:
+        told = [body["data"]["version"] for body in receiver.taken if body["data"]["run_id"] == run_id]
+        assert told == sorted(told)  # what was under way when a process ended may come twice
+        assert set(told) == set(range(1, told[-1] + 1))
+
+
+async def test_webhooks_that_were_given_up_are_counted_for_the_operator(served: Served, alice: Customer) -> None:
+    for worker in ("one", "other"):  # every process knows of all
+        told = Tally(waiting=0, failing=0, disabled=99, delivered=0, failed=0)
+        await PostgresWebhookBook(served.parts.database, worker).tell(told)
+    assert "fairlead_webhooks_given_up 99.0" in (await alice.owner.get("/metrics")).text
 
 
 async def test_what_was_sent_is_sent_again_under_its_first_id(

@@ -12,6 +12,7 @@ from standardwebhooks import Webhook
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.postgres import Database
 from fairlead.app import webhooks_of
+from fairlead.ports import Clock
 from fairlead.workers.webhooks.serving import Times
 from fairlead.workers.webhooks.worker import WebhookWorker
 from tests.support.api import Customer, Served, running
@@ -74,19 +75,23 @@ def _unchecked(asked: Asked) -> Json:
 
 
 @asynccontextmanager
-async def sending(served: Served, server: FlakyServer, times: Times = QUICK, name: str = "w1") -> AsyncIterator[None]:
-    """A worker sends what there is to send."""
+async def sending(
+    served: Served, server: FlakyServer, times: Times = QUICK, name: str = "w1", clock: Clock | None = None
+) -> AsyncIterator[None]:
+    """A worker sends what there is to send, by this clock or that of the machine."""
     async with (
         Database(served.core.settings.database_url or "") as database,
         _way_to(server) as outbound,
-        running(worker_of(served, outbound, database, times, name).run()),
+        running(worker_of(served, outbound, database, times, name, clock).run()),
     ):
         yield
 
 
-def worker_of(served: Served, outbound: GuardedOutbound, database: Database, times: Times, name: str) -> WebhookWorker:
+def worker_of(
+    served: Served, outbound: GuardedOutbound, database: Database, times: Times, name: str, clock: Clock | None
+) -> WebhookWorker:
     parts = webhooks_of(served.core, database)
-    return msgspec.structs.replace(parts, outbound=outbound).worker(name, times)
+    return msgspec.structs.replace(parts, outbound=outbound, clock=clock or parts.clock).worker(name, times)
 
 
 def _way_to(server: FlakyServer) -> GuardedOutbound:

@@ -89,11 +89,11 @@ _FORGET_FEED = """
 DELETE FROM webhook_feeds WHERE tenant_id = %(tenant)s AND webhook_id = %(webhook)s
 """
 _TELL = """
-INSERT INTO webhook_workers AS w (worker_id, waiting, failing, delivered, failed)
-VALUES (%(worker)s, %(waiting)s, %(failing)s, %(delivered)s, %(failed)s)
+INSERT INTO webhook_workers AS w (worker_id, waiting, failing, disabled, delivered, failed)
+VALUES (%(worker)s, %(waiting)s, %(failing)s, %(disabled)s, %(delivered)s, %(failed)s)
     ON CONFLICT (worker_id) DO UPDATE
-   SET waiting = excluded.waiting, failing = excluded.failing, delivered = excluded.delivered,
-       failed = excluded.failed, told_at = now()
+   SET waiting = excluded.waiting, failing = excluded.failing, disabled = excluded.disabled,
+       delivered = excluded.delivered, failed = excluded.failed, told_at = now()
 """
 _FORGET_WORKERS = "DELETE FROM webhook_workers WHERE told_at < now() - interval '1 hour'"
 

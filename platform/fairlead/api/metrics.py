@@ -107,6 +107,10 @@ def _show_webhooks(registry: CollectorRegistry, now: Tally) -> None:
     shown = {
         "fairlead_webhook_waiting": ("Events that webhooks of all tenants are still to be told.", now.waiting),
         "fairlead_webhooks_failing": ("Webhooks whose last attempt failed.", now.failing),
+        "fairlead_webhooks_given_up": (
+            "Webhooks that we disabled and nobody has enabled since.",
+            now.disabled,
+        ),
     }
     for name, (meaning, value) in shown.items():
         Gauge(name, meaning, registry=registry).set(value)

@@ -57,6 +57,7 @@ SELECT number, sequence, index, event_type, lane, status, attempts, queued_at, d
 _TALLIES = """
 SELECT coalesce(sum(waiting) FILTER (WHERE told_at > now() - interval '1 minute'), 0)::bigint AS waiting,
        coalesce(sum(failing) FILTER (WHERE told_at > now() - interval '1 minute'), 0)::bigint AS failing,
+       coalesce(max(disabled) FILTER (WHERE told_at > now() - interval '1 minute'), 0)::bigint AS disabled,
        coalesce(sum(delivered), 0)::bigint AS delivered, coalesce(sum(failed), 0)::bigint AS failed
   FROM webhook_workers
 """

@@ -43,9 +43,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Tally(Struct, frozen=True, kw_only=True):
-    """Of one process: deliveries that wait, webhooks that fail, and how its attempts ended so far."""
+    """Of one process: deliveries that wait, webhooks that fail, and how its attempts ended so far. `disabled` are those
+    that we gave up and nobody has enabled since; every process knows them all."""
 
     waiting: int
     failing: int
+    disabled: int
     delivered: int
     failed: int

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -28,12 +28,14 @@ Key = tuple[TenantId, WebhookId]
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """`fresh_since`: failures before it count no more. None for `subscription`: it was removed."""
+    """`fresh_since`: failures before it count no more. None for `subscription`: it was removed. `is_given_up`: it was
+    disabled, and not by a person."""
 
     subscription: Subscription | None
     created_sequence: int
     sequence: int
     fresh_since: Instant
+    is_given_up: bool
 
 
 class WebhookBoard:
@@ -49,6 +51,11 @@ class WebhookBoard:
 
     def known(self, key: Key) -> Known | None:
         return self._known.get(key)
+
+    @property
+    def given_up(self) -> int:
+        """How many webhooks of all tenants are."""
+        return sum(known.is_given_up for known in self._known.values())
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -88,6 +95,7 @@ class WebhookBoard:
             created_sequence=recorded.sequence if known is None else known.created_sequence,
             sequence=recorded.sequence,
             fresh_since=commit.at if known is None or is_fresh else known.fresh_since,
+            is_given_up=_is_given_up(commit.events, before=known is not None and known.is_given_up),
         )
         self._note(key)
         self._wake(key)
@@ -135,6 +143,16 @@ class WebhookBoard:
                         self._wake(key)
         finally:
             await _ended(changed, coming)
+
+
+def _is_given_up(events: Sequence[Any], *, before: bool) -> bool:
+    for event in events:
+        match event:
+            case e.WebhookDisabled(by=by):
+                before = by != "person"
+            case e.WebhookEnabled() | e.WebhookRemoved():
+                before = False
+    return before
 
 
 async def _ended(*tasks: "asyncio.Future[Any] | None") -> None:

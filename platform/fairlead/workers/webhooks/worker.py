@@ -143,6 +143,7 @@ class WebhookWorker:
         return Tally(
             waiting=sum(waiting for waiting, _ in found),
             failing=sum(is_failing for _, is_failing in found),
+            disabled=self._desk.board.given_up,
             delivered=self._counted.delivered,
             failed=self._counted.failed,
         )
