@@ -12,7 +12,7 @@ from fairlead_tenants.ids import TenantId
 from fairlead.cli import switches
 from fairlead.cli.output import Column, Format, Printer, View, output_option
 from fairlead.cli.switches import life_option, lifetime, mode_option, off_option, why_option
-from fairlead.cli.views import SWITCH
+from fairlead.cli.views.brakes import SWITCH
 from fairlead.domain.switches.board import Mode, read_target
 from fairlead.logs import configure
 from fairlead.settings import Settings, from_environment

@@ -5,7 +5,7 @@ import rich_click as click
 from fairlead.cli.places import ENVIRONMENTS, WORKSPACES, environment_id, workspace_id
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import ENVIRONMENT, PRINCIPAL, WORKSPACE
+from fairlead.cli.views.people import ENVIRONMENT, PRINCIPAL, WORKSPACE
 
 PRINCIPALS = "/v1/principals"
 ROLES = ("owner", "admin", "developer", "operator", "reviewer", "auditor")

@@ -10,7 +10,7 @@ from fairlead.cli.failures import Failure
 from fairlead.cli.output import Printer
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import ANSWERED, APPROVAL, CLAIMED
+from fairlead.cli.views.approvals import ANSWERED, APPROVAL, CLAIMED
 
 APPROVALS = "/v1/approvals"
 

@@ -6,7 +6,7 @@ from fairlead.cli.access import limit_option
 from fairlead.cli.runs import reason_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import BREAKER, BREAKER_RESET
+from fairlead.cli.views.brakes import BREAKER, BREAKER_RESET
 
 BREAKERS = "/v1/breakers"
 

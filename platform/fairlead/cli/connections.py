@@ -13,7 +13,7 @@ from fairlead.cli.places import environment_id, workspace_id
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.spans import since as moment
 from fairlead.cli.transport import path
-from fairlead.cli.views import CONNECTION, USE
+from fairlead.cli.views.connections import CONNECTION, USE
 
 CONNECTIONS = "/v1/connections"
 MAX_SECRET = 16_384

@@ -9,7 +9,7 @@ from fairlead.cli.failures import Failure
 from fairlead.cli.runs import reason_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import Api, path
-from fairlead.cli.views import CONNECTOR
+from fairlead.cli.views.tools import CONNECTOR
 
 NOT_THERE_YET = ("connector_unknown", "connector_version_not_installed")
 TRIES = 60

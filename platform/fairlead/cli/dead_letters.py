@@ -7,7 +7,7 @@ from fairlead.cli.documents import value_of
 from fairlead.cli.runs import reason_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import LETTER, LETTER_ANSWER
+from fairlead.cli.views.runs import LETTER, LETTER_ANSWER
 
 LETTERS = "/v1/dead-letters"
 

@@ -5,7 +5,7 @@ import rich_click as click
 from fairlead.cli.access import ROLES, limit_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import DELEGATION
+from fairlead.cli.views.approvals import DELEGATION
 
 DELEGATIONS = "/v1/delegations"
 

@@ -15,7 +15,7 @@ from fairlead.cli.exits import OF_RUN, Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.plain import plain
 from fairlead.cli.transport import Api, json_in, path
-from fairlead.cli.views import about
+from fairlead.cli.views.runs import about
 
 BEGINNING = "0-0"  # before every event
 PAUSE_S = 0.5

@@ -19,7 +19,7 @@ from fairlead.cli.targets import (
     read_profiles,
     write_profiles,
 )
-from fairlead.cli.views import ME
+from fairlead.cli.views.people import ME
 
 profile_option = click.option("--profile", default=DEFAULT_PROFILE, show_default=True, help="Name to save them under.")
 

@@ -12,7 +12,7 @@ from fairlead.cli.failures import Failure
 from fairlead.cli.runs import reason_option, run
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import ANSWER, SIGNALLED
+from fairlead.cli.views.runs import ANSWER, SIGNALLED
 
 __all__ = ["run"]  # with the commands below
 

@@ -12,7 +12,7 @@ from fairlead.cli.places import environment_id
 from fairlead.cli.private_files import write_private
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import ISSUED, KEY
+from fairlead.cli.views.people import ISSUED, KEY
 
 KEYS = "/v1/keys"
 DAY_S = 24 * 60 * 60

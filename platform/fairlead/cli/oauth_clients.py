@@ -9,7 +9,7 @@ from fairlead.cli.connections import environment_option, workspace_option
 from fairlead.cli.places import environment_id, workspace_id
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import OAUTH_CLIENT, REGISTERED
+from fairlead.cli.views.connections import OAUTH_CLIENT, REGISTERED
 
 CLIENTS = "/v1/oauth-clients"
 

@@ -12,7 +12,7 @@ from fairlead.cli.places import workspace_id
 from fairlead.cli.runs import reason_option, workspace_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import Params, path
-from fairlead.cli.views import EXPLANATION, POLICY, POLICY_CHANGE, POLICY_STATE, POLICY_VERSION
+from fairlead.cli.views.policies import EXPLANATION, POLICY, POLICY_CHANGE, POLICY_STATE, POLICY_VERSION
 
 POLICIES = "/v1/policies"
 _FOR = "POLICY is what it is for: tenant, workspace, or workflow.NAME."

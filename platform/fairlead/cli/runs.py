@@ -13,7 +13,7 @@ from fairlead.cli.following import Wait, live_events, say_nothing, tell, wait_fo
 from fairlead.cli.places import environment_id, workflow_names
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import ANSWER, CALL, EVENT, RUN
+from fairlead.cli.views.runs import ANSWER, CALL, EVENT, RUN
 
 RUNS = "/v1/runs"
 

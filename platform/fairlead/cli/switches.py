@@ -7,7 +7,7 @@ import rich_click as click
 
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import DRILL, SWITCH
+from fairlead.cli.views.brakes import DRILL, SWITCH
 
 SWITCHES = "/v1/switches"
 MODES = ("stop_starts", "pause_runs", "deny_writes", "deny_all")

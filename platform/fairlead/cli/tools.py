@@ -5,7 +5,7 @@ import rich_click as click
 from fairlead.cli.access import limit_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import CONNECTOR, TOOL
+from fairlead.cli.views.tools import CONNECTOR, TOOL
 
 TOOLS, CONNECTORS = "/v1/tools", "/v1/connectors"
 

@@ -11,7 +11,7 @@ from fairlead.cli.failures import Failure
 from fairlead.cli.runs import reason_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
-from fairlead.cli.views import IMPORTED, TOOLSET
+from fairlead.cli.views.tools import IMPORTED, TOOLSET
 
 TOOLSETS = "/v1/toolsets"
 

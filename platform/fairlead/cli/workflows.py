@@ -13,7 +13,7 @@ from fairlead.cli.places import WORKFLOWS, workspace_id
 from fairlead.cli.runs import reason_option, workspace_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import Params, path
-from fairlead.cli.views import PUBLISHED, VERSION, WORKFLOW, WORKFLOW_STATE
+from fairlead.cli.views.workflows import PUBLISHED, VERSION, WORKFLOW, WORKFLOW_STATE
 
 
 @click.group()
