@@ -138,6 +138,7 @@ def _in_memory(folder: Path) -> app.Core:
         contents=UNSEEN,
         content_keys=MemoryContentKeys(),
         copies=log,
+        removal=log,
         jobs=jobs,
         timers=timers,
         connectors=connectors,

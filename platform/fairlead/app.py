@@ -23,6 +23,7 @@ from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_jobs import NatsJobs
 from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_objects import NatsObjects
+from fairlead.adapters.nats_removal import NatsRemoval
 from fairlead.adapters.nats_results import NatsResults
 from fairlead.adapters.nats_switches import FRESH_S, NatsSwitches
 from fairlead.adapters.nats_timers import NatsTimers
@@ -44,6 +45,7 @@ from fairlead.consumers import (
     connections,
     dead_letters,
     executor,
+    expiries,
     open_work,
     policy_versions,
     reconnecting,
@@ -59,9 +61,11 @@ from fairlead.consumers.idempotency_sweep import IdempotencySweep
 from fairlead.consumers.process_runner import Handle, ProcessManager, ProcessRunner
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
+from fairlead.consumers.retention_sweep import RetentionSweep
 from fairlead.domain import approvals as approval
 from fairlead.domain import breakers as breaker
 from fairlead.domain import cases as case
+from fairlead.domain import expiries as expiry
 from fairlead.domain import policies as policy
 from fairlead.domain import retention
 from fairlead.domain import tallies as tally
@@ -99,6 +103,7 @@ from fairlead.ports import (
     Jobs,
     Log,
     LogCopies,
+    LogRemoval,
     ObjectStores,
     Results,
     Switches,
@@ -147,6 +152,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     webhooks,
     accesses,
     cases,
+    expiries,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
 
@@ -163,6 +169,7 @@ class Core(Struct, frozen=True, kw_only=True):
     contents: Contents
     content_keys: ContentKeys
     copies: LogCopies
+    removal: LogRemoval
     jobs: Jobs
     timers: Timers
     connectors: Connectors
@@ -267,6 +274,7 @@ def compose(
         contents=Contents(content_keys),
         content_keys=content_keys,
         copies=log,
+        removal=NatsRemoval(connection),
         jobs=jobs,
         timers=timers,
         connectors=connectors,
@@ -345,6 +353,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             finished=lambda state: isinstance(state, budget_states.Closed),
         ),
         "retention": Decider(initial=retention.initial, evolve=retention.evolve, decide=retention.decide),
+        "expiry": Decider(initial=expiry.initial, evolve=expiry.evolve, decide=expiry.decide, finished=lambda _: True),
         "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide, subject=case.subject),
         "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
         "run": Decider(
@@ -353,7 +362,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=run_decisions.decide,
             rules=rulebook.of_command,
             supply=supplied,
-            finished=lambda state: isinstance(state, run_states.Ended) and not state.undoing.is_open,
+            finished=run_states.is_over,
             smaller=run_decisions.smaller,
             begins=lambda command: isinstance(command, StartRun | ForkRun),
             subject=run_states.subject,
@@ -476,6 +485,7 @@ async def engine(core: Core) -> None:
         tasks.create_task(watch.run())
         tasks.create_task(switch_keeper(core, database).run())
         tasks.create_task(IdempotencySweep(core.log, database).run())
+        tasks.create_task(retention_sweep(core, database).run())
         tasks.create_task(ledgers.keeper(core.copies, database).run())
         tasks.create_task(ledgers.signer(settings, database, core.outbound, core.clock).run())
 
@@ -499,6 +509,11 @@ def telling_of(core: Core) -> Telling | None:
 
     mailer = SmtpMailer(server_of(settings.mail_url, settings.mail_ca_file), settings.mail_from)
     return Telling(core.log, core.handler, core.links, mailer, core.clock, accounts.public_url(settings))
+
+
+def retention_sweep(core: Core, database: "Database") -> RetentionSweep:
+    """`database` is connected as the role for engines."""
+    return RetentionSweep(core.sealed_log, core.removal, database, core.handler, core.clock, core.ids)
 
 
 def switch_keeper(core: Core, database: "Database") -> SwitchKeeper:

@@ -16,6 +16,7 @@ from fairlead.adapters.nats_repair import LogRepair
 from fairlead.adapters.postgres import Database
 from fairlead.consumers.ledger import Keeper, LogDiverged
 from fairlead.consumers.ledger_check import Fault, check, compared, kept_commits, side_by_side
+from fairlead.consumers.ledger_expired import going_of
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import Sequence as LogSequence
@@ -143,7 +144,7 @@ async def _compared(log: LogCopies, session: SqlSession, shard: int) -> _Places:
     first, put_back, expected, lost = 0, 0, 1, 0
     blobs: list[Copy] = []
     strangers: list[Copy] = []
-    is_tail = True
+    is_tail, going = True, await going_of(session, shard)
     async with aclosing(side_by_side(log, session, shard)) as places:
         async for copy, kept in places:
             there = kept.copy if kept else copy
@@ -151,7 +152,10 @@ async def _compared(log: LogCopies, session: SqlSession, shard: int) -> _Places:
             sequence = there.sequence
             lost += sequence - expected
             expected = sequence + 1
-            kinds = {fault.kind for fault in compared(copy, kept, position=0)}
+            if kept is not None and kept.leaf_text is not None:  # it has expired: there is nothing to put back
+                is_tail &= not first
+                continue
+            kinds = {fault.kind for fault in compared(copy, kept, 0, going)}
             if "blob_damaged" in kinds and kept is not None:
                 blobs.append(kept.copy)
             elif kept is None and copy is not None:
@@ -173,7 +177,7 @@ async def _pages(session: SqlSession, shard: int, after: int) -> AsyncGenerator[
     page: list[Copy] = []
     async with aclosing(kept_commits(session, shard)) as commits:
         async for kept in commits:
-            if kept.copy.sequence > after:
+            if kept.copy.sequence > after and kept.leaf_text is None:
                 page.append(kept.copy)
             if len(page) == PAGE:
                 yield page

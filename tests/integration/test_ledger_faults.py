@@ -11,20 +11,29 @@ import psycopg
 import pytest
 from fairlead_ledger.heads import Head
 from msgspec import Struct
+from msgspec.structs import replace
 
+from fairlead.adapters.clock import SystemClock
 from fairlead.adapters.content_keys import MemoryContentKeys
 from fairlead.adapters.engines import Embedded
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_log import NatsLog
+from fairlead.adapters.nats_removal import NatsRemoval
 from fairlead.adapters.nats_repair import LogRepair
-from fairlead.adapters.nats_streams import ensure_events, events_stream
+from fairlead.adapters.nats_streams import ensure_events, ensure_streams, events_stream
 from fairlead.adapters.postgres import Database
 from fairlead.consumers.ledger_check import Fault, check
+from fairlead.consumers.removing import Removing
 from fairlead.domain.envelope import Sequence, StreamRef
+from fairlead.domain.expiries import ExpiringRun
+from fairlead.domain.ids import RunId
+from fairlead.domain.runs import events as e
 from fairlead.handling.contents import Contents
+from fairlead.handling.handler import Handler
 from fairlead.ledger_operating import Restored, catch_up, restore
+from tests.support.clock import T0
 from tests.support.database import DatabaseUrls
-from tests.support.histories import CODEC, Writer, a_run, five_steps, started
+from tests.support.histories import CODEC, Writer, a_run, completed, five_steps, started
 
 CONTENTS = Contents(MemoryContentKeys())
 RUNS = [("alice", 1), ("bob", 2), ("alice", 3)]
@@ -32,6 +41,7 @@ _FORGED_HEAD = """
 INSERT INTO ledger_heads
 SELECT tenant_id, 5, now(), decode(repeat('00', 32), 'hex'), 'k', decode(repeat('00', 64), 'hex') FROM ledger_trees
 """
+_FORGOTTEN = "UPDATE ledger_commits SET body = NULL, leaf_text = '{}', expired_by = 18 WHERE leaf = 3"
 _shards = itertools.count(300)
 
 
@@ -147,8 +157,80 @@ async def test_what_disks_do_to_the_log_is_found_and_mended_from_the_ledger(yard
     run = next(iter(tail.before))
     await tail.writer.append(run, started(run))
     assert [each.sequence for each in await tail.log.read(run)][-1] == Sequence(19)
-    with pytest.raises(Exception, match="delete"):
-        await yard.connection.api(f"STREAM.MSG.DELETE.{events_stream(bit.shard)}", {"seq": 1})
+    with pytest.raises(Exception, match="purge"):
+        await yard.connection.api(f"STREAM.PURGE.{events_stream(bit.shard)}")
+
+
+async def test_what_has_expired_is_gone_from_the_disk_and_restoring_brings_nothing_of_it_back(
+    yard: Yard, tmp_path: Path
+) -> None:
+    await ensure_streams(yard.connection)
+    site = await yard.site()
+    run, planted = next(iter(site.before)), f"planted{site.shard}"
+    small = replace(completed(run, 5), worker=f"{planted}-small")  # what is not sealed
+    large = replace(completed(run, 5), worker=f"{planted}-large" * 10_000)
+    await site.writer.write(run, (small,), (large,))
+    sequences = tuple(recorded.sequence for recorded in await site.log.read(run))
+    async with yard.owner.session() as session:
+        await catch_up(site.log, session, site.shard)
+    assert found_on_disk(yard, planted) == {f"{planted}-small", f"{planted}-large"}
+    fact = await site.writer.append(run, expired(run, sequences))
+    async with yard.owner.session() as session:
+        await catch_up(site.log, session, site.shard)
+        removing = Removing(site.log, NatsRemoval(yard.connection, site.shard), handler(site.log), SystemClock())
+        await removing.remove_run(session, run.tenant_id, expiring(run, sequences), fact)
+        await removing.remove_run(session, run.tenant_id, expiring(run, sequences), fact)
+    assert found_on_disk(yard, planted) == set()
+    assert await yard.faults(site) == []
+    await yard.damaged(lambda: gone(site.files))
+    await ensure_events(yard.connection, site.shard)
+    assert {fault.kind for fault in await yard.faults(site)} == {"log_missing", "position_beyond"}
+    done = await yard.restored(site, tmp_path)
+    assert (done.put_back, done.lost, done.conflicting, done.moved) == (13, 0, 0, 0)
+    assert await yard.faults(site) == []
+    assert [each.sequence for each in await site.log.read(run)] == [fact]
+    others = {stream: bodies for stream, bodies in site.before.items() if stream != run}
+    assert {stream: bodies for stream, bodies in (await site.histories()).items() if stream != run} == others
+
+
+def found_on_disk(yard: Yard, planted: str) -> set[str]:
+    """In the files of the log's engine."""
+    texts = [f"{planted}-small", f"{planted}-large"]
+    blocks = [file.read_bytes() for file in yard.engines.directory.rglob("msgs/*.blk")]
+    return {text for text in texts if any(text.encode() in block for block in blocks)}
+
+
+def expiring(run: StreamRef, sequences: tuple[int, ...]) -> ExpiringRun:
+    return ExpiringRun(
+        run_id=RunId(run.id),
+        workspace_id=started(run).workspace_id,
+        environment_id=started(run).environment_id,
+        workflow_id=started(run).workflow_id,
+        ended_at=T0,
+        events=24,
+        last_sequence=sequences[-1],
+        last_leaf="00" * 32,
+        sequences=sequences,
+    )
+
+
+def expired(run: StreamRef, sequences: tuple[int, ...]) -> e.RunContentExpired:
+    return e.RunContentExpired(
+        expiry_id="exp_1",
+        run_id=RunId(run.id),
+        workspace_id=started(run).workspace_id,
+        environment_id=started(run).environment_id,
+        workflow_id=started(run).workflow_id,
+        ended_at=T0,
+        commits=len(sequences),
+        events=24,
+        last_sequence=sequences[-1],
+        last_leaf="00" * 32,
+    )
+
+
+def handler(log: NatsLog) -> Handler:
+    return Handler(log, SystemClock(), {})
 
 
 async def test_commits_under_numbers_that_others_had_are_moved_to_the_end_or_set_aside(
@@ -194,6 +276,8 @@ async def test_a_database_that_was_taken_back_catches_up_to_the_same_tree_and_an
         ("UPDATE ledger_commits SET body = decode('00', 'hex') WHERE leaf = 3", "ledger_changed"),
         ("UPDATE ledger_commits SET hashes = overlay(hashes placing '\\x00' from 40) WHERE leaf = 3", "ledger_changed"),
         ("DELETE FROM ledger_commits WHERE leaf = 3", "ledger_missing"),
+        (_FORGOTTEN, "expired_unsaid"),
+        (_FORGOTTEN, "expired_remains"),
         (_FORGED_HEAD, "head_differs"),
     ],
 )
@@ -202,7 +286,7 @@ async def test_what_somebody_with_the_whole_database_in_hand_does_to_the_ledger_
 ) -> None:
     site = await yard.site()
     with psycopg.connect(database.admin, autocommit=True) as admin:
-        admin.execute("ALTER TABLE ledger_commits DISABLE TRIGGER ledger_keeps_rows")
+        admin.execute("ALTER TABLE ledger_commits DISABLE TRIGGER USER")
         admin.execute(statement)
     assert kind in {fault.kind for fault in await yard.faults(site)}
 

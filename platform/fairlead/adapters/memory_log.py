@@ -52,6 +52,7 @@ class _Store:
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
         self.stored: list[_Stored] = []
+        self.removed: set[int] = set()  # places that were taken
         self.bell = _Bell()
 
     def recorded(self, stored: _Stored) -> AnyRecorded:
@@ -75,7 +76,8 @@ class _Store:
         matching = (
             stored
             for stored in map(self.stored.__getitem__, range(after, len(self.stored)))
-            if (not kinds or stored.stream.kind in kinds)
+            if stored.sequence not in self.removed
+            and (not kinds or stored.stream.kind in kinds)
             and (not tenants or stored.stream.tenant_id in tenants)
             and partition in (None, stored.partition)
         )
@@ -153,7 +155,17 @@ class MemoryLog:
             yield _Copying(batches, self._store)
 
     async def copy_of(self, sequence: LogSequence) -> Copy | None:
-        return self._store.copy(sequence) if 0 < sequence <= len(self._store.stored) else None
+        is_there = 0 < sequence <= len(self._store.stored) and sequence not in self._store.removed
+        return self._store.copy(sequence) if is_there else None
+
+    async def remove(self, sequence: LogSequence) -> None:
+        stored = self._store.stored[sequence - 1]
+        self._store.removed.add(sequence)
+        left = [each for each in self._of_stream[stored.stream] if each is not stored]
+        self._of_stream[stored.stream] = left
+
+    async def remove_blob(self, tenant_id: TenantId, sha256: str) -> None:
+        """Nothing lies beside this log."""
 
     @asynccontextmanager
     async def share(self, group: str, kinds: Sequence[Kind] = (), max_batch: int = 100) -> AsyncIterator[Shares]:

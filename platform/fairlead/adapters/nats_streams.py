@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import structlog
+
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_messages import ApiRefused
 from fairlead.domain.results import LONGEST_S
@@ -23,6 +25,9 @@ _EXISTS_OTHERWISE = 10058
 # The engine looks for room before it looks whether the stream is there already, which then needs none.
 _NO_ROOM = 10028
 _NO_SUCH_STREAM = 10059
+_MISFIT = 10052
+
+_log = structlog.get_logger()
 
 
 def events_stream(shard: int) -> str:
@@ -50,10 +55,10 @@ async def ensure_events(connection: NatsConnection, shard: int, replicas: int = 
 
 
 async def renew_events(connection: NatsConnection, shard: int, replicas: int) -> None:
-    """Delete the stream with all that is in it, and make it anew. Until `ensure_events` its messages can be deleted."""
+    """Delete the stream with all that is in it, and make it anew. Until `ensure_events` it can be purged."""
     name, configuration = events_stream(shard), _events(shard, replicas)
     await connection.api(f"STREAM.DELETE.{name}")
-    await connection.api(f"STREAM.CREATE.{name}", {**configuration, "deny_delete": False, "deny_purge": False})
+    await connection.api(f"STREAM.CREATE.{name}", {**configuration, "deny_purge": False})
 
 
 async def ensure_jobs(connection: NatsConnection, replicas: int = 1) -> None:
@@ -83,8 +88,15 @@ async def _ensure(connection: NatsConnection, configuration: dict[str, Any]) -> 
             raise
         try:
             await connection.patiently(lambda: connection.api(f"STREAM.UPDATE.{name}", configuration))
-        except ApiRefused as not_there:
-            raise (refusal if not_there.number == _NO_SUCH_STREAM else not_there) from None
+        except ApiRefused as refused:
+            if refused.number == _NO_SUCH_STREAM:
+                raise refusal from None
+            if refused.number != _MISFIT or configuration.get("deny_delete") is not False:
+                raise refused from None
+            # It was made to deny for ever that messages are deleted, by an earlier version: then nothing expires in it.
+            _log.warning("log_cannot_forget", stream=name)
+            stubborn = {**configuration, "deny_delete": True}
+            await connection.patiently(lambda: connection.api(f"STREAM.UPDATE.{name}", stubborn))
 
 
 def _stream(name: str, subject: str, replicas: int, **rest: Any) -> dict[str, Any]:
@@ -100,7 +112,8 @@ def _stream(name: str, subject: str, replicas: int, **rest: Any) -> dict[str, An
 
 
 def _kept_for_ever(name: str, subject: str, replicas: int, dedupe_s: int) -> dict[str, Any]:
-    return _stream(name, subject, replicas, deny_delete=True, deny_purge=True, duplicate_window=dedupe_s * 10**9)
+    # Nobody empties it with a word. What has expired is deleted message by message: see nats_removal.py.
+    return _stream(name, subject, replicas, deny_delete=False, deny_purge=True, duplicate_window=dedupe_s * 10**9)
 
 
 def _events(shard: int, replicas: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ ReadModel = Literal[
     "webhooks",
     "accesses",
     "cases",
+    "expiries",
     "breakers",
     "switch_pauses",
     "policy_versions",

@@ -19,6 +19,7 @@ from fairlead.api.methods import allowed_methods
 from fairlead.api.rate_limit import RateLimited
 from fairlead.domain import errors
 from fairlead.domain.redaction import redact_text
+from fairlead.domain.runs.errors import RunContentGone
 from fairlead.domain.tenants.errors import CredentialRefused
 
 MEDIA_TYPE = "application/problem+json"
@@ -111,6 +112,7 @@ class TryAgain(errors.FairleadError):
 
 
 STATUS_OF: Mapping[type[errors.FairleadError], int] = {
+    RunContentGone: 410,
     errors.Rejected: 409,
     errors.StreamMoved: 409,
     errors.Invalid: 422,

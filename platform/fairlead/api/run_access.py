@@ -13,8 +13,8 @@ from fairlead.api.parts import ApiParts
 from fairlead.api.run_views import RunDetail, run_from_board, run_from_log
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.ids import RunId
-from fairlead.domain.runs.errors import NoSuchRun
-from fairlead.domain.runs.states import Active, Ended, RunState
+from fairlead.domain.runs.errors import NoSuchRun, RunContentGone
+from fairlead.domain.runs.states import Active, Ended, Gone, RunState
 from fairlead.domain.tenants.identity import refreshed
 from fairlead.handling.handler import Handler
 from fairlead.ports import SqlTx
@@ -59,10 +59,13 @@ def role_names(principal: Principal, place: RunPlace) -> tuple[str, ...]:
 
 
 async def load_run(parts: ApiParts, principal: Principal, run_id: str, needed: Permission) -> LoadedRun:
-    """From the log, as of now. Raises NoSuchRun, Denied."""
+    """From the log, as of now. Raises NoSuchRun, RunContentGone, Denied."""
     stream = StreamRef(principal.tenant_id, "run", RunId(run_id))
     loaded = await parts.handler.load(stream)
     state = loaded.state
+    if isinstance(state, Gone):
+        check_run(principal, needed, place_of_gone(state))
+        raise RunContentGone(RunId(run_id))
     if not isinstance(state, Active | Ended):
         raise NoSuchRun("no such run")
     run = state if isinstance(state, Active) else state.last
@@ -87,6 +90,7 @@ async def read_run(parts: ApiParts, principal: Principal, run_id: str) -> RunDet
     if found is None:
         found = run_from_log(await parts.log.read(StreamRef(principal.tenant_id, "run", RunId(run_id))))
     if found is None:
+        await load_run(parts, principal, run_id, Permission.RUN_READ)
         raise NoSuchRun("no such run")
     check_run(principal, Permission.RUN_READ, RunPlace(found.workspace_id, found.environment_id))
     return found
@@ -110,6 +114,10 @@ def place_of_run(run: Active) -> RunPlace:
     return RunPlace(run.start.workspace_id, run.start.environment_id)
 
 
+def place_of_gone(state: Gone) -> RunPlace:
+    return RunPlace(state.expired.workspace_id, state.expired.environment_id)
+
+
 class RunPlaces:
     """Where runs are, for streams that pass many by. A run never moves, so what is known stays so."""
 
@@ -121,7 +129,10 @@ class RunPlaces:
         known = self._known.get((tenant_id, run_id))
         if known is None:
             state = (await self._handler.load(StreamRef(tenant_id, "run", run_id))).state
-            known = place_of_run(state.last if isinstance(state, Ended) else state)
+            if isinstance(state, Gone):
+                known = place_of_gone(state)
+            else:
+                known = place_of_run(state.last if isinstance(state, Ended) else state)
             self._known[tenant_id, run_id] = known
             if len(self._known) > KEPT_PLACES:
                 self._known.popitem(last=False)

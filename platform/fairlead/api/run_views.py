@@ -243,9 +243,9 @@ def _input_and_output(found: Sequence[dict[str, Any]]) -> tuple[Any, Any]:
 
 
 def run_from_log(history: Sequence[AnyRecorded]) -> RunDetail | None:
-    """The same of a run's whole history. None when it is empty."""
+    """The same of a run's whole history. None when it is empty, or has expired."""
     state = fold(NotStarted(), (event for recorded in history for event in recorded.commit.events))
-    if isinstance(state, NotStarted):
+    if not isinstance(state, Active | Ended):
         return None
     active = state.last if isinstance(state, Ended) else state
     ended = state if isinstance(state, Ended) else None

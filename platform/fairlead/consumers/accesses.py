@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from fairlead.consumers.rows import as_json
 from fairlead.domain.envelope import Kind
-from fairlead.ports import AnyRecorded, SqlTx
+from fairlead.domain.expiries import ExpiryOfAccessesBegun
+from fairlead.ports import AnyCommit, AnyRecorded, SqlTx
 
 NAME = "accesses"
-KINDS: tuple[Kind, ...] = ("access",)
+KINDS: tuple[Kind, ...] = ("access", "expiry")
 TABLES: tuple[str, ...] = ("accesses",)
 
 # The key is the access's place on the log, so one that is folded again is found there.
@@ -24,8 +25,20 @@ SELECT %(tenant)s, %(sequence)s, r.ordinality - 1, r.at, r.access, r.principal_i
 """
 
 
+_EXPIRED = "DELETE FROM accesses WHERE tenant_id = %(tenant)s AND sequence = ANY (%(sequences)s)"
+
+
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
     for recorded in batch:
         commit = recorded.commit
+        if commit.kind == "expiry":
+            await _forget(commit, tx)
+            continue
         place = {"tenant": commit.tenant_id, "sequence": recorded.sequence}
         await tx.run(_ACCESSED, place | {"rows": as_json(commit.events)})
+
+
+async def _forget(commit: AnyCommit, tx: SqlTx) -> None:
+    for event in commit.events:
+        if isinstance(event, ExpiryOfAccessesBegun):
+            await tx.run(_EXPIRED, {"tenant": commit.tenant_id, "sequences": list(event.sequences)})

@@ -6,6 +6,7 @@ from typing import Any
 from fairlead_tenants.ids import PrincipalId
 from msgspec import Struct
 
+from fairlead.consumers.expired_runs import delete_expired
 from fairlead.consumers.rows import as_json, printable
 from fairlead.domain import approvals as a
 from fairlead.domain.envelope import Kind
@@ -13,7 +14,7 @@ from fairlead.domain.instant import Instant
 from fairlead.ports import AnyCommit, AnyRecorded, SqlTx
 
 NAME = "approvals"
-KINDS: tuple[Kind, ...] = ("approval",)
+KINDS: tuple[Kind, ...] = ("approval", "run")  # of runs, only that they have expired
 TABLES: tuple[str, ...] = ("approvals",)
 
 _REQUESTED = """
@@ -62,6 +63,9 @@ UPDATE approvals
 """
 
 
+_EXPIRED = "DELETE FROM approvals WHERE tenant_id = %(tenant)s AND run_id = ANY (%(run_ids)s)"
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """An element of `answers`."""
 
@@ -76,6 +80,8 @@ class Answer(Struct, frozen=True, kw_only=True):
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
     for recorded in batch:
         commit = recorded.commit
+        if commit.kind == "run":
+            continue
         for version, event in enumerate(commit.events, start=commit.first_version):
             statement, said = _said(event, commit)
             place = {
@@ -86,6 +92,7 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
                 "version": version,
             }
             await tx.run(statement, place | said)
+    await delete_expired(batch, tx, _EXPIRED)
 
 
 def _said(event: a.ApprovalEvent, commit: AnyCommit) -> tuple[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ The call itself is in tool_calls.
 from collections.abc import Sequence
 from typing import Any
 
+from fairlead.consumers.expired_runs import delete_expired
 from fairlead.consumers.rows import as_json, printable
 from fairlead.domain.envelope import Kind
 from fairlead.domain.ids import CallId
@@ -40,6 +41,7 @@ UPDATE dead_letters
        stream_version = %(version)s
  WHERE tenant_id = %(tenant)s AND letter_id = %(letter_id)s AND stream_version < %(version)s
 """
+_EXPIRED = "DELETE FROM dead_letters WHERE tenant_id = %(tenant)s AND run_id = ANY (%(run_ids)s)"
 _NOTHING: dict[str, Any] = {"replay_key": None, "as_run": None, "reason": None}
 _CONCERNED = frozenset(
     {
@@ -73,6 +75,7 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
                     "version": version,
                 }
                 await tx.run(statement, place | params)
+    await delete_expired(batch, tx, _EXPIRED)
 
 
 def _said(event: Any) -> tuple[str, dict[str, Any]] | None:

@@ -1,22 +1,22 @@
 """Holds the log, the ledger and the read model of commits against each other, commit by commit, in constant memory."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Literal, TypeVar
+from typing import Literal
 
 from fairlead_ledger.heads import Head
 from fairlead_ledger.leaves import leaf_of
-from fairlead_ledger.merkle import HASH_BYTES, Frontier
+from fairlead_ledger.merkle import HASH_BYTES, Frontier, leaf_hash
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.consumers.ledger import place_of
+from fairlead.consumers.ledger_expired import NONE, Going, Tree, each_tenant, going_of, unfounded
 from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.ports import Copy, LogCopies, SqlSession, SqlTx
 
 PAGE = 500
-T = TypeVar("T")
 
 _CHOOSE = "SELECT set_config('fairlead.shard', %(shard)s::text, true)"
 _OPEN = """
@@ -28,7 +28,8 @@ DECLARE ledger_keys NO SCROLL CURSOR FOR
 """
 _NEXT = "FETCH 500 FROM ledger_keys"
 _PAGE = """
-SELECT c.tenant_id, c.leaf, c.sequence, c.kind, c.stream_id, c.message_id, c.headers, c.claimed, c.body, c.hashes
+SELECT c.tenant_id, c.leaf, c.sequence, c.kind, c.stream_id, c.message_id, c.headers, c.claimed, c.body, c.hashes,
+       c.leaf_text
   FROM unnest(%(tenants)s::text[], %(leaves)s::bigint[]) AS wanted (tenant_id, leaf)
   JOIN ledger_commits AS c ON c.tenant_id = wanted.tenant_id AND c.leaf = wanted.leaf
  ORDER BY c.sequence
@@ -39,7 +40,6 @@ SELECT coalesce(max(sequence), 0) AS sequence FROM projection_positions WHERE sh
 _POSITIONS = """
 SELECT name, sequence FROM projection_positions WHERE shard = %(shard)s AND sequence > %(last)s ORDER BY name
 """
-_TENANTS = "SELECT tenant_id, size FROM ledger_trees WHERE shard = %(shard)s ORDER BY tenant_id"
 _NEWEST_HEAD = """
 SELECT tenant_id, size, encode(root, 'hex') AS root
   FROM ledger_heads
@@ -52,7 +52,8 @@ _DIFFERENT = """
 SELECT coalesce(l.sequence, r.sequence) AS sequence,
        CASE WHEN r.sequence IS NULL THEN 'missing' WHEN l.sequence IS NULL THEN 'extra' ELSE 'changed' END AS how
   FROM (SELECT sequence, body FROM ledger_commits
-         WHERE tenant_id = %(tenant)s AND kind IN ('run', 'approval') AND sequence <= %(to)s) AS l
+         WHERE tenant_id = %(tenant)s AND kind IN ('run', 'approval') AND sequence <= %(to)s
+           AND body IS NOT NULL AND NOT sequence = ANY (%(going)s)) AS l
   FULL JOIN (SELECT sequence, body FROM run_commits
               WHERE tenant_id = %(tenant)s AND sequence <= %(kept)s) AS r ON r.sequence = l.sequence
  WHERE (l.sequence IS NULL OR r.sequence IS NULL OR convert_to(r.body, 'UTF8') <> l.body)
@@ -73,6 +74,8 @@ FaultKind = Literal[
     "head_differs",
     "read_model_differs",
     "position_beyond",
+    "expired_remains",
+    "expired_unsaid",
 ]
 
 InBoth = tuple["Copy | None", "Kept | None"]
@@ -88,11 +91,12 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 class Kept(Struct, frozen=True):
-    """A row of the ledger."""
+    """A row of the ledger. With `leaf_text` its body has expired, and the one of `copy` is empty."""
 
     copy: Copy
     leaf: int
     hashes: bytes
+    leaf_text: bytes | None = None
 
 
 class _Key(Struct, frozen=True):
@@ -107,11 +111,6 @@ class _At(Struct, frozen=True):
 class _Named(Struct, frozen=True):
     name: str
     sequence: int
-
-
-class _Tree(Struct, frozen=True):
-    tenant_id: TenantId
-    size: int
 
 
 class _Head(Struct, frozen=True):
@@ -171,7 +170,7 @@ async def check(
     position = await _position(session, shard, "ledger")
     last = await log.last_sequence()
     trees = _Trees([*await _newest_heads(session, shard), *(_Head(r.tenant_id, r.size, r.root) for r in receipts)])
-    expected = 1
+    going, expected = await going_of(session, shard), 1
     async with aclosing(side_by_side(log, session, shard)) as places:
         async for copy, kept in places:
             found = copy or (kept.copy if kept else None)
@@ -180,22 +179,30 @@ async def check(
                 text = f"neither the log nor the ledger has {expected} to {found.sequence - 1}"
                 yield Fault(kind="lost", sequence=expected, tenant_id="", text=text)
             expected = found.sequence + 1
-            for fault in (*compared(copy, kept, position), *(trees.grown(kept, shard) if kept else ())):
+            for fault in (*compared(copy, kept, position, going), *(trees.grown(kept, shard) if kept else ())):
                 yield fault
     for fault in trees.ended():
         yield fault
     for fault in await _positions_beyond(session, shard, last):
         yield fault
-    for fault in await _read_model(session, shard):
+    for fault in await _read_model(session, shard, going):
         yield fault
+    for tenant_id, sequence in await unfounded(session, shard):
+        text = "its body is gone from the ledger, and nothing there says that it has expired"
+        yield Fault(kind="expired_unsaid", sequence=sequence, tenant_id=tenant_id, text=text)
 
 
-def compared(copy: Copy | None, kept: Kept | None, position: int) -> list[Fault]:
+def compared(copy: Copy | None, kept: Kept | None, position: int, going: Going = NONE) -> list[Fault]:
+    """`going` is what a removal that has begun names."""
     if kept is None:
         assert copy is not None, "a place has something"
         if copy.sequence > position:
             return [_fault("ledger_behind", copy, "is not in the ledger yet")]
         return [_fault("ledger_missing", copy, "is on the log and not in the ledger")]
+    if kept.leaf_text is not None:
+        return [] if copy is None else [_fault("expired_remains", copy, "has expired and is on the log")]
+    if copy is None and kept.copy.sequence in going.get(kept.copy.stream.tenant_id, ()):
+        return []
     if copy is None:
         return [_fault("log_missing", kept.copy, "is in the ledger and not on the log")]
     if kept.copy.claimed and not copy.claimed and copy.message_id == kept.copy.message_id:
@@ -217,7 +224,9 @@ class _Trees:
         tenant_id = kept.copy.stream.tenant_id
         tree = self._trees.setdefault(tenant_id, Frontier())
         faults = []
-        if leaf_of(place_of(kept.copy, shard), kept.copy.body).hash != kept.hashes[:HASH_BYTES]:
+        text = kept.leaf_text
+        found = leaf_of(place_of(kept.copy, shard), kept.copy.body).hash if text is None else leaf_hash(text)
+        if found != kept.hashes[:HASH_BYTES]:
             faults.append(_fault("ledger_changed", kept.copy, "is not what its hash in the ledger says"))
         if kept.leaf != tree.size:
             faults.append(_fault("ledger_missing", kept.copy, f"is leaf {kept.leaf}, and {tree.size} would follow"))
@@ -259,18 +268,19 @@ def _kept(
     message_id: str,
     headers: bytes,
     claimed: bool,
-    body: bytes,
+    body: bytes | None,
     hashes: bytes,
+    leaf_text: bytes | None,
 ) -> Kept:
     copy = Copy(
         sequence=LogSequence(sequence),
         stream=StreamRef(TenantId(tenant_id), kind, stream_id),
         message_id=message_id,
         headers=headers,
-        body=body,
+        body=body or b"",
         claimed=claimed,
     )
-    return Kept(copy, leaf, hashes)
+    return Kept(copy, leaf, hashes, leaf_text)
 
 
 async def _position(session: SqlSession, shard: int, name: str) -> int:
@@ -280,10 +290,10 @@ async def _position(session: SqlSession, shard: int, name: str) -> int:
 
 
 async def _newest_heads(session: SqlSession, shard: int) -> list[_Head]:
-    async def of(tx: SqlTx, tree: _Tree) -> list[_Head]:
+    async def of(tx: SqlTx, tree: Tree) -> list[_Head]:
         return await tx.rows(_NEWEST_HEAD, {"tenant": tree.tenant_id}, _Head)
 
-    return [head for heads in await _each_tenant(session, shard, of) for head in heads]
+    return [head for heads in await each_tenant(session, shard, of) for head in heads]
 
 
 async def _positions_beyond(session: SqlSession, shard: int, last: int) -> list[Fault]:
@@ -300,11 +310,12 @@ async def _positions_beyond(session: SqlSession, shard: int, last: int) -> list[
     ]
 
 
-async def _read_model(session: SqlSession, shard: int) -> list[Fault]:
+async def _read_model(session: SqlSession, shard: int, going: Going) -> list[Fault]:
     kept, to = await _position(session, shard, "ledger"), await _position(session, shard, "run_commits")
 
-    async def of(tx: SqlTx, tree: _Tree) -> list[Fault]:
-        where = {"tenant": tree.tenant_id, "to": min(kept, to), "kept": kept}
+    async def of(tx: SqlTx, tree: Tree) -> list[Fault]:
+        left = sorted(going.get(tree.tenant_id, ()))
+        where = {"tenant": tree.tenant_id, "to": min(kept, to), "kept": kept, "going": left}
         return [
             Fault(
                 kind="read_model_differs",
@@ -315,15 +326,4 @@ async def _read_model(session: SqlSession, shard: int) -> list[Fault]:
             for row in await tx.rows(_DIFFERENT, where, _Difference)
         ]
 
-    return [fault for faults in await _each_tenant(session, shard, of) for fault in faults]
-
-
-async def _each_tenant(
-    session: SqlSession, shard: int, ask: Callable[[SqlTx, _Tree], Awaitable[list[T]]]
-) -> list[list[T]]:
-    async with session.transaction() as tx:
-        found = []
-        for tree in await tx.rows(_TENANTS, {"shard": shard}, _Tree):
-            await tx.fence(tree.tenant_id)
-            found.append(await ask(tx, tree))
-    return found
+    return [fault for faults in await each_tenant(session, shard, of) for fault in faults]

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from fairlead.consumers.expired_runs import delete_expired
 from fairlead.consumers.rows import as_json, printable
 from fairlead.consumers.run_waits import WAIT_EVENTS, write_waits
 from fairlead.consumers.tool_calls import CALL_EVENTS, write_calls
@@ -85,6 +86,20 @@ UPDATE run_board AS b
 """
 
 
+_UNLABELLED = """
+DELETE FROM run_labels AS l
+ USING run_board AS b CROSS JOIN LATERAL jsonb_each_text(b.labels) AS e
+ WHERE b.tenant_id = %(tenant)s AND b.run_id = ANY (%(run_ids)s)
+   AND l.tenant_id = b.tenant_id AND l.key = e.key AND l.value = e.value AND l.started_sequence = b.started_sequence
+"""
+_EXPIRED = (
+    _UNLABELLED,
+    "DELETE FROM tool_calls WHERE tenant_id = %(tenant)s AND run_id = ANY (%(run_ids)s)",
+    "DELETE FROM run_waits WHERE tenant_id = %(tenant)s AND run_id = ANY (%(run_ids)s)",
+    "DELETE FROM run_board WHERE tenant_id = %(tenant)s AND run_id = ANY (%(run_ids)s)",
+)
+
+
 class _Started(Struct, frozen=True, kw_only=True):
     run_id: str
     workspace_id: str
@@ -142,6 +157,7 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
     if labelled := [row for row in started if row.labels]:
         await tx.run(_LABELLED, {"tenant": tenant_id, "rows": as_json(labelled)})
     await tx.run_many(_CHANGED, [_params(tenant_id, row, at_work) for row in changed.values()])
+    await delete_expired(batch, tx, *_EXPIRED)
 
 
 def _params(tenant_id: str, row: _Changed, at_work: set[str]) -> dict[str, Any]:

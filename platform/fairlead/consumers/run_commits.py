@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from fairlead.consumers.expired_runs import expired_in
 from fairlead.domain.envelope import Kind
 from fairlead.ports import AnyCommit, AnyRecorded, SqlTx
 
@@ -17,6 +18,10 @@ SELECT %(tenant)s, *
               %(first_versions)b::bigint[], %(event_counts)b::integer[], %(times)b::timestamptz[], %(bodies)b::text[])
     ON CONFLICT DO NOTHING
 """
+
+
+# Of the commits of a run that has expired one is left: the one that says so.
+_EXPIRED = "DELETE FROM run_commits WHERE tenant_id = %(tenant)s AND run_id = %(run_id)s AND sequence < %(sequence)s"
 
 
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
@@ -35,6 +40,8 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
             "bodies": [recorded.body.decode() for recorded in batch],
         },
     )
+    for run_id, sequence in expired_in(batch):
+        await tx.run(_EXPIRED, {"tenant": commits[0].tenant_id, "run_id": run_id, "sequence": sequence})
 
 
 def run_of(commit: AnyCommit) -> str:

@@ -13,6 +13,7 @@ from fairlead.domain.connections.clients import OAuthClientEvent
 from fairlead.domain.connections.events import ConnectionEvent, ConnectionUsed
 from fairlead.domain.connectors.catalogue import ConnectorEvent
 from fairlead.domain.envelope import Kind
+from fairlead.domain.expiries import ExpiryEvent
 from fairlead.domain.policies import PolicyEvent
 from fairlead.domain.retention import RetentionEvent
 from fairlead.domain.runs.events import RunEvent
@@ -42,5 +43,6 @@ EVENTS: Mapping[Kind, Any] = {
     "case": CaseEvent,
     "retention": RetentionEvent,
     "budget": BudgetEvent,
+    "expiry": ExpiryEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

@@ -36,6 +36,7 @@ Kind = Literal[
     "case",
     "retention",
     "budget",
+    "expiry",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

@@ -33,6 +33,7 @@ PREFIX_OF_KIND = {
     "case": "cas_",
     "retention": "ret_",
     "budget": "bdg_",
+    "expiry": "exp_",
 }
 
 

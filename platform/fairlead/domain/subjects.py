@@ -59,6 +59,10 @@ def blob_part(tenant_id: TenantId, digest: str, part: int) -> str:
     return f"fl.bl.{token(tenant_id)}.{token(digest)}.{part}"
 
 
+def blob_parts(tenant_id: TenantId, digest: str) -> str:
+    return f"fl.bl.{token(tenant_id)}.{token(digest)}.*"
+
+
 def objects_root(tenant_id: str, workspace_id: str, environment_id: str) -> str:
     """Of all objects of a place."""
     return f"fl.obj.{token(tenant_id)}.{token(workspace_id)}.{token(environment_id)}"

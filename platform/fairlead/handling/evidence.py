@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from fairlead.domain import bundles as b
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.explaining import Evidence
-from fairlead.domain.ids import WorkflowId
-from fairlead.domain.runs.errors import NoSuchRun
-from fairlead.domain.runs.events import RunStarted, ToolCallApprovalRequested
+from fairlead.domain.ids import RunId, WorkflowId
+from fairlead.domain.runs.errors import NoSuchRun, RunContentGone
+from fairlead.domain.runs.events import RunContentExpired, RunStarted, ToolCallApprovalRequested
 from fairlead.domain.runs.states import Active, Ended, fold, initial
 from fairlead.handling.governance import Governance
 from fairlead.handling.rulebook import Rulebook
@@ -25,8 +25,11 @@ class Gathering(Struct, frozen=True, kw_only=True):
     clock: Clock
 
     async def of_run(self, tenant_id: TenantId, run_id: str, through: int | None = None) -> Evidence:
-        """Up to the place `through`, to the end without. Raises NoSuchRun."""
-        run = _up_to(await self.log.read(StreamRef(tenant_id, "run", run_id)), through)
+        """Up to the place `through`, to the end without. Raises NoSuchRun, RunContentGone."""
+        whole = await self.log.read(StreamRef(tenant_id, "run", run_id))
+        if whole and isinstance(whole[-1].commit.events[-1], RunContentExpired):
+            raise RunContentGone(RunId(run_id))
+        run = _up_to(whole, through)
         if not run:
             raise NoSuchRun("no such run")
         approvals = {

@@ -18,7 +18,7 @@ from fairlead.domain.ids import WorkflowId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs.events import RunStarted
 from fairlead.domain.runs.rules import WorkflowRules
-from fairlead.domain.runs.states import Active, Ended, NotStarted, RunState, fold
+from fairlead.domain.runs.states import Active, Ended, Gone, NotStarted, RunState, fold
 from fairlead.domain.tenants.choices import Uses
 from fairlead.domain.tenants.states import TenantState
 from fairlead.domain.tools import ToolCatalogue, connector_of
@@ -51,9 +51,11 @@ class Rulebook:
         self._expressions = expressions
         self._kept: OrderedDict[tuple[StreamRef, int], Known] = OrderedDict()
 
-    async def of_command(self, stream: StreamRef, state: RunState, command: c.RunCommand) -> WorkflowRules:
-        """The rules for a run that the command begins, or that is under way."""
+    async def of_command(self, stream: StreamRef, state: RunState, command: c.RunCommand) -> WorkflowRules | None:
+        """The rules for a run that the command begins, or that is under way. None where nothing is decided by any."""
         match state, command:
+            case (Gone(), _) | (_, c.ExpireRun()):
+                return None
             case NotStarted(), c.StartRun(started=started):
                 return await self._of(stream, started)
             case NotStarted(), c.ForkRun(inherited=inherited):

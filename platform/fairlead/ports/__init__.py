@@ -15,6 +15,7 @@ from fairlead.ports.log import (
     Followed,
     Log,
     LogCopies,
+    LogRemoval,
     Shares,
 )
 from fairlead.ports.mail import Mail, Mailer, MailRefused
@@ -51,6 +52,7 @@ __all__ = [
     "KeyEncryption",
     "Log",
     "LogCopies",
+    "LogRemoval",
     "Mail",
     "MailRefused",
     "Mailer",

@@ -95,6 +95,18 @@ class LogCopies(Protocol):
     async def last_sequence(self) -> LogSequence: ...
 
 
+@runtime_checkable
+class LogRemoval(Protocol):
+    """Takes commits off the log for good, bytes and all. Whoever does it has said so on the log before, and the ledger
+    has them. Both methods raise Unavailable; what is gone already is no fault."""
+
+    async def remove(self, sequence: LogSequence) -> None:
+        """The commit at this place. No other gets its number."""
+
+    async def remove_blob(self, tenant_id: TenantId, sha256: str) -> None:
+        """The body of a commit that was too large for a message, by its hash in hex."""
+
+
 class Batches(Protocol):
     def __aiter__(self) -> AsyncIterator[list[Followed]]:
         """Non-empty batches, in order. An empty list is yielded once each time the reader has caught up."""

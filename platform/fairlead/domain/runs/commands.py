@@ -13,6 +13,7 @@ from fairlead.domain.runs.events import (
     FromCache,
     HeldFor,
     OnExpiry,
+    RunContentExpired,
     RunEvent,
     RunStarted,
     SettledHow,
@@ -204,6 +205,13 @@ class Alarm(Struct, frozen=True, kw_only=True):
     due_at: Instant
 
 
+class ExpireRun(Struct, frozen=True, kw_only=True):
+    """Its content is to be removed."""
+
+    expired: RunContentExpired
+    now: Instant
+
+
 class FireAlarm(Struct, frozen=True, kw_only=True):
     alarm: Alarm
     now: Instant
@@ -298,6 +306,7 @@ RunCommand = (
     | AnswerQuestion
     | SendSignal
     | FireAlarm
+    | ExpireRun
     | PauseRun
     | ResumeRun
     | SuspendRun

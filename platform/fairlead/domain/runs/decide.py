@@ -14,14 +14,14 @@ from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import RunRules, Unfolding, advance
-from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun, RunAlreadyExists
+from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun, RunAlreadyExists, RunContentGone, RunStillOpen
 from fairlead.domain.runs.interventions import intervene
 from fairlead.domain.runs.letters import handle_letter
 from fairlead.domain.runs.outcomes import move_call, record_outcome, restore_connection
 from fairlead.domain.runs.places import give_back
 from fairlead.domain.runs.readback import record_verdict
 from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due, undo_with_access
-from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, RunState, fold
+from fairlead.domain.runs.states import Active, Ended, Gone, NotStarted, OpenCall, RunState, fold
 
 
 def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.RunEvent]:
@@ -60,6 +60,13 @@ def smaller(command: c.RunCommand) -> c.RunCommand | None:
 
 
 def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
+    if isinstance(run.state, Gone) or isinstance(command, c.ExpireRun):
+        _expire(command, run)
+    else:
+        _take(command, run, rules)
+
+
+def _take(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
     state = run.state
     match command:
         case c.StartRun():
@@ -88,10 +95,25 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             c.PauseRun() | c.ResumeRun() | c.SuspendRun() | c.ReleaseRun() | c.CancelRun()
         ):
             intervene(command, run, rules)
-        case c.CutShort():
-            raise AssertionError("nothing is cut short twice")
+        case c.CutShort() | c.ExpireRun():
+            raise AssertionError("nothing is cut short twice, and an expiry not at all")
         case _:
             assert_never(command)
+
+
+def _expire(command: c.RunCommand, run: Unfolding) -> None:
+    """An alarm or an expiry that comes late is none; whoever asks anything else of a run that is gone is told."""
+    match run.state, command:
+        case Gone(), c.FireAlarm() | c.ExpireRun():
+            pass
+        case Gone(expired=expired), _:
+            raise RunContentGone(expired.run_id)
+        case NotStarted(), _:
+            raise NoSuchRun("no such run")
+        case Ended(undoing=undoing), c.ExpireRun(expired=expired) if not undoing.is_open:
+            run.add(expired)
+        case _:
+            raise RunStillOpen("the run is still open")
 
 
 def _take_report(

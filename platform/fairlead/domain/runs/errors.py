@@ -15,6 +15,21 @@ class RunNotActive(Rejected):
         self.state = state
 
 
+class RunContentGone(RunNotActive):
+    """The run was kept for as long as its tenant says, and its content removed. The proof that it existed remains."""
+
+    code = "run_content_expired"
+
+    def __init__(self, run_id: RunId) -> None:
+        super().__init__(run_id, "its content has expired")
+
+
+class RunStillOpen(Rejected):
+    """The run is under way, or still undoes what it did: nothing of it is removed."""
+
+    code = "run_still_open"
+
+
 class RunAlreadyExists(Rejected):
     """The id is taken by a run that was started otherwise."""
 

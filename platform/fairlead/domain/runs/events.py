@@ -601,6 +601,22 @@ class RunExpired(Event, frozen=True, kw_only=True, tag="run.expired.v1"):
     deadline_at: Instant
 
 
+class RunContentExpired(Event, frozen=True, kw_only=True, tag="run.content_expired.v1"):
+    """The run was kept for as long as its tenant says. What is before this, and its approvals, is removed: `commits`
+    with `events`. `last_leaf` is what the ledger has of the last of them, at `last_sequence`."""
+
+    expiry_id: str
+    run_id: RunId
+    workspace_id: WorkspaceId
+    environment_id: EnvironmentId
+    workflow_id: WorkflowId
+    ended_at: Instant
+    commits: int
+    events: int
+    last_sequence: int
+    last_leaf: str
+
+
 RunEvent = (
     RunStarted
     | RunForked
@@ -651,5 +667,6 @@ RunEvent = (
     | RunCancelled
     | RunCapped
     | RunExpired
+    | RunContentExpired
 )
 RunEnding = RunCompleted | RunFailed | RunImpossible | RunCancelled | RunCapped | RunExpired

@@ -22,7 +22,7 @@ from fairlead.domain.runs.errors import (
 from fairlead.domain.runs.outcomes import completed, move_call
 from fairlead.domain.runs.readback import mismatch_failed
 from fairlead.domain.runs.sagas import answer_undo
-from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall
+from fairlead.domain.runs.states import Active, Ended, OpenCall
 
 MAX_EARLY_SIGNALS = 100
 
@@ -33,7 +33,7 @@ def intervene(
     rules: RunRules,
 ) -> None:
     state = run.state
-    assert not isinstance(state, NotStarted), "decide has refused a run that does not exist"
+    assert isinstance(state, Active | Ended), "decide has refused what does not exist, or no more"
     if isinstance(state, Ended):
         if isinstance(command, c.CancelRun) and state.outcome == "cancelled":
             return

@@ -138,5 +138,5 @@ def _key(command: c.ReplayLetter, letter: Letter) -> str:
 
 
 def _last(state: RunState) -> Active:
-    assert not isinstance(state, NotStarted), "it has a failed call"
+    assert isinstance(state, Active | Ended), "it has a failed call"
     return state.last if isinstance(state, Ended) else state

@@ -14,7 +14,7 @@ from fairlead.domain.ids import ApprovalId, CallId, RunId
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.capabilities import Capability
 from fairlead.domain.runs.commands import Alarm
-from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
+from fairlead.domain.runs.states import Active, Ended, Gone, OpenCall, RunState
 
 
 class ToolOrder(Struct, frozen=True, kw_only=True, tag_field="order"):
@@ -113,6 +113,8 @@ def _after(tenant_id: TenantId, facts: Sequence[e.RunEvent], state: RunState) ->
         has_just_ended = any(isinstance(fact, e.RunEnding) for fact in facts)
         withdrawn = _withdrawals(tenant_id, state) if has_just_ended else ()
         return [*_skipped(tenant_id, facts, state.last), *withdrawn, *_owed_to_undo(tenant_id, state)]
+    if isinstance(state, Gone):
+        return []
     assert isinstance(state, Active), "facts make a run"
     if any(isinstance(fact, e.RunResumed) for fact in facts):
         return outstanding(tenant_id, state)

@@ -147,7 +147,18 @@ class Ended(Struct, frozen=True, kw_only=True):
     undoing: u.Undoing = u.Undoing()
 
 
-RunState = NotStarted | Active | Ended
+class Gone(Struct, frozen=True, kw_only=True):
+    """Terminal. Its content is removed, or is about to be; the id stays taken."""
+
+    expired: e.RunContentExpired
+
+
+RunState = NotStarted | Active | Ended | Gone
+
+
+def is_over(state: RunState) -> bool:
+    """Nothing more happens to it by itself."""
+    return isinstance(state, Gone) or (isinstance(state, Ended) and not state.undoing.is_open)
 
 
 def initial() -> RunState:
@@ -170,7 +181,9 @@ def fold(state: RunState, facts: Iterable[e.RunEvent]) -> RunState:
 
 
 def evolve(state: RunState, event: e.RunEvent) -> RunState:
-    """Apply a fact."""
+    """Apply a fact. What went before the expiry of a run may be there in part, or not at all."""
+    if isinstance(event, e.RunContentExpired):
+        return Gone(expired=event)
     match state:
         case Active():
             if ending := ENDINGS.get(type(event)):
@@ -180,6 +193,8 @@ def evolve(state: RunState, event: e.RunEvent) -> RunState:
             return _afterwards(state, event)
         case NotStarted():
             return _begin(event)
+        case Gone():
+            return state
 
 
 def _afterwards(state: Ended, event: e.RunEvent) -> Ended:

@@ -5,7 +5,8 @@ from collections import OrderedDict
 from fairlead_tenants.ids import TenantId
 
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.runs.states import Active, Ended
+from fairlead.domain.runs.events import RunContentExpired, RunStarted
+from fairlead.domain.runs.states import Active, Ended, Gone
 from fairlead.domain.webhooks.filters import RunPlace
 from fairlead.handling.handler import Handler
 
@@ -25,9 +26,13 @@ class RunPlaces:
         if known is not None:
             return known
         state = (await self._handler.load(StreamRef(tenant_id, "run", run_id))).state
-        if not isinstance(state, Active | Ended):
+        start: RunContentExpired | RunStarted
+        if isinstance(state, Gone):
+            start = state.expired
+        elif isinstance(state, Active | Ended):
+            start = (state.last if isinstance(state, Ended) else state).start
+        else:
             return None
-        start = (state.last if isinstance(state, Ended) else state).start
         place = RunPlace(
             workspace_id=start.workspace_id, environment_id=start.environment_id, workflow_id=start.workflow_id
         )

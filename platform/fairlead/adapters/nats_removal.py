@@ -1,0 +1,52 @@
+"""Takes messages off the log, one by one and by number: the engine writes over their bytes, which a purge does not.
+
+The streams deny to be purged, so nobody empties one with a word; what is deleted without a fact that says so, the
+ledger finds.
+"""
+
+import msgspec
+from fairlead_tenants.ids import TenantId
+
+from fairlead.adapters.nats_connection import NatsConnection
+from fairlead.adapters.nats_messages import NOT_FOUND, ApiRefused
+from fairlead.adapters.nats_streams import BLOBS, events_stream
+from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.subjects import blob_parts
+
+
+class NatsRemoval:
+    """Implements `ports.LogRemoval`."""
+
+    def __init__(self, connection: NatsConnection, shard: int = 0) -> None:
+        self._connection = connection
+        self._stream = events_stream(shard)
+
+    async def remove(self, sequence: LogSequence) -> None:
+        await self._delete(self._stream, sequence)
+
+    async def remove_blob(self, tenant_id: TenantId, sha256: str) -> None:
+        """A part that was written twice is there twice, and the last of each name is what is found."""
+        question = msgspec.json.encode({"multi_last": [blob_parts(tenant_id, sha256)]})
+        while True:
+            replies, _ = await self._connection.patiently(
+                lambda: self._connection.request_many(f"$JS.API.DIRECT.GET.{BLOBS}", question)
+            )
+            found = [reply.header("Nats-Sequence") for reply in replies]
+            if not found:
+                return
+            for sequence in found:
+                await self._delete(BLOBS, int(sequence or 0))
+
+    async def _delete(self, stream: str, sequence: int) -> None:
+        """Raises ApiRefused where the stream is one that was made to deny it."""
+        try:
+            await self._connection.patiently(
+                lambda: self._connection.api(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence})
+            )
+        except ApiRefused:  # of one that is gone it speaks as of one that may not be deleted
+            question = msgspec.json.encode({"seq": sequence})
+            found = await self._connection.patiently(
+                lambda: self._connection.request(f"$JS.API.DIRECT.GET.{stream}", question)
+            )
+            if found.status != NOT_FOUND:
+                raise

@@ -1,0 +1,34 @@
+"""Removals that have been begun, for whoever carries them out: `removed_at` is theirs, and not of the log."""
+
+from collections.abc import Sequence
+
+from fairlead.domain.envelope import Kind
+from fairlead.domain.expiries import ExpiryOfRunsBegun
+from fairlead.ports import AnyRecorded, SqlTx
+
+NAME = "expiries"
+KINDS: tuple[Kind, ...] = ("expiry",)
+TABLES: tuple[str, ...] = ("expiries",)
+
+_BEGUN = """
+INSERT INTO expiries (tenant_id, expiry_id, what, count, begun_at, sequence)
+VALUES (%(tenant)s, %(id)s, %(what)s, %(count)s, %(at)s, %(sequence)s)
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
+    """Made anew, everything is to be removed once more, which finds nothing."""
+    for recorded in batch:
+        commit = recorded.commit
+        for event in commit.events:
+            are_runs = isinstance(event, ExpiryOfRunsBegun)
+            row = {
+                "tenant": commit.tenant_id,
+                "id": commit.stream_id,
+                "what": "runs" if are_runs else "accesses",
+                "count": len(event.runs if are_runs else event.sequences),
+                "at": commit.at,
+                "sequence": recorded.sequence,
+            }
+            await tx.run(_BEGUN, row)
