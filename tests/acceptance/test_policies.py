@@ -178,6 +178,34 @@ async def test_what_rules_count_is_explained_tried_and_simulated_as_it_would_dec
     assert [each["recorded"]["rule_id"] for each in found] == ["default.read", "default.read", "tenant:twice"]
 
 
+async def test_the_share_that_people_were_asked_about_is_told_by_workflow_policy_and_rule(
+    alice: Customer, bob: Customer
+) -> None:
+    asked = await publish(alice, echo("say"), name="asked", result={})
+    free = await publish(alice, echo("say"), echo("again"), name="free", result={})
+    rule = {"id": "sign", "verdict": "require_approval", "reason": "x", "when": "run.workflow == 'asked'"}
+    assert (await put(alice, document(rule))).status_code == 201
+    async with at_work(alice.served):
+        for workflow, status in ((asked, "waiting_for_approval"), *[(free, "completed")] * 3):
+            await until_status(alice, await started(alice.owner, workflow), status)
+    seen = {"Fairlead-Position": str(await alice.served.core.log.last_sequence())}
+    path = "/v1/policies/review-share"
+    found = (await alice.owner.get(path, headers=seen)).json()
+    assert (found["all"]["runs"], found["all"]["reviewed_runs"], found["all"]["reviewed_runs_share"]) == (4, 1, 0.25)
+    assert (found["all"]["calls"], found["all"]["reviewed_calls"]) == (7, 1)
+    assert (found["is_within_target"], found["complete"]) == (False, True)
+    shares = {each["workflow"]: each["reviewed_runs_share"] for each in found["by_workflow"]}
+    assert shares == {"asked": 1.0, "free": 0.0}
+    assert {each["policy"]: each["reviewed_runs"] for each in found["by_policy"]} == {"tenant": 1, "none": 0}
+    assert [(each["rule_id"], each["calls"]) for each in found["by_rule"]] == [("tenant:sign", 1), ("default.read", 6)]
+    one = (await alice.owner.get(path, params={"workflow": "free", "target_share": 0}, headers=seen)).json()
+    assert (one["all"]["runs"], one["is_within_target"]) == (3, True)
+    assert (await bob.owner.get(path, headers=seen)).json()["all"]["runs"] == 0
+    workspace = WorkspaceId(await alice.workspace_id())
+    _, key = await alice.person(Grant(Role.ADMIN, workspace))
+    assert (await alice.as_key(key).get(path, headers=seen)).json()["all"]["runs"] == 4
+
+
 async def judged(customer: Customer, run_id: str) -> Any:
     timeline = await customer.owner.get(f"/v1/runs/{run_id}/timeline?type=tool_call.judged")
     return timeline.json()["items"][0]["data"]

@@ -62,6 +62,7 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/oauth-clients": SEARCH,
     "/v1/oauth/callback": None,
     "/v1/policies": SEARCH,
+    "/v1/policies/review-share": SEARCH,
     "/v1/policies/{policy}": READ,
     "/v1/policies/{policy}/versions": SEARCH,
     "/v1/policies/{policy}/versions/{version}": READ,

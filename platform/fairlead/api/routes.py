@@ -29,6 +29,7 @@ from fairlead.api.policy_trials import PolicyTrialController
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
 from fairlead.api.retention import HoldController, RetentionController
+from fairlead.api.review_shares import get_review_share
 from fairlead.api.run_controls import RunControlController, signal_by_label
 from fairlead.api.runs import RunController
 from fairlead.api.streams import stream_run, stream_tenant
@@ -58,6 +59,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     publish_policy,
     PolicyTrialController,
     simulate_policy,
+    get_review_share,
     CatalogueController,
     ConnectorController,
     ToolsetController,

@@ -12,7 +12,7 @@ from fairlead.cli.places import workspace_id
 from fairlead.cli.runs import reason_option, workspace_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import Params, path
-from fairlead.cli.views.policies import EXPLANATION, POLICY, POLICY_CHANGE, POLICY_STATE, POLICY_VERSION
+from fairlead.cli.views.policies import EXPLANATION, POLICY, POLICY_CHANGE, POLICY_STATE, POLICY_VERSION, REVIEW_SHARE
 
 POLICIES = "/v1/policies"
 _FOR = "POLICY is what it is for: tenant, workspace, or workflow.NAME."
@@ -170,6 +170,19 @@ def simulate(
     with session.api.stream(path("policies", policy, "versions", str(version), "simulation"), params) as answer:
         for line in answer.iter_lines():
             click.echo(line)
+
+
+@policy.command("review-share")
+@click.option("--days", type=click.IntRange(1, 365), default=30, show_default=True, help="Runs of so many days.")
+@click.option("--target-share", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Of runs to review.")
+@click.option("--workflow", help="Only runs of the workflow of this name.")
+@client_command
+def review_share(session: Session, days: int, target_share: float, workflow: str | None) -> None:
+    """Say which share of runs people were asked about, by workflow, policy and rule, against a target."""
+    params: Params = {"days": days, "target_share": str(target_share), "workflow": workflow}
+    found: Any = session.api.get(path("policies", "review-share"), params).body
+    session.out.one(found, REVIEW_SHARE)
+    session.out.note("people are asked " + ("as seldom as wanted" if found["is_within_target"] else "too often"))
 
 
 def _warnings(said: Any) -> list[str]:

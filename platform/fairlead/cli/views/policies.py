@@ -29,6 +29,19 @@ POLICY_STATE = View(
 )
 
 
+REVIEW_SHARE = View(
+    identity="since",
+    columns=(
+        Column("SINCE", "since"),
+        Column("TARGET", "target_share", right=True),
+        Column("SHARE OF RUNS", "all.reviewed_runs_share", right=True),
+        Column("SHARE OF CALLS", "all.reviewed_calls_share", right=True),
+        Column("RUNS", "all.runs", right=True),
+        Column("BY WORKFLOW", lambda found: _shares(found["by_workflow"], "workflow")),
+        Column("BY POLICY", lambda found: _shares(found["by_policy"], "policy")),
+        Column("BY RULE", lambda found: _shares(found["by_rule"], "rule_id")),
+    ),
+)
 POLICY_VERSION = View(
     identity="version",
     columns=(
@@ -77,3 +90,7 @@ EXPLANATION = View(
         Column("THEN DECIDED BY", "recorded.rule_id"),
     ),
 )
+
+
+def _shares(groups: Any, name: str) -> str:
+    return ", ".join(f"{each[name]} {each['reviewed_runs_share']:.1%}" for each in groups)
