@@ -308,3 +308,45 @@ async def test_sensitive_values_are_masked_for_reviewers_and_seeing_them_is_an_a
     position = {"Fairlead-Position": str(await core.log.last_sequence())}
     seen = (await alice.owner.get("/v1/access?access=unmasked", headers=position)).json()["items"]
     assert [(each["principal_id"], each["object"]) for each in seen] == [(admin_id, f"{path}/unmasked")]
+
+
+async def test_a_report_says_how_often_people_looked_decided_otherwise_and_how_long_it_took(
+    alice: Customer, bob: Customer
+) -> None:
+    workflow = await publish(alice, echo("a"), name="seen", result={}, **asking_people())
+    reviewer = await _reviewer(alice)
+    runs = [await started(alice.owner, workflow) for _ in range(3)]
+    asked = [await the_approval(alice, run_id) for run_id in runs]
+    assert (await _approve(reviewer, asked[0])).status_code == 200
+    for approval in asked[1:]:
+        await reviewer.post(f"/v1/approvals/{approval['approval_id']}/deny", json={"comment": "no"})
+    quiet = await publish(alice, echo("a"), name="unseen", result={})
+    runs.append(await started(alice.owner, quiet))
+    for run_id in runs:
+        await until(alice, f"/v1/runs/{run_id}", lambda run: run["ended_at"] is not None)
+    at = {"Fairlead-Position": str(await alice.served.core.log.last_sequence())}
+    rows = (await alice.owner.get("/v1/reports/oversight", headers=at)).json()["items"]
+    seen, unseen = sorted(rows, key=lambda row: str(row["workflow_name"]))
+    assert (seen["runs"], seen["reviewed_runs"], seen["review_share"]) == (3, 3, 1.0)
+    assert (seen["granted"], seen["denied"], seen["override_rate"]) == (1, 2, 0.6667)
+    assert (seen["ended_runs"], seen["rolled_back_runs"], seen["rollback_rate"]) == (3, 0, 0.0)
+    assert 0 <= seen["decision_p50_s"] <= seen["decision_p90_s"] <= seen["decision_max_s"] < 60
+    assert (unseen["runs"], unseen["review_share"], unseen["override_rate"], unseen["decision_p50_s"]) == (
+        1,
+        0.0,
+        None,
+        None,
+    )
+    first = (await alice.owner.get("/v1/reports/oversight?limit=1", headers=at)).json()
+    second = await alice.owner.get(f"/v1/reports/oversight?limit=1&cursor={first['next_cursor']}", headers=at)
+    assert [*first["items"], *second.json()["items"]] == rows
+    file = await alice.owner.get("/v1/reports/oversight/export?format=csv&workflow=seen", headers=at)
+    header, line = file.text.removeprefix("\ufeff").strip().split("\r\n")
+    assert dict(zip(header.split(","), line.split(","), strict=True))["override_rate"] == "0.6667"
+    assert (await bob.owner.get("/v1/reports/oversight", headers=at)).json()["items"] == []
+    assert (await bob.owner.get("/v1/reports/oversight/export", headers=at)).text == ""
+    for span in (
+        "from=2026-01-01T00:00:00Z&to=2026-01-01T00:00:00Z",
+        "from=2024-01-01T00:00:00Z&to=2026-01-01T00:00:00Z",
+    ):
+        assert (await alice.owner.get(f"/v1/reports/oversight?{span}", headers=at)).status_code == 422

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.postgres import Database
 from fairlead.adapters.quiet_runs import QuietRuns
+from fairlead.api.commit_pages import Within
+from fairlead.api.oversight_rows import START, Span, counted
 from fairlead.consumers import open_work, run_board
 from fairlead.domain.ids import QuestionId, RunId
 from fairlead.domain.runs import events as e
@@ -257,3 +259,27 @@ async def test_the_watch_is_given_a_run_that_has_ended_for_as_long_as_it_undoes(
             await open_work.project((await log.read(RUN))[-1:], tx)
         there.append(bool(await runs.due(LATER, 10)))
     assert there == [True, True, True, False, True, False]
+
+
+async def test_the_report_counts_what_was_undone_of_the_runs_that_have_ended(engine_database: Database) -> None:
+    log = MemoryLog(CODEC)
+    writer = Writer(log)
+    undone, failed, open_still = (a_run(ALICE, number) for number in (11, 12, 13))
+    call_id = call_of(undone, 1)
+    await writer.append(undone, started(undone), replace(requested(undone, 1), compensate=True), *dispatched(undone, 1))
+    await writer.append(undone, completed(undone, 1))
+    planned = e.CompensationPlanned(calls=(e.PlannedUndo(call_id=call_id),))
+    await writer.append(undone, e.RunCancelled(reason="a mistake"), planned)
+    compensated = e.ToolCallCompensated(call_id=call_id, attempt=1, how="call")
+    await writer.append(undone, compensated, e.CompensationEnded(undone=1, left=0))
+    await writer.append(failed, started(failed), e.RunFailed(code="x", message="x"))
+    await writer.append(open_still, started(open_still))
+    span = Span(within=Within(workspaces=None, environment=None), begin=T0, end=LATER)
+    nowhere = replace(span, within=Within(workspaces=(), environment=None))
+    async with engine_database.tenant(ALICE) as tx:
+        for run in (undone, failed, open_still):
+            await run_board.project(await log.read(run), tx)
+        (row,) = await counted(tx, span, START, 10)
+        assert (row.runs, row.ended_runs, row.rolled_back_runs, row.rollback_rate) == (3, 2, 1, 0.5)
+        for other in (nowhere, replace(span, begin=LATER, end=LATER + timedelta(days=1)), replace(span, workflow="x")):
+            assert await counted(tx, other, START, 10) == []

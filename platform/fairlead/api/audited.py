@@ -71,6 +71,8 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/principals": SEARCH,
     "/v1/principals/{principal_id}": READ,
     "/v1/retention": None,
+    "/v1/reports/oversight": SEARCH,
+    "/v1/reports/oversight/export": EXPORT,
     "/v1/runs": SEARCH,
     "/v1/runs/{run_id}": READ,
     "/v1/runs/{run_id}/bundle": EXPORT,

@@ -28,6 +28,7 @@ from fairlead.api.policy_simulation import simulate_policy
 from fairlead.api.policy_trials import PolicyTrialController
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
+from fairlead.api.reports import ReportController
 from fairlead.api.retention import HoldController, RetentionController
 from fairlead.api.review_shares import get_review_share
 from fairlead.api.run_controls import RunControlController, signal_by_label
@@ -72,6 +73,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     ApprovalController,
     ApprovalAnswerController,
     DelegationController,
+    ReportController,
     open_link,
     answer_by_link,
     ConnectionController,

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "policy": "fairlead.cli.policies:policy",
     "principal": "fairlead.cli.access:principal",
     "retention": "fairlead.cli.retention:retention",
+    "report": "fairlead.cli.reports:report",
     "run": "fairlead.cli.explaining:run",
     "service-account": "fairlead.cli.access:service_account",
     "tool": "fairlead.cli.tools:tool",

@@ -111,3 +111,21 @@ HOLD = View(
         Column("PLACED AT", "placed_at"),
     ),
 )
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
+
+
+OVERSIGHT = View(
+    identity="workflow_id",
+    columns=(
+        Column("WORKFLOW", lambda row: f"{row['workflow_name']} v{row['workflow_version']}"),
+        Column("RUNS", "runs", right=True),
+        Column("REVIEWED", lambda row: _percent(row["review_share"]), right=True),
+        Column("OVERRIDDEN", lambda row: _percent(row["override_rate"]), right=True),
+        Column("ROLLED BACK", lambda row: _percent(row["rollback_rate"]), right=True),
+        Column("DECIDED IN (S)", "decision_p50_s", right=True),
+        Column("9 OF 10 IN (S)", "decision_p90_s", right=True),
+    ),
+)
