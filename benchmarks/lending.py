@@ -9,9 +9,9 @@ from fairlead_sdk.auth import AuthKind
 
 from benchmarks.load import percentile
 from benchmarks.stack import stack
-from fairlead import app
 from fairlead.accounts import Accounts
 from fairlead.adapters.postgres import Database
+from fairlead.core import Core, accounts_of
 from fairlead.domain.connections.commands import CreateConnection
 from fairlead.domain.connections.events import ConnectionCreated
 from fairlead.domain.connections.kept import KeptKey
@@ -35,7 +35,7 @@ async def measure(folder: Path) -> dict[str, Any]:
         settings = on.core.settings
         assert settings.database_url is not None, "the program has said where it is"
         async with Database(settings.database_url, max_connections=settings.database_connections) as database:
-            accounts = app.accounts_of(on.core, database)
+            accounts = accounts_of(on.core, database)
             use = await _account(on.core, accounts)
             lender = accounts.lender("bench")
             await _lent_ms(lender, use)
@@ -55,7 +55,7 @@ async def measure(folder: Path) -> dict[str, Any]:
     }
 
 
-async def _account(core: app.Core, accounts: Accounts) -> Use:
+async def _account(core: Core, accounts: Accounts) -> Use:
     """With a key that somebody has brought."""
     founded = await Founder(core.handler, core.ids, core.clock).found("bench", "bench@example.com", "bench")
     tenant = (await core.handler.load(StreamRef(founded.tenant_id, "tenant", founded.tenant_id))).state

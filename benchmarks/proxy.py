@@ -32,6 +32,7 @@ from fairlead.adapters.memory_switches import MemorySwitches
 from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.plugins import load_connectors
 from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers
+from fairlead.deciders import deciders
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.connections.use import Lent, Use
@@ -117,7 +118,7 @@ async def _in_process(core: app.Core) -> float:
 
 
 def _in_memory(folder: Path) -> app.Core:
-    """As `app.compose`, over engines that are not there."""
+    """As `core.compose`, over engines that are not there."""
     settings, clock, ids = Settings(data_dir=folder), SystemClock(), UuidIds()
     log, connectors, expressions = MemoryLog(Codec(EVENTS, UPCASTERS)), load_connectors(["basics"]), CelExpressions()
     tools = TenantTools(log, connectors, clock)
@@ -126,7 +127,7 @@ def _in_memory(folder: Path) -> app.Core:
     capabilities = Capabilities(keys, rulebook, clock)
     jobs, timers = MemoryJobs(), MemoryTimers(clock)
     dispatch = Dispatch(jobs, timers, capabilities)
-    handler = Handler(log, clock, app.deciders(rulebook), {"run": dispatch.run_appended})
+    handler = Handler(log, clock, deciders(rulebook), {"run": dispatch.run_appended})
     switches = MemorySwitches()
     brake = Brake(switches, clock)
     return app.Core(

@@ -1,39 +1,15 @@
-"""Composition root: the only file that builds adapters and hands them out.
+"""Composition root: the roles of the program, over what every role needs.
 
-`core` is what every role needs; `engine`, `worker` and `api` are the roles, each a coroutine that runs until cancelled.
+`engine`, `worker` and `api` are coroutines that run until cancelled.
 """
 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from fairlead import accounts, ledgers
-from fairlead.adapters.capability_keys import capability_keys
-from fairlead.adapters.cel import CelExpressions
-from fairlead.adapters.clock import SystemClock
-from fairlead.adapters.connector_packages import ConnectorPackages
-from fairlead.adapters.ids import UuidIds
-from fairlead.adapters.nats_blobs import NatsBlobs
-from fairlead.adapters.nats_connection import NatsConnection
-from fairlead.adapters.nats_jobs import NatsJobs
-from fairlead.adapters.nats_log import NatsLog
-from fairlead.adapters.nats_objects import NatsObjects
-from fairlead.adapters.nats_removal import NatsRemoval
-from fairlead.adapters.nats_results import NatsResults
-from fairlead.adapters.nats_switches import FRESH_S, NatsSwitches
-from fairlead.adapters.nats_timers import NatsTimers
-from fairlead.adapters.outbound import GuardedOutbound
-from fairlead.adapters.plugins import Connectors, load_connectors, third_party
-from fairlead.adapters.published_connectors import PublishedConnectors
-from fairlead.adapters.sandbox.limits import MIB, Limits
-from fairlead.adapters.sandbox.sandbox import Sandbox
-from fairlead.adapters.throttle import LeasingThrottle, NatsLedgers
-from fairlead.adapters.vault.keys import vault_keys
 from fairlead.consumers import (
     access_directory,
     accesses,
@@ -62,58 +38,13 @@ from fairlead.consumers.process_runner import Handle, ProcessManager, ProcessRun
 from fairlead.consumers.projection import Projection
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.consumers.retention_sweep import RetentionSweep
-from fairlead.domain import approvals as approval
-from fairlead.domain import breakers as breaker
-from fairlead.domain import cases as case
-from fairlead.domain import expiries as expiry
-from fairlead.domain import policies as policy
-from fairlead.domain import retention
-from fairlead.domain import tallies as tally
-from fairlead.domain import toolsets as toolset
-from fairlead.domain import workflows as workflow
-from fairlead.domain.budgets import decide as budget_decisions
-from fairlead.domain.budgets import states as budget_states
-from fairlead.domain.catalogue import EVENTS, UPCASTERS
-from fairlead.domain.codec import Codec
-from fairlead.domain.envelope import Kind
-from fairlead.domain.expressions import Expressions
-from fairlead.domain.runs import decide as run_decisions
-from fairlead.domain.runs import states as run_states
-from fairlead.domain.runs.commands import ForkRun, StartRun
-from fairlead.domain.webhooks import subscription as webhook
+from fairlead.core import Core, accounts_of, core, webhooks_of
 from fairlead.handling.access_audit import AccessAudit
-from fairlead.handling.approval_links import ApprovalLinks
 from fairlead.handling.breaker_census import BreakerCensus
-from fairlead.handling.budget_books import BudgetBooks
-from fairlead.handling.capabilities import Capabilities
-from fairlead.handling.contents import Contents
-from fairlead.handling.dispatch import Dispatch
-from fairlead.handling.handler import Decider, Handler
-from fairlead.handling.places import supplied
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
-from fairlead.handling.rulebook import Rulebook
-from fairlead.handling.starting import Starter
-from fairlead.handling.switching import Brake, Switching
 from fairlead.handling.telling import Telling
-from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import (
-    Clock,
-    ContentKeys,
-    Ids,
-    Jobs,
-    Log,
-    LogCopies,
-    LogRemoval,
-    ObjectStores,
-    Results,
-    Switches,
-    Throttle,
-    Timers,
-    Unfinished,
-)
-from fairlead.registry import SWITCHES, TENANTS, connected, log_of
+from fairlead.ports import Unfinished
 from fairlead.settings import Settings
-from fairlead.webhook_parts import WebhookParts
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.call_limits import Bound, CallLimits
@@ -127,13 +58,11 @@ from fairlead.workers.tool_worker import ToolWorker
 
 # What only one role needs is imported by it: litestar alone takes a second, and the others start without it.
 if TYPE_CHECKING:
-    from fairlead.adapters.content_keys import PostgresContentKeys
     from fairlead.adapters.positions import Lag, Positions
     from fairlead.adapters.postgres import Database
     from fairlead.api.parts import ApiParts
 
-KEY_CONNECTIONS = 4  # of a process, to look keys of content up
-CONNECTOR_PREFIX = "FAIRLEAD_CONNECTOR_"
+__all__ = ["PROCESS_MANAGERS", "PROJECTIONS", "Core", "api", "api_parts", "core", "engine", "process_runner", "worker"]
 
 PROJECTIONS: tuple[Projection, ...] = (
     access_directory,
@@ -155,235 +84,6 @@ PROJECTIONS: tuple[Projection, ...] = (
     expiries,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
-
-
-class Core(Struct, frozen=True, kw_only=True):
-    """What every role is built from. One per process. `sealed_log` is the log for those who must not see content: what
-    they store stays sealed."""
-
-    settings: Settings
-    clock: Clock
-    ids: Ids
-    log: Log
-    sealed_log: Log
-    contents: Contents
-    content_keys: ContentKeys
-    copies: LogCopies
-    removal: LogRemoval
-    jobs: Jobs
-    timers: Timers
-    connectors: Connectors
-    tools: TenantTools
-    expressions: Expressions
-    rulebook: Rulebook
-    capabilities: Capabilities
-    links: ApprovalLinks
-    dispatch: Dispatch
-    handler: Handler
-    starter: Starter
-    outbound: GuardedOutbound
-    throttle: Throttle
-    results: Results
-    switches: Switches
-    switching: Switching
-    brake: Brake
-    budgets: BudgetBooks
-    objects: ObjectStores | None = None
-
-
-@asynccontextmanager
-async def core(settings: Settings, environment: Mapping[str, str], name: str) -> AsyncIterator[Core]:
-    """Connects to the log and makes its streams. Raises Unavailable when it does not answer."""
-    async with (
-        connected(settings, name) as connection,
-        content_keys_of(settings) as keys,
-        log_of(settings, connection, contents=Contents(keys)) as log,
-        sandbox_of(settings) as sandbox,
-    ):
-        connectors = await installed_connectors(settings, environment, sandbox)
-        made = compose(settings, connection, log, connectors, keys)
-        published = PublishedConnectors(
-            made.log,
-            ConnectorPackages(NatsBlobs(connection), settings.data_dir),
-            sandbox,
-            connectors,
-            settings.trusted_authors,
-        )
-        async with made.outbound, published.kept_up(), watched(made):
-            yield made
-
-
-@asynccontextmanager
-async def watched(core: Core) -> AsyncIterator[None]:
-    """Switches are known before anything begins, or the engine does not answer: then nothing is done until it does."""
-    watching = asyncio.create_task(core.switches.run(core.switching.fill))
-    try:
-        while core.switches.known() is None and await core.switches.changed(FRESH_S):
-            pass
-        yield
-    finally:
-        watching.cancel()
-
-
-@asynccontextmanager
-async def content_keys_of(settings: Settings) -> AsyncIterator["PostgresContentKeys"]:
-    from fairlead.adapters.content_keys import PostgresContentKeys
-    from fairlead.adapters.postgres import Database
-
-    assert settings.database_url is not None, "the caller has seen to the engines"
-    wrapping = vault_keys(settings.vault_keys_file, settings.vault_keys, settings.data_dir)
-    async with Database(settings.database_url, max_connections=KEY_CONNECTIONS) as database:
-        yield PostgresContentKeys(database, wrapping)
-
-
-def sandbox_of(settings: Settings) -> Sandbox:
-    limits = Limits(processes=settings.sandbox_processes, memory_bytes=settings.sandbox_memory_mb * MIB)
-    return Sandbox(settings.sandbox, limits)
-
-
-async def installed_connectors(settings: Settings, environment: Mapping[str, str], sandbox: Sandbox) -> Connectors:
-    packages, lost = third_party(settings.connectors, trusted=settings.trusted_connectors)
-    return load_connectors(
-        settings.connectors,
-        connector_settings(environment, settings.connectors),
-        trusted=settings.trusted_connectors,
-        contained={**lost, **await sandbox.connectors(packages)},
-    )
-
-
-def compose(
-    settings: Settings, connection: NatsConnection, log: NatsLog, connectors: Connectors, content_keys: ContentKeys
-) -> Core:
-    clock = SystemClock()
-    jobs, timers = NatsJobs(connection, replicas=settings.nats_replicas), NatsTimers(connection)
-    expressions = CelExpressions()
-    tools = TenantTools(log, connectors, clock)
-    rulebook = Rulebook(log, tools, expressions)
-    keys = capability_keys(settings.capability_keys_file, settings.data_dir)
-    capabilities = Capabilities(keys, rulebook, clock)
-    dispatch = Dispatch(jobs, timers, capabilities)
-    handler = Handler(log, clock, deciders(rulebook), {"run": dispatch.run_appended})
-    switches = NatsSwitches(connection, settings.nats_replicas)
-    brake = Brake(switches, clock)
-    return Core(
-        settings=settings,
-        clock=clock,
-        ids=UuidIds(),
-        log=log,
-        sealed_log=NatsLog(connection, Codec(EVENTS, UPCASTERS)),
-        contents=Contents(content_keys),
-        content_keys=content_keys,
-        copies=log,
-        removal=NatsRemoval(connection),
-        jobs=jobs,
-        timers=timers,
-        connectors=connectors,
-        tools=tools,
-        expressions=expressions,
-        rulebook=rulebook,
-        capabilities=capabilities,
-        links=ApprovalLinks(keys),
-        dispatch=dispatch,
-        handler=handler,
-        starter=Starter(log, handler, rulebook, brake, clock),
-        outbound=accounts.way_out(settings),
-        throttle=LeasingThrottle(NatsLedgers(connection, settings.nats_replicas)),
-        results=NatsResults(connection, settings.nats_replicas),
-        switches=switches,
-        switching=Switching(log, handler, switches),
-        brake=brake,
-        budgets=BudgetBooks(log, handler, clock),
-        objects=NatsObjects(connection, clock),
-    )
-
-
-def accounts_of(core: Core, database: "Database") -> accounts.Accounts:
-    """`database` is connected as the role for requests."""
-    return accounts.Accounts(
-        settings=core.settings,
-        log=core.log,
-        handler=core.handler,
-        clock=core.clock,
-        ids=core.ids,
-        manifests=core.tools,
-        outbound=core.outbound,
-        database=database,
-    )
-
-
-def webhooks_of(core: Core, database: "Database") -> WebhookParts:
-    """`database` is connected as the role for requests."""
-    return WebhookParts(
-        settings=core.settings,
-        log=core.log,
-        handler=core.handler,
-        clock=core.clock,
-        ids=core.ids,
-        outbound=core.outbound,
-        database=database,
-    )
-
-
-def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
-    return {
-        "tenant": TENANTS,
-        **accounts.DECIDERS,
-        "workflow": Decider(initial=workflow.initial, evolve=workflow.evolve, decide=workflow.decide),
-        "approval": Decider(
-            initial=approval.initial,
-            evolve=approval.evolve,
-            decide=approval.decide,
-            finished=lambda state: isinstance(state, approval.Settled),
-            subject=approval.subject,
-        ),
-        "switch": SWITCHES,
-        "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
-        "tally": Decider(initial=tally.initial, evolve=tally.evolve, decide=tally.decide),
-        "policy": Decider(initial=policy.initial, evolve=policy.evolve, decide=policy.decide),
-        "toolset": Decider(
-            initial=toolset.initial,
-            evolve=toolset.evolve,
-            decide=toolset.decide,
-            finished=lambda state: isinstance(state, toolset.Defined),
-        ),
-        "budget": Decider(
-            initial=budget_states.initial,
-            evolve=budget_states.evolve,
-            decide=budget_decisions.decide,
-            finished=lambda state: isinstance(state, budget_states.Closed),
-        ),
-        "retention": Decider(initial=retention.initial, evolve=retention.evolve, decide=retention.decide),
-        "expiry": Decider(initial=expiry.initial, evolve=expiry.evolve, decide=expiry.decide, finished=lambda _: True),
-        "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide, subject=case.subject),
-        "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
-        "run": Decider(
-            initial=run_states.initial,
-            evolve=run_states.evolve,
-            decide=run_decisions.decide,
-            rules=rulebook.of_command,
-            supply=supplied,
-            finished=run_states.is_over,
-            smaller=run_decisions.smaller,
-            begins=lambda command: isinstance(command, StartRun | ForkRun),
-            subject=run_states.subject,
-        ),
-    }
-
-
-def connector_settings(environment: Mapping[str, str], beside: Sequence[str]) -> dict[str, dict[str, str]]:
-    """`FAIRLEAD_CONNECTOR_<NAME>_<KEY>`, by connector and key in lower case.
-
-    Both may have several words. What begins with the name of a connector beside the program is that one's alone;
-    else every reading counts, and a connector sees of its own only what its manifest names.
-    """
-    found: dict[str, dict[str, str]] = {name: {} for name in beside}
-    for variable, value in environment.items():
-        if variable.startswith(CONNECTOR_PREFIX):
-            words = variable.removeprefix(CONNECTOR_PREFIX).lower().split("_")
-            readings = [("_".join(words[:cut]), "_".join(words[cut:])) for cut in range(1, len(words))]
-            for name, key in [reading for reading in readings if reading[0] in beside] or readings:
-                found.setdefault(name, {})[key] = value
-    return found
 
 
 async def api(core: Core) -> None:

@@ -26,7 +26,6 @@ from fairlead_sdk.errors import (
 from fairlead_sdk.hookspecs import ENTRY_POINT_GROUP
 from msgspec.structs import replace
 
-from fairlead import app
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import load_connectors, third_party
 from fairlead.adapters.sandbox.connector import SandboxedConnector
@@ -36,6 +35,7 @@ from fairlead.adapters.sandbox.limits import Limits
 from fairlead.adapters.sandbox.packages import Unpacked
 from fairlead.adapters.sandbox.pool import Pool
 from fairlead.adapters.sandbox.sandbox import Sandbox, Uncontained
+from fairlead.core import installed_connectors
 from fairlead.ports import WayOut
 from fairlead.settings import Settings
 from tests.support.flaky_http import FlakyServer
@@ -410,11 +410,11 @@ async def test_every_process_of_ours_finds_it_in_the_sandbox(monkeypatch: pytest
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(HOSTILE.folders[0]))
     async with Sandbox() as sandbox:
-        found = await app.installed_connectors(Settings(connectors=("basics", "hostile")), {}, sandbox)
+        found = await installed_connectors(Settings(connectors=("basics", "hostile")), {}, sandbox)
         assert found.broken == ()
         assert found.versions == {"basics": "1.0.0", "hostile": "6.6.6"}
     async with Sandbox("off") as sandbox:
-        found = await app.installed_connectors(Settings(connectors=("basics", "hostile")), {}, sandbox)
+        found = await installed_connectors(Settings(connectors=("basics", "hostile")), {}, sandbox)
         assert [(broken.name, "sandbox" in broken.reason) for broken in found.broken] == [("hostile", True)]
     assert "fairlead_hostile" not in sys.modules
 

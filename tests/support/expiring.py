@@ -18,6 +18,7 @@ from fairlead.adapters.postgres import Database
 from fairlead.consumers.ledger_runner import LedgerRunner
 from fairlead.consumers.projection_runner import ProjectionRunner
 from fairlead.consumers.retention_sweep import RetentionSweep
+from fairlead.deciders import deciders
 from fairlead.domain import approvals as a
 from fairlead.domain.accesses import Access, Accessed
 from fairlead.domain.envelope import Sequence as LogSequence
@@ -59,7 +60,7 @@ class Archive:
     def new_handler(self) -> Handler:
         """As another process has it."""
         tools = TenantTools(self.log, Connectors([]), self.clock)
-        return Handler(self.log, self.clock, app.deciders(Rulebook(self.log, tools, CelExpressions())))
+        return Handler(self.log, self.clock, deciders(Rulebook(self.log, tools, CelExpressions())))
 
     def sweep(self, removal: LogRemoval | None = None, sessions: SqlSessions | None = None) -> RetentionSweep:
         return RetentionSweep(

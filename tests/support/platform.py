@@ -21,8 +21,8 @@ from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.plugins import Connectors
 from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers
-from fairlead.app import deciders
 from fairlead.consumers.executor import react
+from fairlead.deciders import deciders
 from fairlead.domain.approvals import NotRequested, SignApproval
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec

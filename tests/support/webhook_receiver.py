@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 
 from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.adapters.postgres import Database
-from fairlead.app import webhooks_of
+from fairlead.core import webhooks_of
 from fairlead.ports import Clock
 from fairlead.workers.webhooks.serving import Times
 from fairlead.workers.webhooks.worker import WebhookWorker
