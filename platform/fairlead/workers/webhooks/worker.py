@@ -6,9 +6,10 @@ under way at once.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from fairlead_tenants.ids import TenantId
@@ -70,7 +71,7 @@ class WebhookWorker:
         """Until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._start = lambda key: _unused(tasks.create_task(self._serve(key)))
+                self._start = lambda key: _begin(tasks, self._serve(key))
                 tasks.create_task(self._desk.board.run())
                 tasks.create_task(self._tell())
         finally:
@@ -155,5 +156,9 @@ def _named(fault: BaseException) -> str:
     return getattr(fault, "code", type(fault).__name__)
 
 
-def _unused(_: object) -> None:
-    """The group holds its tasks."""
+def _begin(tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
+    """The group holds its tasks. One that is ending takes none: whoever goes on for us finds what there is to do."""
+    try:
+        tasks.create_task(work)
+    except RuntimeError:
+        work.close()
