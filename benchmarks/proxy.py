@@ -45,6 +45,7 @@ from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.workflows import PublishWorkflow, workflow_id
 from fairlead.handling.approval_links import ApprovalLinks
 from fairlead.handling.budget_books import BudgetBooks
+from fairlead.handling.budget_desk import BudgetDesk
 from fairlead.handling.capabilities import Capabilities, MarkKey
 from fairlead.handling.contents import UNSEEN
 from fairlead.handling.dispatch import Dispatch
@@ -58,6 +59,7 @@ from fairlead.settings import Settings
 from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping
 from fairlead.workers.remembering import Remembering
+from fairlead.workers.spending import Spending
 
 RUNS = 1_000  # of five calls
 WARM_RUNS = 100
@@ -165,7 +167,8 @@ def _in_memory(folder: Path) -> app.Core:
 async def _at_work(core: app.Core) -> AsyncIterator[None]:
     remembering = Remembering(core.results, core.clock)
     caller = Caller(core.tools, Equipping(Unlent(), core.outbound, core.brake), remembering)
-    working = asyncio.create_task(app.tool_worker(core, "tool", "bench", caller).run())
+    spending = Spending(BudgetDesk(core.budgets, core.clock, core.ids), core.clock)
+    working = asyncio.create_task(app.tool_worker(core, "tool", "bench", caller, spending).run())
     try:
         yield
     finally:

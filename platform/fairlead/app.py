@@ -41,6 +41,7 @@ from fairlead.consumers.retention_sweep import RetentionSweep
 from fairlead.core import Core, accounts_of, core, webhooks_of
 from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.breaker_census import BreakerCensus
+from fairlead.handling.budget_desk import BudgetDesk
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.telling import Telling
 from fairlead.ports import Unfinished
@@ -53,6 +54,7 @@ from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
 from fairlead.workers.remembering import Remembering
 from fairlead.workers.run_watch import RunWatch
+from fairlead.workers.spending import Spending
 from fairlead.workers.switch_keeper import SwitchKeeper
 from fairlead.workers.tool_worker import ToolWorker
 
@@ -255,8 +257,9 @@ async def calls(core: Core) -> None:
         lender = accounts_of(core, database).lender(worker_id)
         remembering = Remembering(core.results, core.clock)
         caller = Caller(core.tools, Equipping(lender, core.outbound, core.brake, core.objects), remembering)
+        spending = Spending(BudgetDesk(core.budgets, core.clock, core.ids), core.clock)
         for lane in settings.worker_lanes:
-            tasks.create_task(tool_worker(core, lane, worker_id, caller).run())
+            tasks.create_task(tool_worker(core, lane, worker_id, caller, spending).run())
 
 
 def worker_name() -> str:
@@ -288,7 +291,7 @@ def host_limits(settings: Settings) -> dict[str, Bound]:
     return found
 
 
-def tool_worker(core: Core, lane: str, worker_id: str, caller: Caller) -> ToolWorker:
+def tool_worker(core: Core, lane: str, worker_id: str, caller: Caller, spending: Spending) -> ToolWorker:
     return ToolWorker(
         worker_id=worker_id,
         log=core.log,
@@ -299,6 +302,7 @@ def tool_worker(core: Core, lane: str, worker_id: str, caller: Caller) -> ToolWo
         rulebook=core.rulebook,
         caller=caller,
         gates=gates(core, worker_id),
+        spending=spending,
         brake=core.brake,
         clock=core.clock,
         max_in_flight=core.settings.worker_concurrency,

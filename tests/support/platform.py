@@ -35,6 +35,8 @@ from fairlead.domain.runs.states import Active, Ended, OpenCall
 from fairlead.domain.tenants.commands import ChoosePolicy, CreateAgent, PolicyMove, TenantCommand
 from fairlead.domain.tenants.identity import principal_of
 from fairlead.domain.workflows import PublishWorkflow, workflow_id
+from fairlead.handling.budget_books import BudgetBooks
+from fairlead.handling.budget_desk import BudgetDesk
 from fairlead.handling.capabilities import Capabilities, MarkKey
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Cause, Handled, Handler
@@ -51,6 +53,7 @@ from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
 from fairlead.workers.remembering import Remembering
+from fairlead.workers.spending import Spending
 from fairlead.workers.tool_worker import ToolWorker
 from tests.support.clock import T0, ManualClock, SteadyClock
 from tests.support.commits import readable
@@ -91,6 +94,9 @@ class Process:
         self.caller = Caller(known, Equipping(NoAccounts(), GuardedOutbound(), brake), remembering, Batches(GATHER_S))
         self.limits_of = CallLimits(known, Bound(), {})
         self.throttle = LeasingThrottle(platform.ledgers)
+        self.budgets = BudgetBooks(platform.log, self.handler, platform.clock)
+        self.desk = BudgetDesk(self.budgets, platform.clock, platform.ids)
+        self.spending = Spending(self.desk, platform.clock)
 
     def gates(self, name: str, **options: Any) -> Gates:
         platform = self._platform
@@ -104,6 +110,7 @@ class Process:
 
     def worker(self, name: str = "w1", **options: Any) -> ToolWorker:
         options.setdefault("gates", self.gates(name))
+        options.setdefault("spending", self.spending)
         return ToolWorker(
             worker_id=name,
             log=self._platform.log,

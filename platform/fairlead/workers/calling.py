@@ -136,6 +136,11 @@ class Caller:
             return await self._read_back(fitted, arguments, given, timeout_s, result.message)
         return result
 
+    async def cost_usd_micros(self, open_call: OpenCall, place: Place) -> int:
+        """Of one call, as its tool says."""
+        fitted = await self._fitted(open_call.request, place)
+        return 0 if fitted is None else fitted.tool.cost_usd_micros
+
     async def preview(self, open_call: OpenCall, place: Place) -> dict[str, Any]:
         """What a person should see before the call, without effect; {} where the tool has nothing to show.
 

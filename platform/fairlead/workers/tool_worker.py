@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -25,7 +25,19 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import obligations as o
 from fairlead.domain.runs.capabilities import NotEntitled, hold_to
 from fairlead.domain.runs.events import ToolCallRequested
-from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Permit, Reconsider, Suspend, Wait, permit
+from fairlead.domain.runs.permit import (
+    Drop,
+    Expire,
+    Forbid,
+    Go,
+    Lost,
+    Permit,
+    Reconsider,
+    Suspend,
+    Wait,
+    is_untouched,
+    permit,
+)
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState
 from fairlead.domain.switches.verdict import Stop
@@ -46,6 +58,8 @@ from fairlead.workers.equipping import Braked, Place, place_of
 from fairlead.workers.gates import Entered, Gates, Instead, PutBack
 from fairlead.workers.holding import Holding, asked_for
 from fairlead.workers.kept_orders import KeptOrder, kept_of
+from fairlead.workers.remembering import Recall
+from fairlead.workers.spending import NoBudget, Spending, Spent
 from fairlead.workers.undeliverable import undeliverable
 from fairlead.workers.undoing import Undoing
 from fairlead.workers.verifying import Verifying
@@ -76,6 +90,7 @@ class ToolWorker:
         rulebook: Rulebook,
         caller: Caller,
         gates: Gates,
+        spending: Spending,
         brake: Brake,
         clock: Clock,
         max_in_flight: int = 64,
@@ -94,6 +109,7 @@ class ToolWorker:
         self._rulebook = rulebook
         self._caller = caller
         self._gates = gates
+        self._spending = spending
         self._holding = Holding(handler, dispatch, clock)
         self._clock = clock
         self._max_in_flight = max_in_flight
@@ -367,25 +383,74 @@ class ToolWorker:
             await self._record(run, wanted, recall.fresh, 0, because(wanted, self._seen(order), agent))
             return
         entered = await self._gates.enter(asked_for(run, state, call, recall.last if recall else None))
-        outcome, latency_us = entered.outcome if isinstance(entered, Instead) else None, 0
+        made = _Made(entered.outcome) if isinstance(entered, Instead) else None
         try:
             if isinstance(entered, Entered):
-                if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent, call):
+                made = await self._made(wanted, run, newest, call, lost_answer, order, recall)
+                if made is None:
                     return
-                began = time.perf_counter()  # a duration, not a point in time
-                try:
-                    outcome = await self._caller.call(call, place, lost_answer, recall, _beside(state, call))
-                except Braked as braked:
-                    await self._braking.take_back(run, wanted, call, braked, lost_answer)
-                    raise
-                latency_us = round((time.perf_counter() - began) * 1_000_000)
         finally:
             if isinstance(entered, Entered):
-                await self._gates.leave(entered, outcome)
-        assert outcome is not None, "a call that was made has an outcome"
-        await self._record(run, wanted, outcome, latency_us, because(wanted, self._seen(order), agent))
+                await self._gates.leave(entered, made.outcome if made is not None else None)
+        assert made is not None, "a call that was made has an outcome"
+        outcome = made.outcome
+        await self._record(run, wanted, outcome, made.latency_us, because(wanted, self._seen(order), agent))
+        self._spending.end(made.spent, outcome)
         if isinstance(outcome, c.CallErred) and outcome.connection_id:
             await self._access.look(run, outcome.connection_id, f"{wanted.call_id}.{wanted.attempt}")
+
+    async def _made(
+        self,
+        wanted: o.CallOrder,
+        run: StreamRef,
+        newest: tuple[Active, TenantState],
+        call: OpenCall,
+        lost_answer: bool,
+        order: Order,
+        recall: Recall | None,
+    ) -> "_Made | None":
+        """Within its budgets; None when it is not made after all. Whoever dies in here leaves what was reserved."""
+        state, tenant = newest
+        place = place_of(run.tenant_id, state)
+        try:
+            cost_usd_micros = await self._caller.cost_usd_micros(call, place)
+            spent = await self._spending.begin(run, state, tenant, call, cost_usd_micros)
+        except NoBudget as refused:
+            await self._refuse_for_budget(wanted, run, call, lost_answer, order, refused)
+            return None
+        agent = Actor(kind="agent", id=state.start.agent_principal_id)
+        if _must_be_marked(call) and not lost_answer and not await self._mark_started(wanted, run, agent, call):
+            self._spending.give_back(spent)
+            return None
+        began = time.perf_counter()  # a duration, not a point in time
+        try:
+            outcome = await self._caller.call(call, place, lost_answer, recall, _beside(state, call))
+        except Braked as braked:
+            if not lost_answer:
+                self._spending.give_back(spent)
+            await self._braking.take_back(run, wanted, call, braked, lost_answer)
+            raise
+        return _Made(outcome, round((time.perf_counter() - began) * 1_000_000), spent)
+
+    async def _refuse_for_budget(
+        self,
+        wanted: o.CallOrder,
+        run: StreamRef,
+        call: OpenCall,
+        lost_answer: bool,
+        order: Order,
+        refused: NoBudget,
+    ) -> None:
+        """Denied, unless an earlier worker may have made it: then only people can tell."""
+        was_out_before = (order.deliveries > 1 or wanted.remade) and not is_untouched(call)
+        if lost_answer or (was_out_before and call.request.effect is not Effect.READ):
+            unknown = c.CallErred(error_class="unknown_outcome", code="outcome_unknown", message=str(refused))
+            await self._record(run, wanted, unknown, 0, because(wanted, "lost", SYSTEM))
+            return
+        denial = c.DenyCall(
+            call_id=wanted.call_id, by="budget", rule_id=refused.code, reason=str(refused), now=self._clock.now()
+        )
+        await self._handler.handle(run, denial, because(wanted, "deny", SYSTEM))
 
     def _seen(self, order: Order) -> str:
         """What another worker saw later is another report."""
@@ -435,6 +500,14 @@ class ToolWorker:
     async def _void(self, run: StreamRef, wanted: o.CallOrder, reason: str) -> None:
         command = c.VoidApproval(call_id=wanted.call_id, reason=reason, now=self._clock.now())
         await self._handler.handle(run, command, because(wanted, "void", SYSTEM))
+
+
+class _Made(NamedTuple):
+    """What came of a call, how long it took, and what it had reserved."""
+
+    outcome: Result
+    latency_us: int = 0
+    spent: Spent | None = None
 
 
 def _tenant(run: StreamRef) -> StreamRef:

@@ -9,6 +9,7 @@ import pytest
 from fairlead_sdk.contract import Effect
 from fairlead_sdk.errors import OutcomeUnknown, Refused, TryLater
 
+from fairlead.domain.budgets.events import AtCap
 from fairlead.domain.envelope import Sequence, StreamRef
 from fairlead.domain.runs import events as e
 from fairlead.domain.tenants.commands import DisableConnector, DisablePrincipal
@@ -20,6 +21,7 @@ from tests.support.tenancy import BY_OWNER
 from tests.unit.workers.test_braking import switch
 from tests.unit.workers.test_gates import fail
 from tests.unit.workers.test_reconnecting import lost_access
+from tests.unit.workers.test_spending import cap
 from tests.unit.workers.test_verifying import OTHER, showing
 
 Refusal = tuple[str, str]
@@ -113,6 +115,23 @@ async def used_up(books: Books) -> Refusal:
     return await at_once(Platform(books.keyed(), steps=twice, limits={"tool_calls": 1}))
 
 
+async def over_budget(books: Books) -> Refusal:
+    return await budgeted(books, "stop")
+
+
+async def out_of_budget(books: Books) -> Refusal:
+    return await budgeted(books, "ask")
+
+
+async def budgeted(books: Books, at_cap: AtCap) -> Refusal:
+    platform = Platform(books.keyed(cost_usd_micros=101))
+    await platform.prepare()
+    await cap(platform, at_cap=at_cap)
+    run = await platform.start()
+    async with running(platform.main.worker().run()):
+        return await refused(platform, run)
+
+
 async def too_often(books: Books) -> Refusal:
     twice = [PAYING, {**PAYING, "id": "again"}]
     return await at_once(Platform(books.keyed(calls_per_minute=1), steps=twice))
@@ -187,6 +206,8 @@ REFUSALS: tuple[tuple[Provoke, Refusal, int], ...] = (
     (no_policy, ("tool_call.denied.v1", "policy default.destructive"), 0),
     (switched_off, ("tool_call.denied.v1", "switch switch.deny_all"), 0),
     (used_up, ("run.capped.v1", "tool_calls"), 1),
+    (over_budget, ("tool_call.denied.v1", "budget budget_tenant_usd_micros"), 0),
+    (out_of_budget, ("tool_call.held.v1", "budget"), 0),
     (too_often, ("tool_call.held.v1", "rate"), 1),
     (too_many_at_once, ("tool_call.held.v1", "concurrency"), 1),
     (nobody_there, ("tool_call.held.v1", "outage"), 0),

@@ -95,7 +95,7 @@ def refusal(reserve: c.Reserve, book: Book, now: datetime) -> Refusal | None:
     """Why there is no room for it now; None where there is."""
     if len(book.reservations) >= MOST_RESERVED or len(book.accounts) >= MOST_ACCOUNTS:
         return Refusal(code="budget_book_full", at_cap="ask")
-    for part in book.parts(reserve.spender, now):
+    for part in book.concerned(reserve.spender, reserve.bound, now):
         budget = book.budgets[part.budget]
         for dimension, _ in budget.caps:
             asked, left = reserve.bound.of(dimension), book.left(part, dimension)
@@ -153,7 +153,7 @@ def _entry(entry: c.Entry, book: Book, now: datetime) -> Iterator[e.BudgetEvent]
 
 
 def _reserve(reserve: c.Reserve, book: Book, now: datetime) -> Iterator[e.BudgetEvent]:
-    parts = tuple(book.parts(reserve.spender, now))
+    parts = tuple(book.concerned(reserve.spender, reserve.bound, now))
     if not parts:
         return
     refused = refusal(reserve, revived(book, reserve.reservation_id), now)

@@ -79,6 +79,12 @@ class Book(Struct, frozen=True, kw_only=True):
             for subject in subjects(budget.scope, spender):
                 yield self.part(budget, subject, now, spender.run_ends_at)
 
+    def concerned(self, spender: Spender, bound: Amount, now: datetime) -> Iterator[Part]:
+        """Of those, the accounts in which this can pass a cap: what costs nothing is not counted against money."""
+        for part in self.parts(spender, now):
+            if any(bound.of(dimension) for dimension, _ in self.budgets[part.budget].caps):
+                yield part
+
     def part(self, budget: BudgetSet, subject: str, now: datetime, run_ends_at: datetime | None = None) -> Part:
         """The account of the present period. That of a run is over with the run."""
         period, ends_at = period_of(budget.period, self.zone, now)
