@@ -14,6 +14,7 @@ from fairlead.domain.budgets import decide as budget_decisions
 from fairlead.domain.budgets import states as budget_states
 from fairlead.domain.envelope import Kind
 from fairlead.domain.runs import decide as run_decisions
+from fairlead.domain.runs import folding as run_folding
 from fairlead.domain.runs import states as run_states
 from fairlead.domain.runs.commands import ForkRun, StartRun
 from fairlead.domain.webhooks import subscription as webhook
@@ -57,13 +58,13 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
         "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
         "run": Decider(
             initial=run_states.initial,
-            evolve=run_states.evolve,
+            evolve=run_folding.evolve,
             decide=run_decisions.decide,
             rules=rulebook.of_command,
             supply=supplied,
             finished=run_states.is_over,
             smaller=run_decisions.smaller,
             begins=lambda command: isinstance(command, StartRun | ForkRun),
-            subject=run_states.subject,
+            subject=run_folding.subject,
         ),
     }

@@ -16,7 +16,8 @@ from fairlead.api.oversight_rows import START, Span, counted
 from fairlead.consumers import open_work, run_board
 from fairlead.domain.ids import QuestionId, RunId
 from fairlead.domain.runs import events as e
-from fairlead.domain.runs.states import Ended, NotStarted, fold
+from fairlead.domain.runs.folding import fold
+from fairlead.domain.runs.states import Ended, NotStarted
 from fairlead.domain.runs.status import status_of
 from tests.support.clock import T0
 from tests.support.database import columns

@@ -10,8 +10,9 @@ from fairlead.domain.ids import CallId, RunId, WorkflowId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.decide import decide
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.rules import WorkflowRules
-from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState, fold, initial
+from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState, initial
 from fairlead.domain.tools import ToolCatalogue
 from fairlead.domain.workflow.validation import validate
 from tests.support.clock import T0

@@ -13,8 +13,9 @@ from fairlead.domain.ids import ApprovalId, CallId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning.seam import StepOutcome
 from fairlead.domain.runs.events import RunLimits
+from fairlead.domain.runs.folding import evolve
 from fairlead.domain.runs.obligations import Awaiting, awaiting
-from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, Phase, RunState, evolve
+from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, Phase, RunState
 from fairlead.domain.runs.status import RunStatus, said_of, status_of
 from fairlead.domain.runs.undoing import CompensationStatus, Undo, Undoing, UndoPhase
 from fairlead.ports import AnyRecorded

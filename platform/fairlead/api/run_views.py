@@ -11,8 +11,9 @@ from fairlead.domain.envelope import Actor
 from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.obligations import Awaiting, awaiting
-from fairlead.domain.runs.states import Active, Ended, NotStarted, fold
+from fairlead.domain.runs.states import Active, Ended, NotStarted
 from fairlead.domain.runs.status import RunStatus, said_of, status_of
 from fairlead.domain.runs.undoing import CompensationStatus
 from fairlead.ports import AnyRecorded, SqlTx

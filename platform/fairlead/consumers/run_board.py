@@ -16,7 +16,8 @@ from fairlead.consumers.tool_calls import CALL_EVENTS, write_calls
 from fairlead.domain.envelope import Actor, Kind
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
-from fairlead.domain.runs.states import ENDINGS, Active, NotStarted, fold
+from fairlead.domain.runs.folding import ENDINGS, fold
+from fairlead.domain.runs.states import Active, NotStarted
 from fairlead.domain.runs.status import said_of
 from fairlead.domain.runs.undoing import CompensationStatus
 from fairlead.ports import AnyRecorded, SqlTx

@@ -16,7 +16,8 @@ from fairlead.domain.envelope import Recorded, position
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import RunRules, Unfolding
 from fairlead.domain.runs.decide import go_on
-from fairlead.domain.runs.states import Active, RunState, fold, initial
+from fairlead.domain.runs.folding import fold
+from fairlead.domain.runs.states import Active, RunState, initial
 from fairlead.domain.tallies import Place, Places, PlacesWanted, Want
 
 # A decision reads its clock a moment before its commit is given its time.

@@ -12,7 +12,8 @@ from fairlead.domain.explaining import Evidence
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.runs.errors import NoSuchRun, RunContentGone
 from fairlead.domain.runs.events import RunContentExpired, RunStarted, ToolCallApprovalRequested
-from fairlead.domain.runs.states import Active, Ended, fold, initial
+from fairlead.domain.runs.folding import fold
+from fairlead.domain.runs.states import Active, Ended, initial
 from fairlead.handling.governance import Governance
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import AnyRecorded, Clock, Log

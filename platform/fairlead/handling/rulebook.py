@@ -17,8 +17,9 @@ from fairlead.domain.expressions import Expressions
 from fairlead.domain.ids import WorkflowId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs.events import RunStarted
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.rules import WorkflowRules
-from fairlead.domain.runs.states import Active, Ended, Gone, NotStarted, RunState, fold
+from fairlead.domain.runs.states import Active, Ended, Gone, NotStarted, RunState
 from fairlead.domain.tenants.choices import Uses
 from fairlead.domain.tenants.states import TenantState
 from fairlead.domain.tools import ToolCatalogue, connector_of

@@ -15,9 +15,10 @@ from fairlead.domain.ids import CallId, RunId, WorkflowId
 from fairlead.domain.runs.commands import ForkRun, StartRun
 from fairlead.domain.runs.errors import EffectsUndone, ForkPointInvalid, NoSuchRun
 from fairlead.domain.runs.events import RunEvent, RunLimits, RunStarted
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.letters import fork_point, letter_of
 from fairlead.domain.runs.sagas import undone_since
-from fairlead.domain.runs.states import Active, NotStarted, fold
+from fairlead.domain.runs.states import Active, NotStarted
 from fairlead.domain.switches.verdict import Where
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.workflow.document import Limits

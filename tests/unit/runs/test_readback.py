@@ -11,9 +11,10 @@ from fairlead.domain.ids import RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.errors import CallInFlight, NothingToRepair
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.obligations import VerifyOrder, after, awaiting, outstanding
 from fairlead.domain.runs.readback import MAX_CHANGES, MAX_VALUE_BYTES, difference
-from fairlead.domain.runs.states import fold, initial
+from fairlead.domain.runs.states import initial
 from tests.support.clock import T0
 from tests.support.documents import Plain, call
 from tests.support.runs import OPEN_POLICY, POST, WRITE, R, Run, kinds, rules_of, verdict

@@ -14,12 +14,13 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.decide import decide, smaller
 from fairlead.domain.runs.errors import RunAlreadyExists
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.interventions import MAX_EARLY_SIGNALS
 from fairlead.domain.runs.obligations import ApprovalOrder, CallOrder, WithdrawOrder, after, order_id, outstanding
 from fairlead.domain.runs.outcomes import MAX_MESSAGE
 from fairlead.domain.runs.permit import Drop, Expire, Forbid, Go, Lost, Permit, Reconsider, permit
 from fairlead.domain.runs.rules import WorkflowRules
-from fairlead.domain.runs.states import Ended, fold, initial, requesters
+from fairlead.domain.runs.states import Ended, initial, requesters
 from fairlead.domain.tenants.commands import (
     CreateAgent,
     DisableConnector,

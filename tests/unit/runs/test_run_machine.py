@@ -21,6 +21,7 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import _view
 from fairlead.domain.runs.decide import decide
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.obligations import (
     ApprovalOrder,
     CallOrder,
@@ -32,7 +33,7 @@ from fairlead.domain.runs.obligations import (
     outstanding,
 )
 from fairlead.domain.runs.rules import WorkflowRules
-from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState, fold, initial
+from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState, initial
 from tests.support.clock import T0
 from tests.support.documents import Plain
 from tests.support.run_documents import INPUT, run_documents

@@ -13,11 +13,12 @@ from fairlead.domain.ids import CallId, QuestionId, RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.errors import RunNotActive
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.obligations import UndoOrder, outstanding
 from fairlead.domain.runs.permit import Drop, Forbid, permit_undo
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.sagas import RETRY, undone_since
-from fairlead.domain.runs.states import fold, initial
+from fairlead.domain.runs.states import initial
 from fairlead.domain.runs.undoing import Undo
 from fairlead.domain.tenants.commands import CreateAgent, DisableConnector, DisablePrincipal
 from fairlead.domain.tools import ToolCatalogue, connector_of

@@ -15,7 +15,8 @@ from fairlead.domain.planning import seam
 from fairlead.domain.policy.document import ApprovalsNeeded, Obligations
 from fairlead.domain.policy.trial import Trial
 from fairlead.domain.runs import events as e
-from fairlead.domain.runs.states import Active, OpenCall, RunState, evolve
+from fairlead.domain.runs.folding import evolve
+from fairlead.domain.runs.states import Active, OpenCall, RunState
 from fairlead.domain.workflow.document import Workflow
 
 MAX_ROUNDS = 2_000  # more rounds without waiting is a planner that does not end

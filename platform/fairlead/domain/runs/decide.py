@@ -15,13 +15,14 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import RunRules, Unfolding, advance
 from fairlead.domain.runs.errors import ForkPointInvalid, NoSuchRun, RunAlreadyExists, RunContentGone, RunStillOpen
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.interventions import intervene
 from fairlead.domain.runs.letters import handle_letter
 from fairlead.domain.runs.outcomes import move_call, record_outcome, restore_connection
 from fairlead.domain.runs.places import give_back
 from fairlead.domain.runs.readback import record_verdict
 from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due, undo_with_access
-from fairlead.domain.runs.states import Active, Ended, Gone, NotStarted, OpenCall, RunState, fold
+from fairlead.domain.runs.states import Active, Ended, Gone, NotStarted, OpenCall, RunState
 
 
 def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.RunEvent]:

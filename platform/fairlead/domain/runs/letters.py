@@ -25,8 +25,9 @@ from fairlead.domain.runs.errors import (
     ReplayMayRepeat,
     RunNotActive,
 )
+from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.sagas import undone_since
-from fairlead.domain.runs.states import Active, Ended, Letter, NotStarted, RunState, fold
+from fairlead.domain.runs.states import Active, Ended, Letter, NotStarted, RunState
 
 
 def letter_of(state: RunState, call_id: CallId) -> Letter:

@@ -8,8 +8,9 @@ from fairlead.domain.envelope import Recorded
 from fairlead.domain.ids import CallId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
+from fairlead.domain.runs.folding import evolve
 from fairlead.domain.runs.places import NOT_SENT
-from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, RunState, evolve
+from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, RunState
 
 
 class PastCall(Struct, frozen=True, kw_only=True):
