@@ -63,12 +63,18 @@ async def test_a_policy_decides_about_runs_from_its_publication_until_it_is_lift
 ) -> None:
     workflow, theirs = await publish(alice, echo("say")), await publish(bob, echo("say"))
     async with at_work(alice.served):
-        assert (await put(alice, document(NO_ECHO))).status_code == 201
+        made = await put(alice, document(NO_ECHO))
+        assert (made.status_code, made.json()["everywhere_within_s"]) == (201, 1.0)
         denied = await until_status(alice, await started(alice.owner, workflow), "failed")
         await until_status(bob, await started(bob.owner, theirs), "completed")
         assert denied["reason_code"] == "denied_by_policy"
         calls = await alice.owner.get(f"/v1/runs/{denied['run_id']}/tool-calls")
         assert [call["rule_id"] for call in calls.json()["items"]] == ["tenant:no-echo"]
+        seen = {"Fairlead-Position": str(await alice.served.core.log.last_sequence())}
+        effect = (await alice.owner.get(f"{PATH}/effect", headers=seen)).json()
+        assert (effect["enforced_version"], effect["judged_under_it"], effect["judged_otherwise"]) == (1, 1, 0)
+        assert effect["since"] == made.json()["since"] or effect["first_after_ms"] >= 0
+        assert (await bob.owner.get(f"{PATH}/effect")).status_code == 404
         assert (await alice.owner.delete(PATH, params=WHY)).json()["enforced_version"] is None
         await until_status(alice, await started(alice.owner, workflow), "completed")
 

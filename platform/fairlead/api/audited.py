@@ -64,6 +64,7 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/policies": SEARCH,
     "/v1/policies/review-share": SEARCH,
     "/v1/policies/{policy}": READ,
+    "/v1/policies/{policy}/effect": None,
     "/v1/policies/{policy}/versions": SEARCH,
     "/v1/policies/{policy}/versions/{version}": READ,
     "/v1/policies/{policy}/versions/{version}/difference": READ,

@@ -11,6 +11,7 @@ from fairlead.domain.errors import Unavailable
 from fairlead.domain.switches.board import MODES, SCOPES
 from fairlead.domain.switches.verdict import Boards
 from fairlead.domain.webhooks.deliveries import Tally
+from fairlead.handling.tenant_choices import Noticed
 
 T = TypeVar("T")
 BREAKER_STATES = ("open", "half_open", "closed")
@@ -72,11 +73,22 @@ async def _measured(parts: ApiParts) -> CollectorRegistry:
         _show(registry, "fairlead_queue_oldest_seconds", "How long the oldest has been there.", "queue", ages)
     _show_breakers(registry, parts.breakers())
     _show_switches(registry, parts.switches.known())
+    _show_noticed(registry, parts.tools.noticed)
     meaning = "Accesses that happened and are not on the log yet."
     Gauge("fairlead_accesses_unrecorded", meaning, registry=registry).set(parts.audit.waiting)
     if (webhooks := await _known(lambda: tally(parts.database))) is not None:
         _show_webhooks(registry, webhooks)
     return registry
+
+
+def _show_noticed(registry: CollectorRegistry, noticed: Noticed) -> None:
+    shown = {
+        "fairlead_policy_noticed": ("Policies that others put in force and this process noticed.", noticed.count),
+        "fairlead_policy_notice_seconds": ("How late it noticed them, added up.", noticed.sum_s),
+        "fairlead_policy_notice_longest_seconds": ("How late it noticed one at most.", noticed.longest_s),
+    }
+    for name, (meaning, value) in shown.items():
+        Gauge(name, meaning, registry=registry).set(value)
 
 
 def _show_switches(registry: CollectorRegistry, boards: Boards | None) -> None:

@@ -31,6 +31,7 @@ from fairlead.domain.tenants.limits import MAX_REASON
 from fairlead.domain.tenants.policies import NOTHING
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.workflow.document import NAME
+from fairlead.handling.tenant_choices import FRESH_FOR
 
 LIST = "policies"
 VERSIONS = "policy_versions"
@@ -48,12 +49,14 @@ class RollBack(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class InForce(Struct, frozen=True, kw_only=True):
-    """Counts from `since` on: for every decision that begins later, and for every call that is made later."""
+    """Counts from `since` on: at once for every call that is made later, and within `everywhere_within_s` for every
+    decision of whatever process. `GET /v1/policies/{policy}/effect` says how long it really took."""
 
     policy_id: PolicyId
     enforced_version: int | None
     tried_version: int | None
     since: Instant
+    everywhere_within_s: float = FRESH_FOR.total_seconds()
 
 
 class Difference(Struct, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ class PublishedPolicy(Struct, frozen=True, kw_only=True):
     enforced_version: int | None
     tried_version: int | None
     since: Instant
+    everywhere_within_s: float
     recent: RecentHistory | None = None
 
 
@@ -78,6 +79,7 @@ async def publish_policy(
         enforced_version=in_force.enforced_version,
         tried_version=in_force.tried_version,
         since=in_force.since,
+        everywhere_within_s=in_force.everywhere_within_s,
         recent=await _recent(act, parts, scope, state.version),
     )
     headers = {"ETag": etag_of(state.version), "Location": f"/v1/policies/{policy}/versions/{state.version}"}

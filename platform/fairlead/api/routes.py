@@ -23,6 +23,7 @@ from fairlead.api.oauth_callback import oauth_callback
 from fairlead.api.oauth_clients import OAuthClientController
 from fairlead.api.operations import healthz, metrics, openapi, readyz
 from fairlead.api.policies import PolicyController
+from fairlead.api.policy_effects import get_policy_effect
 from fairlead.api.policy_publishing import publish_policy
 from fairlead.api.policy_simulation import simulate_policy
 from fairlead.api.policy_trials import PolicyTrialController
@@ -60,6 +61,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     publish_policy,
     PolicyTrialController,
     simulate_policy,
+    get_policy_effect,
     get_review_share,
     CatalogueController,
     ConnectorController,

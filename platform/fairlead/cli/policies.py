@@ -12,7 +12,15 @@ from fairlead.cli.places import workspace_id
 from fairlead.cli.runs import reason_option, workspace_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import Params, path
-from fairlead.cli.views.policies import EXPLANATION, POLICY, POLICY_CHANGE, POLICY_STATE, POLICY_VERSION, REVIEW_SHARE
+from fairlead.cli.views.policies import (
+    EXPLANATION,
+    POLICY,
+    POLICY_CHANGE,
+    POLICY_EFFECT,
+    POLICY_STATE,
+    POLICY_VERSION,
+    REVIEW_SHARE,
+)
 
 POLICIES = "/v1/policies"
 _FOR = "POLICY is what it is for: tenant, workspace, or workflow.NAME."
@@ -170,6 +178,15 @@ def simulate(
     with session.api.stream(path("policies", policy, "versions", str(version), "simulation"), params) as answer:
         for line in answer.iter_lines():
             click.echo(line)
+
+
+@policy.command("effect", epilog=_FOR)
+@click.argument("policy")
+@workspace_option
+@client_command
+def effect(session: Session, policy: str, workspace: str | None) -> None:
+    """Say how long it took until every process went by what was last put in force."""
+    session.out.one(session.api.get(path("policies", policy, "effect"), _where(session, workspace)).body, POLICY_EFFECT)
 
 
 @policy.command("review-share")

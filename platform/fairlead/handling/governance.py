@@ -32,6 +32,12 @@ class Governance(Struct, frozen=True, kw_only=True):
         self, tenant_id: TenantId, start: RunStarted, run: Sequence[AnyRecorded]
     ) -> tuple[PolicyInForce, ...]:
         """What decided about any commit of the run, oldest first. Raises NoSuchVersion."""
+        in_force = await self.through(tenant_id, start, run[0].sequence, run[-1].sequence)
+        used = {id(deciding(in_force, each.sequence, judged_by(each))) for each in run}
+        return tuple(each for each in in_force if id(each) in used)
+
+    async def through(self, tenant_id: TenantId, start: RunStarted, first: int, last: int) -> list[PolicyInForce]:
+        """What could decide about the run between two places of the log, oldest first. Raises NoSuchVersion."""
         known = await self._known(tenant_id, start)
         place = known.version.published
         wanted = Wanted(
@@ -40,10 +46,7 @@ class Governance(Struct, frozen=True, kw_only=True):
             principals=tuple(dict.fromkeys((start.agent_principal_id, start.started_by))),
         )
         tenant = await self.log.read(StreamRef(tenant_id, "tenant", tenant_id))
-        found = settings(tenant, wanted, run[0].sequence, run[-1].sequence)
-        in_force = [await self._in_force(tenant_id, known, setting) for setting in found]
-        used = {id(deciding(in_force, each.sequence, judged_by(each))) for each in run}
-        return tuple(each for each in in_force if id(each) in used)
+        return [await self._in_force(tenant_id, known, each) for each in settings(tenant, wanted, first, last)]
 
     async def histories(
         self, tenant_id: TenantId, start: RunStarted, in_force: Sequence[PolicyInForce]

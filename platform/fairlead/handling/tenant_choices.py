@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.policy.proposed import People, Who
+from fairlead.domain.tenants.events import PolicyChosen
 from fairlead.domain.tenants.people import person_of
 from fairlead.domain.tenants.states import Absent, Choice, PolicyChoices, Tenant, TenantState, evolve, initial
 from fairlead.ports import Clock, Log
@@ -35,8 +36,23 @@ class _Known(Struct, frozen=True):
     policies: PolicyChoices
 
 
+class Noticed:
+    """How late this process noticed policies that others had put in force. Its own it knows at once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sum_s = 0.0
+        self.longest_s = 0.0
+
+    def add(self, late_s: float) -> None:
+        self.count += 1
+        self.sum_s += late_s
+        self.longest_s = max(self.longest_s, late_s)
+
+
 class TenantChoices:
     def __init__(self, log: Log, clock: Clock) -> None:
+        self.noticed = Noticed()
         self._log = log
         self._clock = clock
         self._kept: OrderedDict[TenantId, _Known] = OrderedDict()
@@ -74,6 +90,8 @@ class TenantChoices:
             sequence = recorded.sequence
             for event in recorded.commit.events:
                 state = evolve(state, event)
+                if known is not None and isinstance(event, PolicyChosen):
+                    self.noticed.add(max(0.0, (now - recorded.commit.at).total_seconds()))
         return self._keep(tenant_id, self._showing(state, state, sequence, known))
 
     def _showing(self, shown: TenantState, base: TenantState, sequence: LogSequence, known: _Known | None) -> _Known:

@@ -20,7 +20,7 @@ from fairlead.domain.tenants.choices import Offer, Uses, uses
 from fairlead.domain.tenants.states import TenantState
 from fairlead.domain.tools import ToolCatalogue, ToolFacts, connector_of, facts_of
 from fairlead.domain.toolsets import ToolsetDefined, ToolsetImported, definition_stream, toolset_stream
-from fairlead.handling.tenant_choices import KEPT_TENANTS, Choices, TenantChoices
+from fairlead.handling.tenant_choices import KEPT_TENANTS, Choices, Noticed, TenantChoices
 from fairlead.handling.tenant_policies import TenantPolicies
 from fairlead.ports import Clock, Log
 
@@ -117,6 +117,10 @@ class TenantTools:
         self._used: OrderedDict[TenantId, _Used] = OrderedDict()
         self._kept: OrderedDict[tuple[TenantId, str, int], tuple[ReadSet, int]] = OrderedDict()
         self._kept_bytes = 0
+
+    @property
+    def noticed(self) -> Noticed:
+        return self._choices.noticed
 
     def saw(self, tenant: TenantState) -> None:
         """The tenant was just read: what it says of connectors and policies counts from now on."""

@@ -12,7 +12,8 @@ from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.ids import CommandId
-from fairlead.domain.tenants.commands import DisableConnector, TenantCommand, UseConnector
+from fairlead.domain.policies import Scope, policy_id
+from fairlead.domain.tenants.commands import ChoosePolicy, DisableConnector, TenantCommand, UseConnector
 from fairlead.domain.tenants.states import Choice, Tenant
 from fairlead.handling.handler import Cause, Handler
 from fairlead.handling.tenant_choices import FRESH_FOR, TenantChoices
@@ -128,3 +129,25 @@ async def test_what_a_tenant_uses_changes_with_what_it_says_and_with_what_is_ins
     assert await tools.fitted(TENANT, "desk.open", "2.0.0") is None
     tools.saw(await world.tell(OFF))
     assert await tools.uses(TENANT) == {}
+
+
+async def test_how_late_a_policy_is_noticed_that_another_process_put_in_force_is_measured(world: World) -> None:
+    assert not await world.choices.policies(TENANT)
+    tenant_wide = policy_id(TENANT, Scope())
+    await world.tell(
+        ChoosePolicy(
+            policy_id=tenant_wide,
+            workspace_id=None,
+            workflow=None,
+            move="enforce",
+            version=1,
+            reason="a test",
+            by=BY_OWNER,
+            now=T0,
+        )
+    )
+    assert not await world.choices.policies(TENANT), "it may be a moment old"
+    world.clock.forward(FRESH_FOR)
+    assert tenant_wide in await world.choices.policies(TENANT)
+    noticed = world.choices.noticed
+    assert (noticed.count, noticed.sum_s, noticed.longest_s) == (1, 1.0, 1.0)

@@ -29,6 +29,18 @@ POLICY_STATE = View(
 )
 
 
+POLICY_EFFECT = View(
+    identity="policy_id",
+    columns=(
+        Column("POLICY", "policy_id"),
+        Column("DECIDES", "enforced_version", right=True),
+        Column("SINCE", "since"),
+        Column("FIRST UNDER IT AFTER MS", "first_after_ms", right=True),
+        Column("LAST OTHERWISE AFTER MS", "last_otherwise_after_ms", right=True),
+        Column("JUDGED UNDER IT", "judged_under_it", right=True),
+        Column("OTHERWISE", "judged_otherwise", right=True),
+    ),
+)
 REVIEW_SHARE = View(
     identity="since",
     columns=(
