@@ -64,7 +64,17 @@ if TYPE_CHECKING:
     from fairlead.adapters.postgres import Database
     from fairlead.api.parts import ApiParts
 
-__all__ = ["PROCESS_MANAGERS", "PROJECTIONS", "Core", "api", "api_parts", "core", "engine", "process_runner", "worker"]
+__all__ = [
+    "PROJECTIONS",
+    "Core",
+    "api",
+    "api_parts",
+    "core",
+    "engine",
+    "process_managers",
+    "process_runner",
+    "worker",
+]
 
 PROJECTIONS: tuple[Projection, ...] = (
     access_directory,
@@ -179,10 +189,8 @@ async def engine(core: Core) -> None:
         watch = RunWatch(QuietRuns(database), core.handler, core.dispatch, access, core.clock)
         core.jobs.when_lost(watch.hurry)
         tasks.create_task(ProjectionRunner(core.sealed_log, database, PROJECTIONS).run())
-        for manager in PROCESS_MANAGERS:
+        for manager in process_managers(settings):
             tasks.create_task(process_runner(core, database, manager).run())
-        if (telling := telling_of(core)) is not None:
-            tasks.create_task(ProcessRunner(core.log, database, telling.handle, approval_notices).run())
         tasks.create_task(AlarmWorker(core.timers, core.handler, core.clock).run())
         tasks.create_task(watch.run())
         tasks.create_task(switch_keeper(core, database).run())
@@ -198,17 +206,23 @@ def process_runner(core: Core, database: "Database", manager: ProcessManager) ->
 
     reconnector = Reconnector(core.handler, WaitingRuns(database))
     others: dict[ProcessManager, Handle] = {reconnecting: reconnector.handle, switch_mirror: core.switching.mirror}
+    if manager is approval_notices:
+        others[manager] = telling_of(core).handle
     handle = others.get(manager, core.handler.handle)
     return ProcessRunner(core.log, database, handle, manager)
 
 
-def telling_of(core: Core) -> Telling | None:
-    """None where no mail server is named."""
-    settings = core.settings
-    if settings.mail_url is None or settings.mail_from is None:
-        return None
+def process_managers(settings: Settings) -> tuple[ProcessManager, ...]:
+    """Mails are a matter of those who name a mail server."""
+    return PROCESS_MANAGERS if settings.mail_url is None else (*PROCESS_MANAGERS, approval_notices)
+
+
+def telling_of(core: Core) -> Telling:
     from fairlead.adapters.smtp_mailer import SmtpMailer, server_of
 
+    settings = core.settings
+    assert settings.mail_url is not None, "without a mail server nobody is written to"
+    assert settings.mail_from is not None, "it comes with the server"
     mailer = SmtpMailer(server_of(settings.mail_url, settings.mail_ca_file), settings.mail_from)
     return Telling(core.log, core.handler, core.links, mailer, core.clock, accounts.public_url(settings))
 

@@ -7,7 +7,7 @@ from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
 from fairlead.adapters.postgres import Database
-from fairlead.app import PROCESS_MANAGERS, PROJECTIONS, Core, core, process_runner
+from fairlead.app import PROJECTIONS, Core, core, process_managers, process_runner
 from fairlead.consumers.replay import Replayed, replay
 from fairlead.domain.errors import NotFound
 from fairlead.operating import on_engines, tenants
@@ -48,7 +48,7 @@ def _by_name(parts: Core, database: Database) -> dict[str, Again]:
         projection.NAME: partial(replay, parts.log, database, projection) for projection in PROJECTIONS
     }
     managers: dict[str, Again] = {
-        manager.NAME: process_runner(parts, database, manager).replay for manager in PROCESS_MANAGERS
+        manager.NAME: process_runner(parts, database, manager).replay for manager in process_managers(parts.settings)
     }
     return projections | managers
 
