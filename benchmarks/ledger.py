@@ -187,7 +187,7 @@ async def _exported(database: Database, run: StreamRef, folder: Path) -> dict[st
     async with database.read(TENANT) as tx:
         size = await ledgers.size_of(tx)
         head = await ledgers.head_at(tx, signer, TENANT, size, now)
-    proven = Proven(head=head, signer=signer, to_sequence=LAST, since=None)
+    proven = Proven(head=head, signer=lambda: signer, to_sequence=LAST, since=None)
     scope = Scope(run_id=run.id)
     file, took = folder / "run.ndjson", {}
     for name, prover in (

@@ -1,6 +1,7 @@
 """Places outside where signed heads are laid down, so that nobody can later say that the ledger was another."""
 
 import asyncio
+import errno
 import hashlib
 import hmac
 import os
@@ -27,13 +28,15 @@ class FileAnchor:
         await asyncio.to_thread(self._append, b"".join(head_text(head) + b"\n" for head in heads))
 
     def _append(self, lines: bytes) -> None:
+        """A line that was cut off by the end of a process, or of the room, is left as it is."""
         try:
-            opened = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-            try:
-                os.write(opened, lines)
+            opened = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+            with os.fdopen(opened, "r+b", buffering=0) as file:
+                if (size := file.seek(0, os.SEEK_END)) and os.pread(opened, 1, size - 1) != b"\n":
+                    lines = b"\n" + lines
+                if file.write(lines) != len(lines):
+                    raise OSError(errno.ENOSPC, "no room for a whole line")
                 os.fsync(opened)
-            finally:
-                os.close(opened)
         except OSError as error:
             raise Unavailable(f"the anchor file {self._file}") from error
 

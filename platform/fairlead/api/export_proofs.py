@@ -1,6 +1,6 @@
 """What proves an export: for each of its pages a block that leads from the commits to a signed head of the ledger."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -52,10 +52,10 @@ class LedgerBehind(Unavailable):
 
 
 class Proven(Struct, frozen=True, kw_only=True):
-    """Up to where an export goes, and what signs it."""
+    """Up to where an export goes, and what signs each page of it: a key that is retired meanwhile signs no more."""
 
     head: Head
-    signer: Signer
+    signer: Callable[[], Signer]
     to_sequence: int
     since: Since | None
 
@@ -66,13 +66,13 @@ async def proven_up_to(
     """Raises LedgerBehind, NoSuchLeaf, Invalid."""
     if not await parts.positions.reached([LEDGER], folded, MAX_WAIT_S):
         raise LedgerBehind("the ledger's copy of what is exported")
-    signer = parts.head_keys.signer()
+    signer = parts.head_keys.signer
     async with read() as tx:
         chosen = await ledgers.size_at(tx, folded) if size is None else size
         if receipt is not None and receipt > chosen:
             wrong = Problem(path="/receipt", message=f"the ledger has {chosen} commits", code="receipt_too_large")
             raise Invalid([wrong], "the receipt is newer than the ledger")
-        head = await ledgers.head_at(tx, signer, tenant_id, chosen, parts.clock.now())
+        head = await ledgers.head_at(tx, signer(), tenant_id, chosen, parts.clock.now())
         since = Since(receipt, tuple(await ledgers.consistency(tx, receipt, chosen))) if receipt else None
         to_sequence = await ledgers.sequence_of(tx, chosen)
     return Proven(head=head, signer=signer, to_sequence=min(to_sequence, folded), since=since)
@@ -104,7 +104,7 @@ class Prover:
             nodes = await ledgers.nodes(tx, beside)
         page = Page(scope=self._scope, exported_at=self._exported_at, after=self._after, last=last, end=end)
         made = sealed(
-            self._proven.signer, page, self._proven.head, leaves, [nodes[node] for node in beside], self._since
+            self._proven.signer(), page, self._proven.head, leaves, [nodes[node] for node in beside], self._since
         )
         self._after, self._since = last, None  # one link to the receipt is enough
         return made
