@@ -63,6 +63,7 @@ def as_document(report: Report) -> dict[str, Any]:
         "trusted": report.trusted,
         "events": report.events,
         "commits": report.commits,
+        "expired": report.expired,
         "head": report.head.document() if report.head else None,
         "findings": [asdict(finding) for finding in report.findings],
     }
@@ -76,6 +77,8 @@ def told(report: Report) -> str:
             f"{report.events:,} events in {report.commits:,} commits are what the ledger of {shown(head.tenant_id)}"
             f" holds at size {head.size:,}, signed by {shown(head.key_id)} at {shown(head.at)}"
         )
+    if report.is_sound and report.expired:
+        lines.append(f"The content of {report.expired:,} of these commits was removed: their events are shown by hash")
     if report.is_sound and not report.trusted:
         lines.append("No signature was looked at: name the key that you trust with --key or --keys")
     return "\n".join(lines) + "\n"

@@ -31,10 +31,12 @@ class Finding:
 
 @dataclass
 class Report:
-    """`trusted`: whoever checks named the key that signed, or one that vouches for it."""
+    """`trusted`: whoever checks named the key that signed, or one that vouches for it. Of `expired` commits only the
+    leaves are shown."""
 
     events: int = 0
     commits: int = 0
+    expired: int = 0
     findings: list[Finding] = field(default_factory=list)
     head: Head | None = None
     trusted: bool = True
@@ -57,8 +59,8 @@ class _Page:
         self.seen: dict[str, None] = {}  # in the order in which they came
         self.strays: list[str] = []  # the first and the last that came and that it does not speak of
         after = place_of(block.page.after)
-        for _, text in block.leaves:
-            known = Known(text)
+        for leaf, text in block.leaves:
+            known = Known(text, block.page.expired.get(leaf))
             for index, position in enumerate(known.positions):
                 if place_of(position)[0] != after[0] or index > after[1]:
                     self.expected[position] = (known, index)
@@ -93,6 +95,7 @@ class Checker:
             self._lost_proof("the beginning", self._before_any)
         self._check_block(block, earlier.block if earlier else None)
         self.report.commits += len(block.leaves)
+        self.report.expired += len(block.page.expired)
 
     def row(self, position: str, differences: Differences) -> None:
         self.report.events += 1

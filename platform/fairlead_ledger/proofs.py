@@ -9,7 +9,7 @@ import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fairlead_ledger.canonical import NotCanonical, canonical
@@ -20,6 +20,7 @@ from fairlead_ledger.merkle import HASH_BYTES, ProofBroken, check_consistency, l
 PROOF_FORMAT = "fairlead.proof.v1"
 _MEMBERS = {
     "last", "after", "end", "exported_at", "format", "head", "key_id", "leaves", "nodes", "scope", "signature", "since",
+    "expired",
 }  # fmt: skip
 
 
@@ -29,13 +30,15 @@ class BlockInvalid(ValueError):
 
 @dataclass(frozen=True)
 class Page:
-    """What a block is about. `scope` is what was asked for, the same in every block of an export."""
+    """What a block is about. `scope` is what was asked for, the same in every block of an export. `expired` are leaves,
+    by their index, whose content was removed, and when: their events are shown by hash."""
 
     scope: Mapping[str, Any]
     exported_at: str
     after: str | None
     last: str
     end: bool
+    expired: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def sealed(
     """A block as JSON. Its first member is where a later part goes on."""
     hashes = b"".join(leaf_hash(text) for _, text in leaves)
     signature = signer.sign(_statement(page, head, hashes, signer.key_id))
-    said = {
+    said: dict[str, Any] = {
         "after": page.after,
         "end": page.end,
         "exported_at": page.exported_at,
@@ -101,6 +104,8 @@ def sealed(
         "scope": dict(page.scope),
         "signature": signature,
     }
+    if page.expired:
+        said["expired"] = _listed(page.expired)
     if since is not None:
         said["since"] = {"size": since.size, "path": [node.hex() for node in since.path]}
     listed = b",".join(b'{"index":%d,"leaf":%b}' % leaf for leaf in leaves)
@@ -137,7 +142,19 @@ def _page(document: Mapping[str, Any]) -> Page:
         after=None if after is None else _text(after),
         last=_text(document["last"]),
         end=end,
+        expired=_expired(document.get("expired", [])),
     )
+
+
+def _expired(document: Any) -> dict[int, str]:
+    found = {_whole(index): _text(at) for index, at in document}
+    if _listed(found) != document:
+        raise ValueError("expired")
+    return found
+
+
+def _listed(expired: Mapping[int, str]) -> list[list[Any]]:
+    return [[index, at] for index, at in sorted(expired.items())]
 
 
 def _leaf(document: Mapping[str, Any], *, plain: bool) -> tuple[int, bytes]:
@@ -175,7 +192,8 @@ def _whole(value: Any) -> int:
 
 
 def _statement(page: Page, head: Head, leaf_hashes: bytes, key_id: str) -> dict[str, Any]:
-    return {
+    gone = {"expired": _listed(page.expired)} if page.expired else {}
+    return gone | {
         "after": page.after,
         "end": page.end,
         "exported_at": page.exported_at,

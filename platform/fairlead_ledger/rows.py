@@ -12,15 +12,17 @@ FIELDS = (
     "position", "run_id", "stream", "stream_id", "version", "type", "at", "actor", "commit_id", "causation_id",
     "correlation_id", "trace_parent", "data",
 )  # fmt: skip
+EXPIRED = "content_expired"  # instead of an event's type
 SEALED_FIELD = "sealed"  # there where something is
 _SAME = ("stream_id", "at", "actor", "commit_id", "causation_id", "correlation_id", "trace_parent")
 
 
 @dataclass(frozen=True)
 class Known:
-    """A commit as its leaf tells of it."""
+    """A commit as its leaf tells of it. `expired_at`: whoever signed says that its content was removed then."""
 
     text: bytes
+    expired_at: str | None = None
 
     @cached_property
     def leaf(self) -> Mapping[str, Any]:
@@ -64,6 +66,8 @@ def run_of(kind: str, stream_id: str) -> str:
 
 def event_differs(known: Known, index: int, data: Any, *, plain: bool, sealed: Any = None) -> bool:
     """`sealed`: what is said to be sealed in it."""
+    if known.expired_at is not None:
+        return bool(data != {"type": EXPIRED, "sha256": known.events[index], "expired_at": known.expired_at})
     try:
         committed = data if sealed is None else resealed(data, sealed, plain=plain)
         return content_sha256(committed, plain=plain).hex() != known.events[index]

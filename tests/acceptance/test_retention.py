@@ -1,11 +1,24 @@
 """For how long things are kept, and legal holds, over the API and by those who may."""
 
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fairlead_ledger.reading import check_file
 from fairlead_tenants.access import Grant, Role
 from fairlead_tenants.ids import WorkspaceId
 
-from tests.support.api import Customer
-from tests.support.workflows import echo, publish, started
+from fairlead.adapters.postgres import Database
+from fairlead.consumers.ledger_check import check
+from fairlead.consumers.retention_sweep import RetentionSweep
+from tests.acceptance.test_ledger import exported, trust_of
+from tests.support.api import Customer, Served, in_a_task_of_its_own
+from tests.support.clock import ManualClock
+from tests.support.database import DatabaseUrls
+from tests.support.workflows import at_work, echo, publish, started, until_status, up_to_now
 
+EVER = {"from": "2000-01-01T00:00:00Z"}
 RETENTION, HOLDS = "/v1/retention", "/v1/holds"
 
 
@@ -48,3 +61,56 @@ async def test_a_role_in_one_workspace_sets_nothing_for_the_whole_tenant(alice: 
         assert (await key.get(path)).status_code == 403
     assert (await key.put(RETENTION, json={"runs_days": 30, "reason": "x"})).status_code == 403
     assert (await key.post(HOLDS, json={"reason": "x"})).status_code == 403
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def _worker(served: Served) -> AsyncIterator[None]:
+    async with in_a_task_of_its_own(at_work(served)):
+        yield
+
+
+async def a_year_later(served: Served, customer: Customer) -> None:
+    """What the tenant keeps no longer by then goes, and nothing of anybody else."""
+    core, engine = served.core, served.core.settings.database_engine_url
+    assert engine is not None
+    clock = ManualClock(datetime.now(UTC) + timedelta(days=366))
+    assert (await customer.owner.get(RETENTION, headers=await up_to_now(customer))).status_code == 200
+    await customer.owner.get("/v1/ledger/head", headers=await up_to_now(customer))
+    async with Database(engine) as database, database.session() as session:
+        sweep = RetentionSweep(core.sealed_log, core.removal, database, core.handler, clock, core.ids, pause_s=0.0)
+        await sweep.sweep_tenant(session, customer.tenant_id)
+
+
+async def test_a_run_that_expired_is_gone_for_its_tenant_and_its_proof_is_not(
+    served: Served, alice: Customer, bob: Customer, database: DatabaseUrls, tmp_path: Path
+) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a", "planted-here"), result={}))
+    await until_status(alice, run_id, "completed")
+    of_bob = await started(bob.owner, await publish(bob, echo("a"), result={}))
+    (position, *_) = [row["position"] for row in (await alice.owner.get(f"/v1/runs/{run_id}/timeline")).json()["items"]]
+    await a_year_later(served, alice)
+    for path in ("", "/timeline", "/state", "/export", "/why", "/bundle", "/tool-calls", "/questions", "/events"):
+        gone = await alice.owner.get(f"/v1/runs/{run_id}{path}")
+        assert (gone.status_code, gone.json()["code"]) == (410, "run_content_expired"), path
+        assert (await bob.owner.get(f"/v1/runs/{run_id}{path}")).status_code == 404, path
+    late = await alice.owner.post(f"/v1/runs/{run_id}/cancel", json={"reason": "stop"})
+    assert (late.status_code, late.json()["code"]) == (410, "run_content_expired")
+    assert (await alice.owner.get("/v1/runs")).json()["items"] == []
+    assert (await bob.owner.get(f"/v1/runs/{of_bob}")).status_code == 200
+    trust = await trust_of(alice)
+    for form in ("json", "ndjson", "csv"):
+        file = await exported(alice, "/v1/exports/events", tmp_path, form, **EVER)
+        report = check_file(file, trust)
+        assert (report.findings, report.trusted) == ([], True)
+        assert report.expired > 0
+        text = file.read_bytes()
+        assert b"content_expired" in text
+        assert b"planted-here" not in text
+        file.write_bytes(text.replace(b"sha256", b"sha257", 1))
+        assert check_file(file, trust).findings
+    proof = await alice.owner.get("/v1/ledger/proofs/inclusion", params={"position": position})
+    assert proof.status_code == 200, proof.text
+    await up_to_now(alice)
+    async with Database(database.owner) as owner, owner.session() as session:
+        faults = [fault async for fault in check(served.core.copies, session)]
+    assert [fault for fault in faults if fault.kind != "ledger_behind" and fault.tenant_id == alice.tenant_id] == []

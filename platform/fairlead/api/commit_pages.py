@@ -43,23 +43,43 @@ SELECT run_id, sequence, at, body
  WHERE bytes_before < %(bytes)s
  ORDER BY sequence
 """
+# With them what has expired, as the ledger still knows it: the run's closing says where the run was.
 OF_TIME = """
-SELECT run_id, sequence, at, body
+SELECT run_id, sequence, at, body, expired_at
   FROM (SELECT *, sum(octet_length(body)) OVER (ORDER BY at, sequence) - octet_length(body) AS bytes_before
-          FROM (SELECT c.run_id, c.sequence, c.at, c.body
-                  FROM run_commits AS c
-                  LEFT JOIN run_board AS b ON b.tenant_id = c.tenant_id AND b.run_id = c.run_id
-                 WHERE (c.at, c.sequence) >= (%(from_at)s, %(from_sequence)s)
-                   AND c.at < %(to_at)s AND c.sequence <= %(to_sequence)s
-                   AND (%(workspaces)s::text[] IS NULL OR b.workspace_id = ANY (%(workspaces)s))
-                   AND (%(environment)s::text IS NULL OR b.environment_id = %(environment)s)
-                   AND (%(workflow)s::text IS NULL OR b.workflow_id = %(workflow)s)
-                 ORDER BY c.at, c.sequence
+          FROM ((SELECT c.run_id, c.sequence, c.at, c.body, NULL::timestamptz AS expired_at
+                   FROM run_commits AS c
+                   LEFT JOIN run_board AS b ON b.tenant_id = c.tenant_id AND b.run_id = c.run_id
+                  WHERE (c.at, c.sequence) >= (%(from_at)s, %(from_sequence)s)
+                    AND c.at < %(to_at)s AND c.sequence <= %(to_sequence)s
+                    AND (%(workspaces)s::text[] IS NULL OR b.workspace_id = ANY (%(workspaces)s))
+                    AND (%(environment)s::text IS NULL OR b.environment_id = %(environment)s)
+                    AND (%(workflow)s::text IS NULL OR b.workflow_id = %(workflow)s)
+                  ORDER BY c.at, c.sequence
+                  LIMIT %(commits)s)
+                  UNION ALL
+                (SELECT t.run_id, c.sequence, c.at, convert_from(c.leaf_text, 'UTF8'), c.expired_at
+                   FROM ledger_commits AS c
+                   JOIN run_commits AS t ON t.tenant_id = c.tenant_id AND t.run_id = run_of(c.kind, c.stream_id)
+                                        AND t.sequence = c.expired_by
+                  CROSS JOIN LATERAL (SELECT t.body::jsonb #> '{events,0}') AS said (e)
+                  WHERE c.body IS NULL AND (c.at, c.sequence) >= (%(from_at)s, %(from_sequence)s)
+                    AND c.at < %(to_at)s AND c.sequence <= %(to_sequence)s
+                    AND (%(workspaces)s::text[] IS NULL OR said.e ->> 'workspace_id' = ANY (%(workspaces)s))
+                    AND (%(environment)s::text IS NULL OR said.e ->> 'environment_id' = %(environment)s)
+                    AND (%(workflow)s::text IS NULL OR said.e ->> 'workflow_id' = %(workflow)s)
+                  ORDER BY c.at, c.sequence
+                  LIMIT %(commits)s)
+                 ORDER BY at, sequence
                  LIMIT %(commits)s) AS found) AS measured
  WHERE bytes_before < %(bytes)s
  ORDER BY at, sequence
 """
-_AT = "SELECT at FROM run_commits WHERE sequence = %(sequence)s"
+_AT = """
+SELECT at FROM run_commits WHERE sequence = %(sequence)s
+ UNION ALL
+SELECT at FROM ledger_commits WHERE sequence = %(sequence)s AND body IS NULL AND at IS NOT NULL
+"""
 # Both read models: a commit without its run's row would be taken for one of a workspace that may not be seen.
 _FOLDED = """
 SELECT coalesce(min(sequence), 0) AS sequence

@@ -66,7 +66,8 @@ class SinceReceipt(Struct, frozen=True, kw_only=True):
 
 
 class Proof(Struct, frozen=True, kw_only=True):
-    """Of the events after `after`, up to `last`: their commits, the nodes of the tree beside these, and the head."""
+    """Of the events after `after`, up to `last`: their commits, the nodes of the tree beside these, and the head. Of
+    leaves in `expired` the content was removed then, and their events are shown by hash."""
 
     last: str
     leaves: list[ProvenLeaf]
@@ -80,6 +81,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     scope: Scope
     signature: str
     since: SinceReceipt | UnsetType = UNSET
+    expired: list[tuple[int, Instant]] | UnsetType = UNSET
 
 
 class ExportedEvent(TimelineEvent, frozen=True, kw_only=True):

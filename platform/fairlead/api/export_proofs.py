@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import structlog
 from fairlead_ledger.heads import Head
 from fairlead_ledger.keys import Signer
-from fairlead_ledger.leaves import Place
 from fairlead_ledger.merkle import leaf_hash, nodes_beside
 from fairlead_ledger.proofs import Page, Since, sealed
 from fairlead_tenants.ids import TenantId
@@ -102,7 +101,15 @@ class Prover:
             leaves = [(found.leaf, await _leaf(tx, row, found)) for row, found in pairs]
             beside = nodes_beside([index for index, _ in leaves], size)
             nodes = await ledgers.nodes(tx, beside)
-        page = Page(scope=self._scope, exported_at=self._exported_at, after=self._after, last=last, end=end)
+        expired = {found.leaf: ledgers.as_text(row.expired_at) for row, found in pairs if row.expired_at is not None}
+        page = Page(
+            scope=self._scope,
+            exported_at=self._exported_at,
+            after=self._after,
+            last=last,
+            end=end,
+            expired=expired,
+        )
         made = sealed(
             self._proven.signer(), page, self._proven.head, leaves, [nodes[node] for node in beside], self._since
         )
@@ -113,12 +120,12 @@ class Prover:
 async def _leaf(tx: SqlTx, row: CommitRow, kept: KeptCommit) -> bytes:
     """That of the commit as it is exported; where this is not what the ledger holds, the ledger's own, so that whoever
     checks the export sees which commit differs."""
-    place = Place(kept.shard, kept.sequence, kept.tenant_id, kept.kind, kept.stream_id, kept.message_id)
-    text = leaf_text_of(place, row.body.encode())
+    body = row.body.encode()
+    text = body if row.expired_at is not None else leaf_text_of(kept.place, body)
     if leaf_hash(text) == kept.leaf_hash:
         return text
     _log.error("export_differs_from_ledger", tenant_id=kept.tenant_id, sequence=kept.sequence)
-    return leaf_text_of(place, await ledgers.body_of(tx, kept.leaf))
+    return await ledgers.text_of(tx, kept)
 
 
 async def with_end(pages: AsyncIterator[list[CommitRow]]) -> AsyncIterator[tuple[list[CommitRow], bool]]:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fairlead_ledger.heads import Head
 from fairlead_ledger.keys import keys_document
-from fairlead_ledger.leaves import Place, leaf_of
 from fairlead_tenants.access import Permission, Principal, may
 from fairlead_tenants.ids import TenantId
 from litestar import Controller, get, post
@@ -119,13 +118,10 @@ class LedgerController(Controller):
             kept = (await ledgers.kept(tx, [place.sequence])).get(place.sequence)
             if kept is None or kept.leaf >= chosen:
                 raise NoSuchLeaf("the ledger holds no such commit, or not yet")
-            body = await ledgers.body_of(tx, kept.leaf)
+            text = await ledgers.text_of(tx, kept)
             path = await ledgers.inclusion(tx, kept.leaf, chosen)
             head = await _head(parts, tx, principal.tenant_id, chosen)
-        leaf = leaf_of(
-            Place(kept.shard, kept.sequence, kept.tenant_id, kept.kind, kept.stream_id, kept.message_id), body
-        )
-        said = msgspec.json.decode(leaf.text, type=dict[str, Any])
+        said = msgspec.json.decode(text, type=dict[str, Any])
         return Inclusion(index=kept.leaf, leaf=said, path=[node.hex() for node in path], head=head)
 
     @get("/proofs/consistency", opt=requires(Permission.LEDGER_READ, "ledger"))

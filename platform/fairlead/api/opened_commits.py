@@ -33,9 +33,13 @@ def opening(contents: Contents, tenant_id: TenantId) -> Show:
     """Raises what opening a box raises."""
 
     async def show(rows: list[CommitRow]) -> list[CommitRow]:
-        return [await _opened(contents, tenant_id, row) if '"$sealed"' in row.body else row for row in rows]
+        return [await _opened(contents, tenant_id, row) if _holds_boxes(row) else row for row in rows]
 
     return show
+
+
+def _holds_boxes(row: CommitRow) -> bool:
+    return row.expired_at is None and '"$sealed"' in row.body
 
 
 async def _opened(contents: Contents, tenant_id: TenantId, row: CommitRow) -> CommitRow:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
+from fairlead_ledger.rows import EXPIRED
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from fairlead.domain.codec import tags_of
@@ -60,12 +61,13 @@ class TimelineEvent(Struct, frozen=True, kw_only=True):
 
 class CommitRow(Struct, frozen=True):
     """A row of run_commits. `opened` is the body with its content in the clear, where it holds any; `seals` are by the
-    number of the event and the pointer into it."""
+    number of the event and the pointer into it. Of a commit that has expired, `body` is the leaf of the ledger."""
 
     run_id: str
     sequence: int
     at: datetime
     body: str
+    expired_at: datetime | None = None
     opened: str = ""
     seals: tuple[tuple[int, str, Seal], ...] = ()
 
@@ -83,7 +85,7 @@ class _Commit(Struct, frozen=True):
     first_version: int
     at: Instant
     actor: Actor
-    events: tuple[Raw, ...]
+    events: tuple[Raw, ...] = ()
     causation_id: str | None = None
     correlation_id: str | None = None
     trace_parent: str | None = None
@@ -93,12 +95,21 @@ class _Typed(Struct, frozen=True):
     type: str
 
 
+class _Leaf(Struct, frozen=True):
+    commit: _Commit
+    events: tuple[str, ...]
+
+
 _commit = msgspec.json.Decoder(_Commit).decode
+_leaf = msgspec.json.Decoder(_Leaf).decode
 _typed = msgspec.json.Decoder(_Typed).decode
 
 
 def events_of(row: CommitRow, after: Place = START, *, checkable: bool = False) -> Iterator[TimelineEvent]:
     """The commit's events past `after`. `checkable`: with what it takes to check content against the ledger."""
+    if row.expired_at is not None:
+        yield from _expired(row, row.expired_at, after)
+        return
     commit = _commit(row.plain)
     for index, recorded in enumerate(commit.events):
         if row.sequence > after.sequence or index > after.index:
@@ -117,6 +128,29 @@ def events_of(row: CommitRow, after: Place = START, *, checkable: bool = False) 
                 trace_parent=commit.trace_parent,
                 data=recorded,
                 sealed=_seals(row, index) if checkable else UNSET,
+            )
+
+
+def _expired(row: CommitRow, at: datetime, after: Place) -> Iterator[TimelineEvent]:
+    """Each event as far as the ledger still knows it: everything but what it said, of which it has the hash."""
+    leaf = _leaf(row.body)
+    commit = leaf.commit
+    for index, sha256 in enumerate(leaf.events):
+        if row.sequence > after.sequence or index > after.index:
+            yield TimelineEvent(
+                position=position(row.sequence, index),
+                run_id=row.run_id,
+                stream=commit.kind,
+                stream_id=commit.stream_id,
+                version=commit.first_version + index,
+                type=EXPIRED,
+                at=commit.at,
+                actor=commit.actor,
+                commit_id=commit.commit_id,
+                causation_id=commit.causation_id,
+                correlation_id=commit.correlation_id,
+                trace_parent=commit.trace_parent,
+                data=Raw(msgspec.json.encode({"type": EXPIRED, "sha256": sha256, "expired_at": at})),
             )
 
 

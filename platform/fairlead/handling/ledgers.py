@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 from fairlead_ledger.heads import Head, signed_head
 from fairlead_ledger.keys import Signer
+from fairlead_ledger.leaves import Place
 from fairlead_ledger.merkle import (
     HASH_BYTES,
     Node,
@@ -20,6 +21,7 @@ from fairlead_ledger.merkle import (
 from msgspec import Struct
 
 from fairlead.domain.errors import NotFound
+from fairlead.handling.swift_leaves import leaf_text_of
 from fairlead.ports import SqlTx
 
 _SIZE = "SELECT size FROM ledger_trees WHERE tenant_id = app_tenant()"
@@ -31,7 +33,7 @@ SELECT leaf + 1 AS size
  LIMIT 1
 """
 _LAST_OF = "SELECT leaf, sequence FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = %(leaf)s"
-_BODY = "SELECT body FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = %(leaf)s"
+_BODY = "SELECT body, leaf_text FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = %(leaf)s"
 _BY_SEQUENCE = """
 SELECT tenant_id, leaf, shard, sequence, kind, stream_id, message_id, hashes
   FROM ledger_commits
@@ -76,6 +78,10 @@ class KeptCommit(Struct, frozen=True, kw_only=True):
     def leaf_hash(self) -> bytes:
         return self.hashes[:HASH_BYTES]
 
+    @property
+    def place(self) -> Place:
+        return Place(self.shard, self.sequence, self.tenant_id, self.kind, self.stream_id, self.message_id)
+
 
 class _Place(Struct, frozen=True):
     leaf: int
@@ -88,7 +94,8 @@ class _Hashes(Struct, frozen=True):
 
 
 class _Body(Struct, frozen=True):
-    body: bytes
+    body: bytes | None
+    leaf_text: bytes | None
 
 
 class _Size(Struct, frozen=True):
@@ -131,12 +138,15 @@ async def kept(tx: SqlTx, sequences: Sequence[int]) -> dict[int, KeptCommit]:
     return {row.sequence: row for row in rows}
 
 
-async def body_of(tx: SqlTx, leaf: int) -> bytes:
-    """Raises NoSuchLeaf."""
-    found = await tx.row(_BODY, {"leaf": leaf}, _Body)
+async def text_of(tx: SqlTx, kept: KeptCommit) -> bytes:
+    """What is hashed as the commit's leaf, whether it has expired or not. Raises NoSuchLeaf."""
+    found = await tx.row(_BODY, {"leaf": kept.leaf}, _Body)
     if found is None:
-        raise NoSuchLeaf(f"the ledger has no leaf {leaf}")
-    return found.body
+        raise NoSuchLeaf(f"the ledger has no leaf {kept.leaf}")
+    if found.leaf_text is not None:
+        return found.leaf_text
+    assert found.body is not None, "a row has the one or the other"
+    return leaf_text_of(kept.place, found.body)
 
 
 async def nodes(tx: SqlTx, wanted: Iterable[Node]) -> dict[Node, bytes]:
