@@ -15,11 +15,13 @@ from fairlead_sdk.contract import (
 )
 from fairlead_sdk.errors import AnswerTooLarge, BadArguments, NeedsReconnect, OutcomeUnknown, Refused, TryLater
 from fairlead_sdk.hookspecs import ENTRY_POINT_GROUP, hookimpl
+from fairlead_sdk.models import Ability, Model, ModelService, ModelTimes, Wire
 from fairlead_sdk.outbound import Connection, Credential, Http, HttpAnswer
 
 __all__ = [
     "ENTRY_POINT_GROUP",
     "SENSITIVE",
+    "Ability",
     "Access",
     "AnswerTooLarge",
     "Auth",
@@ -36,6 +38,9 @@ __all__ = [
     "Idempotency",
     "JsonSchema",
     "Manifest",
+    "Model",
+    "ModelService",
+    "ModelTimes",
     "NeedsReconnect",
     "OAuthGrant",
     "OAuthServer",
@@ -44,6 +49,7 @@ __all__ = [
     "Scope",
     "Tool",
     "TryLater",
+    "Wire",
     "hookimpl",
     "tool",
 ]

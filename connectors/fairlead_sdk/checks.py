@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from fairlead_sdk.account_checks import account_faults, scope_faults
 from fairlead_sdk.contract import Effect, Idempotency, Manifest, Tool
+from fairlead_sdk.model_checks import model_faults
 from fairlead_sdk.schema_checks import schema_faults
 
 MAX_TIMEOUT_S = 600.0
@@ -58,11 +59,12 @@ def _manifest_faults(manifest: Manifest) -> _Said:
         yield "title", "the title is empty"
     if not _VERSION.fullmatch(manifest.version):
         yield "version", f"{manifest.version!r} is not a semantic version"
-    if not manifest.tools:
+    if not manifest.tools and manifest.models is None:
         yield "no_tools", "there are no tools"
     if len(manifest.tools) > MAX_TOOLS:
         yield "too_many_tools", f"at most {MAX_TOOLS} tools"
     yield from _limits(manifest)
+    yield from model_faults(manifest)
     for name, times in Counter(tool.name for tool in manifest.tools).items():
         if times > 1:
             yield "repeated_tool", f"{name} is there {times} times"

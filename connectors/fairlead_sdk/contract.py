@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from fairlead_sdk.auth import NO_AUTH, Auth, Scope
+from fairlead_sdk.models import ModelService
 from fairlead_sdk.objects import NoObjects, Objects
 from fairlead_sdk.outbound import Addresses, Connection, Http, NoAddresses, NoHttp
 
@@ -124,6 +125,7 @@ class Manifest(Struct, frozen=True, kw_only=True, dict=True):
 
     `egress` are the hosts it reaches, and no other is: `api.example.com`, `*.example.com`, with `:port` where it is
     not 443, or `{base_url}` for the host of that field of the connection. `writes` are the record kinds of its tools.
+    `models`: it serves models to whoever has a connection; such a connector may be without tools.
     """
 
     name: str
@@ -137,6 +139,7 @@ class Manifest(Struct, frozen=True, kw_only=True, dict=True):
     config: tuple[ConfigField, ...] = ()
     calls_per_minute: int | None = None  # of all tools together, for one connection
     max_concurrent: int | None = None
+    models: ModelService | None = None
 
     @cached_property
     def by_name(self) -> dict[str, Tool[Any, Any]]:

@@ -17,6 +17,7 @@ from fairlead_sdk.contract import (
     input_schema,
     output_schema,
 )
+from fairlead_sdk.models import ModelService
 
 Part = Literal["verify", "preview", "compensate", "run_many"]
 PARTS: tuple[Part, ...] = ("verify", "preview", "compensate", "run_many")
@@ -56,6 +57,7 @@ class ManifestDescription(Struct, frozen=True, kw_only=True):
     config: tuple[ConfigField, ...] = ()
     calls_per_minute: int | None = None
     max_concurrent: int | None = None
+    models: ModelService | None = None
 
 
 def described(manifest: Manifest) -> ManifestDescription:
@@ -72,6 +74,7 @@ def described(manifest: Manifest) -> ManifestDescription:
         config=manifest.config,
         calls_per_minute=manifest.calls_per_minute,
         max_concurrent=manifest.max_concurrent,
+        models=manifest.models,
     )
 
 

@@ -123,7 +123,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     connectors: Annotated[
         Names, Meta(description="Connectors that may be loaded, separated by commas; no other is.")
-    ] = ("invoices", "basics", "http", "mail", "mcp", "objects", "sql", "storage", "webhooks")
+    ] = (
+        "invoices",
+        "basics",
+        "http",
+        "mail",
+        "mcp",
+        "objects",
+        "sql",
+        "storage",
+        "webhooks",
+        "anthropic",
+        "openai_compatible",
+    )
     trusted_connectors: Annotated[
         Names,
         Meta(

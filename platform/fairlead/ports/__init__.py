@@ -19,6 +19,7 @@ from fairlead.ports.log import (
     Shares,
 )
 from fairlead.ports.mail import Mail, Mailer, MailRefused
+from fairlead.ports.models import Answering, ModelOrder, Models, Recordings
 from fairlead.ports.outside import (
     ConnectionDirectory,
     Credentials,
@@ -33,6 +34,7 @@ from fairlead.ports.sql import FoldTx, SqlDatabase, SqlSession, SqlSessions, Sql
 from fairlead.ports.vault import ContentKeys, KeyEncryption, Secret, Slips, Turn, Vault
 
 __all__ = [
+    "Answering",
     "AnyCommit",
     "AnyRecorded",
     "Batches",
@@ -57,12 +59,15 @@ __all__ = [
     "MailRefused",
     "Mailer",
     "Manifests",
+    "ModelOrder",
+    "Models",
     "OAuthFlows",
     "ObjectStores",
     "Order",
     "Outbound",
     "Over",
     "Passed",
+    "Recordings",
     "Results",
     "Secret",
     "Shares",

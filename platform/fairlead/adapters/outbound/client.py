@@ -3,7 +3,8 @@
 import asyncio
 import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Self
 import httpcore2
 from fairlead_sdk.errors import Refused, TryLater
 from fairlead_sdk.outbound import Credential, HttpAnswer
+from msgspec.structs import replace
 
 from fairlead.adapters.outbound.addresses import networks
 from fairlead.adapters.outbound.decoding import ACCEPTED
@@ -23,7 +25,7 @@ from fairlead.adapters.outbound.destinations import (
     destination_of,
     host_of,
 )
-from fairlead.adapters.outbound.exchange import Exchange, Times
+from fairlead.adapters.outbound.exchange import Arriving, Exchange, Times
 from fairlead.adapters.outbound.headers import Pairs, proof, said, with_key, with_proof
 from fairlead.adapters.outbound.lanes import IDLE_S, Lanes
 from fairlead.adapters.outbound.network import GuardedNetwork, Resolver, SystemResolver
@@ -31,6 +33,7 @@ from fairlead.ports import WayOut
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024  # unless a connector asks for less, or for more
 MOST_ANSWER_BYTES = 32 * 1024 * 1024
+MOST_STREAM_BYTES = 64 * 1024 * 1024  # of an answer that is read as it comes
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_CONNECTIONS = 16  # of one owner at once
 MAX_KEPT = 4  # and while nothing is asked
@@ -93,6 +96,15 @@ class GuardedOutbound:
         async with self._lanes.of(owner) as pool:
             return await exchange.run(pool, times, max_bytes)
 
+    @asynccontextmanager
+    async def open(
+        self, owner: str | None, exchange: Exchange, times: Times, first_s: float, max_bytes: int
+    ) -> AsyncIterator[Arriving]:
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(_trust, self._ca_file)
+        async with self._lanes.of(owner) as pool, exchange.open(pool, times, first_s, max_bytes) as arriving:
+            yield arriving
+
     def _pool(self) -> httpcore2.AsyncConnectionPool:
         return httpcore2.AsyncConnectionPool(
             ssl_context=self._tls,
@@ -127,6 +139,28 @@ class CallHttp:
         timeout_s: float | None = None,
         max_bytes: int | None = None,
     ) -> HttpAnswer:
+        exchange, to = self._exchange(method, url, headers, body, authorized)
+        limit = MAX_ANSWER_BYTES if max_bytes is None else max(0, min(max_bytes, MOST_ANSWER_BYTES))
+        return await self._outbound.run(self._way.owner, exchange, self._times(to, timeout_s), limit)
+
+    @asynccontextmanager
+    async def open(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, connect_s: float, first_s: float, between_s: float
+    ) -> AsyncIterator[Arriving]:
+        """POST, and the answer as it comes: its head within `first_s`, never more than `between_s` without a piece.
+
+        Raises what `send` raises.
+        """
+        exchange, to = self._exchange("POST", url, headers, body, authorized=True)
+        times = replace(self._times(to, None), connect_s=connect_s, read_s=max(first_s, between_s))
+        first_s = min(first_s, times.total_s)
+        async with self._outbound.open(self._way.owner, exchange, times, first_s, MOST_STREAM_BYTES) as arriving:
+            yield arriving
+
+    def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes, authorized: bool
+    ) -> tuple[Exchange, Destination]:
+        """Raises Refused."""
         to = self._allowed(destination_of(url))
         if not _METHOD.fullmatch(method) or method in _NO_REQUEST:
             raise Refused("this method is not sent", "bad_request")
@@ -134,9 +168,7 @@ class CallHttp:
             raise Refused(f"a request has at most {MAX_BODY_BYTES} bytes", "body_too_large")
         lent = self._way.credential if authorized else None
         pairs = self._headers(to, method, headers, body, lent)
-        exchange = Exchange(with_key(to, self._way.auth, lent) if lent else to, method, pairs, body)
-        limit = MAX_ANSWER_BYTES if max_bytes is None else max(0, min(max_bytes, MOST_ANSWER_BYTES))
-        return await self._outbound.run(self._way.owner, exchange, self._times(to, timeout_s), limit)
+        return Exchange(with_key(to, self._way.auth, lent) if lent else to, method, pairs, body), to
 
     def _allowed(self, to: Destination) -> Destination:
         """Raises Refused for a host that the manifest does not name, and for one without TLS."""

@@ -2,14 +2,15 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import httpcore2
 from fairlead_sdk.errors import AnswerTooLarge, OutcomeUnknown, TryLater
 from fairlead_sdk.outbound import HttpAnswer
 from msgspec import Struct
 
-from fairlead.adapters.outbound.decoding import BadEncoding, unpacking
+from fairlead.adapters.outbound.decoding import BadEncoding, Packed, Plain, unpacking
 from fairlead.adapters.outbound.destinations import Destination
 from fairlead.adapters.outbound.headers import Pairs
 
@@ -44,13 +45,42 @@ class Exchange:
 
     async def run(self, pool: httpcore2.AsyncConnectionPool, times: Times, max_bytes: int) -> HttpAnswer:
         """Raises Refused, TryLater, OutcomeUnknown, AnswerTooLarge. None of them quotes what was sent or received."""
-        try:
+        with self.meant():
             async with asyncio.timeout(times.total_s):
                 response = await pool.handle_async_request(self._request(times))
                 try:
                     return await self._read(response, max_bytes)
                 finally:
                     await response.aclose()
+
+    @asynccontextmanager
+    async def open(
+        self, pool: httpcore2.AsyncConnectionPool, times: Times, first_s: float, max_bytes: int
+    ) -> AsyncIterator["Arriving"]:
+        """The answer once its head is there, its body piece by piece. Raises what `run` raises."""
+        ends_at = asyncio.get_running_loop().time() + times.total_s
+        with self.meant():
+            async with asyncio.timeout(first_s):
+                response = await pool.handle_async_request(self._request(times))
+        try:
+            with self.meant():
+                headers = self._read_headers(response.headers)
+                unpack = unpacking(headers.get("content-encoding", ""))
+            yield Arriving(self, response, headers, unpack, Bounds(ends_at=ends_at, max_bytes=max_bytes))
+        finally:
+            await response.aclose()
+
+    async def more(self, source: AsyncIterator[bytes], timeout_s: float) -> bytes | None:
+        """None at the end. Raises what `run` raises."""
+        with self.meant():
+            async with asyncio.timeout(timeout_s):
+                return await anext(source, None)
+
+    @contextmanager
+    def meant(self) -> Iterator[None]:
+        """What a failure means for whoever asked."""
+        try:
+            yield
         except (TimeoutError, httpcore2.TimeoutException):
             raise self._failed("gave no whole answer in time", "timeout") from None
         except httpcore2.ProtocolError as error:
@@ -84,7 +114,7 @@ class Exchange:
         headers = self._read_headers(response.headers)
         size = headers.get("content-length", "")
         if self._method != "HEAD" and size.isascii() and size.isdigit() and int(size[:20]) > max_bytes:
-            raise self._too_large(max_bytes)
+            raise self.too_large(max_bytes)
         unpack = unpacking(headers.get("content-encoding", ""))
         body = bytearray()
         received = 0
@@ -93,7 +123,7 @@ class Exchange:
             for piece in unpack.feed(data):
                 body += piece
                 if max(len(body), received) > max_bytes:
-                    raise self._too_large(max_bytes)
+                    raise self.too_large(max_bytes)
         unpack.end()
         return HttpAnswer(status=response.status, headers=headers, body=bytes(body))
 
@@ -107,8 +137,52 @@ class Exchange:
             joined[name] = f"{joined[name]}, {value}" if name in joined else value
         return joined
 
-    def _too_large(self, max_bytes: int) -> AnswerTooLarge:
+    def too_large(self, max_bytes: int) -> AnswerTooLarge:
         return AnswerTooLarge(f"{self._to.host} answered with more than {max_bytes} bytes")
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """Of a whole answer. `ends_at` is on the loop's clock."""
+
+    ends_at: float
+    max_bytes: int
+
+
+class Arriving:
+    """An answer whose body is still on its way."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        response: httpcore2.Response,
+        headers: dict[str, str],
+        unpack: Plain | Packed,
+        bounds: "Bounds",
+    ) -> None:
+        self.status = response.status
+        self.headers = headers
+        self._exchange = exchange
+        self._source = aiter(response.aiter_stream())
+        self._unpack = unpack
+        self._left = bounds.max_bytes
+        self._ends_at = bounds.ends_at
+
+    async def piece(self, timeout_s: float) -> bytes | None:
+        """What has come, unpacked; None once the body has ended as HTTP says. Raises what `Exchange.run` raises."""
+        rest_s = max(self._ends_at - asyncio.get_running_loop().time(), 0.0)
+        data = await self._exchange.more(self._source, min(timeout_s, rest_s))
+        if data is None:
+            with self._exchange.meant():
+                self._unpack.end()
+            return None
+        unpacked = bytearray()
+        with self._exchange.meant():
+            for piece in self._unpack.feed(data):
+                unpacked += piece
+                if max(len(unpacked), len(data)) > self._left:
+                    raise self._exchange.too_large(self._left)
+        self._left -= max(len(unpacked), len(data))
+        return bytes(unpacked)
 
 
 def _size(pair: tuple[bytes, bytes]) -> int:

@@ -38,6 +38,7 @@ class SandboxedConnector:
             config=said.config,
             calls_per_minute=said.calls_per_minute,
             max_concurrent=said.max_concurrent,
+            models=said.models,
         )
 
     def tool(self, name: str, tenant_id: str) -> Tool[Any, Any] | None:
