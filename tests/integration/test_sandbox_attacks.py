@@ -27,7 +27,8 @@ from fairlead.adapters.sandbox.pool import Pool
 from fairlead.domain.ids import RunId
 from fairlead.domain.runs.commands import CallErred, CallSucceeded
 from fairlead.domain.runs.states import OpenCall
-from fairlead.workers.calling import Caller, Result
+from fairlead.workers.answering import Result
+from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping, Place
 from tests.support.connections import NoAccounts
 from tests.support.connectors import known, remembering

@@ -24,8 +24,8 @@ from fairlead.domain.runs.events import HeldFor, OnOutage
 from fairlead.domain.throttling import Limit
 from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.ports import Clock, Ids, Over, Passed, Throttle
+from fairlead.workers.answering import Result
 from fairlead.workers.breaker_board import BreakerBoard, Standing
-from fairlead.workers.calling import Result
 
 KEPT = 10_000
 LIMITS_AGAIN_S = 30.0  # a tenant may have another version of the connector by then

@@ -19,7 +19,7 @@ from fairlead.domain.runs.states import Active, OpenCall
 from fairlead.domain.tenants.states import Tenant, TenantState
 from fairlead.handling.budget_desk import BudgetDesk, Reserved
 from fairlead.ports import Clock
-from fairlead.workers.calling import Result
+from fairlead.workers.answering import Result
 from fairlead.workers.gates import PutBack
 
 ASKS_PER_CALL = 3  # the call, its read-back, the call again

@@ -51,9 +51,10 @@ from fairlead.handling.reconnecting import AccessCheck
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.switching import Brake
 from fairlead.ports import Clock, Jobs, Log, Order
+from fairlead.workers.answering import Result
 from fairlead.workers.asking import Asking, because, fingerprint
 from fairlead.workers.braking import Braking, held_by
-from fairlead.workers.calling import Caller, Result
+from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Braked, Place, place_of
 from fairlead.workers.gates import Entered, Gates, Instead, PutBack
 from fairlead.workers.holding import Holding, asked_for

@@ -18,8 +18,9 @@ from fairlead.domain.ids import RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs.outcomes import backoff
 from fairlead.domain.runs.states import OpenCall
-from fairlead.workers import calling
-from fairlead.workers.calling import Caller, Result
+from fairlead.workers import answering
+from fairlead.workers.answering import Result
+from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping, Place
 from tests.support.connections import NoAccounts
 from tests.support.connectors import Bill, BillsConnector, known, manifest, remembering, tool
@@ -128,7 +129,7 @@ async def test_an_interrupt_is_not_a_connectors_to_keep() -> None:
     plain = Call(call_id=asked.request.call_id, attempt=1, idempotency_key="k", settings={})
     async with WITHOUT_ACCOUNTS.equip(plain, fitted, asked.request, HERE, "call") as given:
         with pytest.raises(KeyboardInterrupt):
-            await calling._answer(fitted.tool.run, None, given, 1.0)
+            await answering.answered(fitted.tool.run, None, given, 1.0)
 
 
 async def test_our_own_cancelling_ends_the_call() -> None:
@@ -172,7 +173,7 @@ def nested(levels: int) -> Any:
         (nested(sys.getrecursionlimit() * 2), "bad_output"),
         ({"number": 1, "amount": 2}, "bad_output"),
         (None, "bad_output"),
-        ({"number": "x" * calling.MAX_OUTPUT_BYTES, "amount": 1}, "output_too_large"),
+        ({"number": "x" * answering.MAX_OUTPUT_BYTES, "amount": 1}, "output_too_large"),
     ],
 )
 async def test_an_output_that_is_not_as_promised_is_a_failed_call(output: Any, code: str) -> None:
@@ -183,7 +184,7 @@ async def test_an_output_that_is_not_as_promised_is_a_failed_call(output: Any, c
 @pytest.mark.parametrize(("size", "fits"), [(-1, True), (0, True), (1, False)])
 async def test_an_output_may_be_as_large_as_its_limit(size: int, fits: bool) -> None:
     frame = len(b'{"number":"","amount":1}')
-    result = await made(giving(Bill(number="x" * (calling.MAX_OUTPUT_BYTES - frame + size), amount=1)))
+    result = await made(giving(Bill(number="x" * (answering.MAX_OUTPUT_BYTES - frame + size), amount=1)))
     assert isinstance(result, c.CallSucceeded) is fits
 
 

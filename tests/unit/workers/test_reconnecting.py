@@ -15,7 +15,8 @@ from fairlead.domain.ids import ConnectionId
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.commands import CallErred
 from fairlead.handling.reconnecting import AccessGiven
-from fairlead.workers.calling import Caller, Result
+from fairlead.workers.answering import Result
+from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping
 from tests.support.books import Books
 from tests.support.clock import T0
