@@ -42,6 +42,7 @@ from fairlead.core import Core, accounts_of, core, webhooks_of
 from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.budget_desk import BudgetDesk
+from fairlead.handling.erasing import Destroying, ErasureWatch
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.telling import Telling
 from fairlead.ports import Unfinished
@@ -146,6 +147,8 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
     return ApiParts(
         log=core.log,
         contents=core.contents,
+        content_keys=core.content_keys,
+        destroy=Destroying(core.content_keys, core.results),
         handler=core.handler,
         rulebook=core.rulebook,
         starter=core.starter,
@@ -195,6 +198,7 @@ async def engine(core: Core) -> None:
         tasks.create_task(watch.run())
         tasks.create_task(switch_keeper(core, database).run())
         tasks.create_task(IdempotencySweep(core.log, database).run())
+        tasks.create_task(ErasureWatch(core.log, Destroying(core.content_keys, core.results)).run())
         tasks.create_task(retention_sweep(core, database).run())
         tasks.create_task(ledgers.keeper(core.copies, database).run())
         tasks.create_task(ledgers.signer(settings, database, core.outbound, core.clock).run())

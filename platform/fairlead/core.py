@@ -38,6 +38,7 @@ from fairlead.handling.budget_books import BudgetBooks
 from fairlead.handling.capabilities import Capabilities
 from fairlead.handling.contents import Contents
 from fairlead.handling.dispatch import Dispatch
+from fairlead.handling.erasing import ErasureWatch, Forgetting
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
@@ -122,7 +123,7 @@ async def core(settings: Settings, environment: Mapping[str, str], name: str) ->
             connectors,
             settings.trusted_authors,
         )
-        async with made.outbound, published.kept_up(), watched(made):
+        async with made.outbound, published.kept_up(), watched(made), erasures_heard(made):
             yield made
 
 
@@ -136,6 +137,18 @@ async def watched(core: Core) -> AsyncIterator[None]:
         yield
     finally:
         watching.cancel()
+
+
+@asynccontextmanager
+async def erasures_heard(core: Core) -> AsyncIterator[None]:
+    """Nothing begins before it is known what was erased."""
+    watch = ErasureWatch(core.log, Forgetting(core.content_keys, core.handler))
+    hearing = asyncio.create_task(watch.run())
+    try:
+        await watch.caught_up()
+        yield
+    finally:
+        hearing.cancel()
 
 
 @asynccontextmanager

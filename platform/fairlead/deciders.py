@@ -4,6 +4,7 @@ from fairlead import accounts
 from fairlead.domain import approvals as approval
 from fairlead.domain import breakers as breaker
 from fairlead.domain import cases as case
+from fairlead.domain import erasures as erasure
 from fairlead.domain import expiries as expiry
 from fairlead.domain import policies as policy
 from fairlead.domain import retention
@@ -54,6 +55,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
         ),
         "retention": Decider(initial=retention.initial, evolve=retention.evolve, decide=retention.decide),
         "expiry": Decider(initial=expiry.initial, evolve=expiry.evolve, decide=expiry.decide, finished=lambda _: True),
+        "erasure": Decider(initial=erasure.initial, evolve=erasure.evolve, decide=erasure.decide),
         "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide, subject=case.subject),
         "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
         "run": Decider(

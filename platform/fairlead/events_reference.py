@@ -38,6 +38,7 @@ _STREAMS: dict[Kind, str] = {
     "tally": "One stream for each rule that counts, what it counts by, and period: which calls count.",
     "toolset": "One stream for each imported set of tools, and one for each content that a version of it has.",
     "case": "One stream for each run that was reported, or brought from elsewhere.",
+    "erasure": "One stream for each erasure.",
     "retention": "One stream for each tenant: for how long what is kept, and legal holds.",
     "budget": "One stream for each page of a tenant's book: what may be spent, what is reserved, and what was spent.",
     "expiry": "One stream for each lot of things that are removed because their time is over.",

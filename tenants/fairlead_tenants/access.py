@@ -56,6 +56,8 @@ class Permission(StrEnum):
     HOLD_MANAGE = "hold:manage"  # keep what a court may ask for, and let it go
     BUDGET_READ = "budget:read"  # what may be spent in the whole tenant, and what was
     BUDGET_MANAGE = "budget:manage"  # set caps and give more
+    ERASURE_READ = "erasure:read"
+    ERASURE_WRITE = "erasure:write"  # destroy what is known of a person, or all content
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
     WORKSPACE_MANAGE = "workspace:manage"
     PRINCIPAL_READ = "principal:read"
@@ -86,7 +88,7 @@ _KEEPS_CASES = frozenset({_P.CASE_READ, _P.CASE_REPORT})
 
 PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     Role.OWNER: ALL,
-    Role.ADMIN: ALL - {_P.TENANT_MANAGE},
+    Role.ADMIN: ALL - {_P.TENANT_MANAGE, _P.ERASURE_WRITE},
     Role.DEVELOPER: _SEES_RUNS
     | _DRIVES_RUNS
     | _KEEPS_CASES
@@ -104,7 +106,7 @@ PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
 # What a kind of principal can hold at most, whatever it was granted. A signature is a person's.
 CEILING_OF: Mapping[PrincipalKind, frozenset[Permission]] = {
     "person": ALL,
-    "service_account": ALL - {_P.APPROVAL_DECIDE, _P.APPROVAL_DELEGATE, _P.TENANT_MANAGE},
+    "service_account": ALL - {_P.APPROVAL_DECIDE, _P.APPROVAL_DELEGATE, _P.TENANT_MANAGE, _P.ERASURE_WRITE},
     "agent": PERMISSIONS_OF[Role.AGENT],
 }
 
@@ -128,6 +130,7 @@ LIVE_ONLY = frozenset(
         _P.RETENTION_MANAGE,
         _P.HOLD_MANAGE,
         _P.BUDGET_MANAGE,
+        _P.ERASURE_WRITE,
         _P.APPROVAL_DELEGATE,
     }
 )

@@ -10,11 +10,14 @@ from tests.support.engines import cloned_database
 
 
 @pytest.fixture(scope="module")
-async def served(nats_url: str, database_template: DatabaseUrls) -> AsyncIterator[Served]:
-    async with (
-        cloned_database(database_template) as database,
-        in_a_task_of_its_own(served_api(nats_url, database)) as served,
-    ):
+async def database(database_template: DatabaseUrls) -> AsyncIterator[DatabaseUrls]:
+    async with cloned_database(database_template) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+async def served(nats_url: str, database: DatabaseUrls) -> AsyncIterator[Served]:
+    async with in_a_task_of_its_own(served_api(nats_url, database)) as served:
         yield served
 
 

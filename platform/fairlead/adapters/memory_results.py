@@ -23,6 +23,9 @@ class MemoryResults:
         if epoch and (body := entry(key, epoch, kept)) is not None:
             self._slots[key.tenant_id, slot(key.digest)] = body
 
+    async def drop(self, tenant_id: str) -> None:
+        self._slots = {place: body for place, body in self._slots.items() if place[0] != tenant_id}
+
     async def forget(self, tenant_id: str, connector: str, surely: bool) -> None:  # noqa: ARG002  # it always is
         self._epochs[tenant_id, connector] = token_hex(16)
 

@@ -18,7 +18,7 @@ from fairlead.adapters.nats_messages import NOTHING_THERE, NoAnswer, Refusal, so
 from fairlead.adapters.nats_streams import RESULTS, ensure_results
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.results import Found, KeptResult, ResultKey, entry, slot
-from fairlead.domain.subjects import result, results_epoch
+from fairlead.domain.subjects import result, results_epoch, results_of
 
 FIND_S = 0.25  # a call is not held up for longer by a cache that does not answer
 _ONLY_IF_FIRST = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n"
@@ -83,6 +83,10 @@ class NatsResults:
                 self._connection.send(subject, epoch)
         except (Unavailable, ApiRefused):
             await self._forget_patiently(subject, epoch)
+
+    async def drop(self, tenant_id: str) -> None:
+        purge = {"filter": results_of(tenant_id)}
+        await self._connection.patiently(lambda: self._connection.api(f"STREAM.PURGE.{RESULTS}", purge))
 
     async def _forget_patiently(self, subject: str, epoch: bytes) -> None:
         """The stream may be gone with a restart. An engine that answers nothing cannot be told what was written either,

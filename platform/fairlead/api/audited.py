@@ -51,6 +51,7 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/exports/events": EXPORT,
     "/v1/holds": SEARCH,
     "/v1/holds/{hold_id}": READ,
+    "/v1/erasures/{erasure_id}": READ,
     "/v1/keys": SEARCH,
     "/v1/keys/{key_id}": READ,
     "/v1/ledger/head": None,

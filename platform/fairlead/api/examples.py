@@ -88,5 +88,6 @@ EXAMPLES: dict[str, Any] = {
     "TopUpRequest": {"amount": {"usd_micros": 5_000_000}, "reason": "the audit is this week", "subject": "wfl_refunds"},
     "ZoneRequest": {"zone": "Europe/Berlin", "reason": "where our accounting is"},
     "RetentionSetting": {"runs_days": 90, "access_days": 365, "ledger_years": 7, "reason": "our policy of March"},
+    "NewErasure": {"data_subject": "customer:4711", "reason": "request 12 of March"},
     "NewHold": {"labels": {"customer": "c-1042"}, "reason": "Doe against Doe"},
 }

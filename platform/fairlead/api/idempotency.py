@@ -248,7 +248,7 @@ def _answer(asked: Asked, found: _Found) -> Answer:
     if found.status is None:
         raise TryAgain("the same request is being carried out", RETRY_AFTER_S)
     if found.body is None:
-        raise AnswerNotKept("the request was carried out; its answer was too large to keep")
+        raise AnswerNotKept("the request was carried out; its answer is not kept")
     return Answer(status=found.status, headers=found.headers or {}, body=found.body)
 
 

@@ -19,6 +19,7 @@ from fairlead.handling.approval_links import ApprovalLinks
 from fairlead.handling.budget_books import BudgetBooks
 from fairlead.handling.connecting import Connecting
 from fairlead.handling.contents import Contents
+from fairlead.handling.erasing import Forgotten
 from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Rulebook
@@ -26,7 +27,7 @@ from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Switching
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.handling.webhook_secrets import WebhookSecrets
-from fairlead.ports import Clock, HeadKeys, Ids, Log, SqlDatabase, Switches, Unfinished
+from fairlead.ports import Clock, ContentKeys, HeadKeys, Ids, Log, SqlDatabase, Switches, Unfinished
 
 
 class PresentedKey(Protocol):
@@ -117,6 +118,8 @@ class ApiParts:
 
     log: Log
     contents: Contents
+    content_keys: ContentKeys
+    destroy: Forgotten
     handler: Handler
     rulebook: Rulebook
     starter: Starter

@@ -15,6 +15,7 @@ from fairlead.api.connections import ConnectionController
 from fairlead.api.connectors import ConnectorController
 from fairlead.api.dead_letters import DeadLetterController
 from fairlead.api.delegations import DelegationController
+from fairlead.api.erasures import ErasureController
 from fairlead.api.explanations import explain_ending, explain_tool_call, export_bundle
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
@@ -101,4 +102,5 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     HoldController,
     BudgetController,
     BudgetZoneController,
+    ErasureController,
 )

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str] = {
     "delegation": "fairlead.cli.delegations:delegation",
     "dead-letter": "fairlead.cli.dead_letters:dead_letter",
     "environment": "fairlead.cli.access:environment",
+    "erase": "fairlead.cli.erasing:erase",
     "export": "fairlead.cli.exports:export",
     "hold": "fairlead.cli.retention:hold",
     "key": "fairlead.cli.keys:key",

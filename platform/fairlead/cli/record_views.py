@@ -100,6 +100,18 @@ RETENTION = View(
         Column("REASON", "reason"),
     ),
 )
+ERASURE = View(
+    identity="erasure_id",
+    columns=(
+        Column("ERASURE", "erasure_id"),
+        Column("SCOPE", "scope"),
+        Column("KEYS", "keys"),
+        Column("STREAMS", "streams"),
+        Column("REASON", "reason"),
+        Column("ERASED BY", "erased_by"),
+        Column("ERASED AT", "erased_at"),
+    ),
+)
 HOLD = View(
     identity="hold_id",
     columns=(

@@ -45,6 +45,7 @@ reason_option = click.option("--reason", required=True, help="Why; it is on the 
 @workspace_option
 @click.option("--environment", help="Name or id of the environment to run in, where the key stands in none.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="May be given more than once.")
+@click.option("--subject", "data_subject", help="Whom the run is about, as customer:4711: for erasures.")
 @click.option("--idempotency-key", help="The same key starts the same run once, for a day.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for the end of the run, and tell what happens.")
 @wait_options
@@ -57,6 +58,7 @@ def start(
     workspace: str | None,
     environment: str | None,
     labels: tuple[str, ...],
+    data_subject: str | None,
     idempotency_key: str | None,
     waits: bool,
     timeout: float | None,
@@ -68,6 +70,7 @@ def start(
         **workflow_names(session.api, workflow, workspace),
         "input": value_of(given),
         "labels": pairs(labels),
+        "data_subject": data_subject,
         "version": version,
         "environment_id": environment_id(session.api, environment),
     }

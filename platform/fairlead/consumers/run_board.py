@@ -30,16 +30,16 @@ _STARTED = """
 INSERT INTO run_board (
     tenant_id, run_id, workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version,
     workflow_hash, policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id,
-    parent_version, started_at, deadline_at, started_sequence, updated_at, last_sequence, stream_version)
+    parent_version, data_subject, started_at, deadline_at, started_sequence, updated_at, last_sequence, stream_version)
 SELECT %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.environment_kind, r.workflow_id, r.workflow_name,
        r.workflow_version, r.workflow_hash, r.policy_version, r.planner, r.agent_principal_id, r.started_by_kind,
-       r.started_by, r.labels, r.parent_run_id, r.parent_version, r.started_at, r.deadline_at, r.sequence,
-       r.started_at, r.sequence, 0
+       r.started_by, r.labels, r.parent_run_id, r.parent_version, r.data_subject, r.started_at, r.deadline_at,
+       r.sequence, r.started_at, r.sequence, 0
   FROM json_to_recordset(%(rows)s) AS r (
        run_id text, workspace_id text, environment_id text, environment_kind text, workflow_id text,
        workflow_name text, workflow_version integer, workflow_hash text, policy_version text, planner text,
        agent_principal_id text, started_by_kind text, started_by text, labels jsonb, parent_run_id text,
-       parent_version bigint, started_at timestamptz, deadline_at timestamptz, sequence bigint)
+       parent_version bigint, data_subject text, started_at timestamptz, deadline_at timestamptz, sequence bigint)
     ON CONFLICT DO NOTHING
 """
 _LABELLED = """
@@ -118,6 +118,7 @@ class _Started(Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     parent_run_id: str | None
     parent_version: int | None
+    data_subject: str
     started_at: Instant
     deadline_at: Instant
     sequence: int
@@ -232,6 +233,7 @@ def _start(event: e.RunStarted | e.RunForked, origin: e.RunStarted, actor: Actor
         labels=origin.labels,
         parent_run_id=event.parent_run_id if isinstance(event, e.RunForked) else None,
         parent_version=event.parent_version if isinstance(event, e.RunForked) else None,
+        data_subject=origin.data_subject,
         started_at=event.started_at,
         deadline_at=event.deadline_at,
         sequence=sequence,

@@ -13,6 +13,7 @@ from fairlead.domain.connections.clients import OAuthClientEvent
 from fairlead.domain.connections.events import ConnectionEvent, ConnectionUsed
 from fairlead.domain.connectors.catalogue import ConnectorEvent
 from fairlead.domain.envelope import Kind
+from fairlead.domain.erasures import Erased
 from fairlead.domain.expiries import ExpiryEvent
 from fairlead.domain.policies import PolicyEvent
 from fairlead.domain.retention import RetentionEvent
@@ -41,6 +42,7 @@ EVENTS: Mapping[Kind, Any] = {
     "tally": TallyEvent,
     "access": Accessed,
     "case": CaseEvent,
+    "erasure": Erased,
     "retention": RetentionEvent,
     "budget": BudgetEvent,
     "expiry": ExpiryEvent,

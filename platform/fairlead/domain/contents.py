@@ -60,6 +60,7 @@ NOT_CONTENT: Mapping[str, tuple[str, ...]] = {
     "run.started.v1": ("labels",),
     "run.question_asked.v1": ("schema",),
     "retention.hold_placed.v1": ("labels",),
+    "erasure.performed.v1": ("ledger_head",),
     "tool_call.judged.v1": ("places",),
     "workflow.published.v1": ("document", "tool_versions"),
     "policy.published.v1": ("document",),

@@ -34,6 +34,7 @@ Kind = Literal[
     "tally",
     "access",
     "case",
+    "erasure",
     "retention",
     "budget",
     "expiry",

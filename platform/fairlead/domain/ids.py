@@ -31,6 +31,7 @@ PREFIX_OF_KIND = {
     "tally": "tal_",
     "access": "acs_",
     "case": "cas_",
+    "erasure": "ers_",
     "retention": "ret_",
     "budget": "bdg_",
     "expiry": "exp_",

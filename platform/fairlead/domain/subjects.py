@@ -122,6 +122,11 @@ def result(tenant_id: str, slot: int) -> str:
     return f"fl.rc.{token(tenant_id)}.kept.{slot}"
 
 
+def results_of(tenant_id: str) -> str:
+    """All that is kept of a tenant; not the epochs, without which what is being read now would be kept."""
+    return f"fl.rc.{token(tenant_id)}.kept.*"
+
+
 def results_epoch(tenant_id: str, connector: str) -> str:
     return f"fl.rc.{token(tenant_id)}.epoch.{token(connector)}"
 

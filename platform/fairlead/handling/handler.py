@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
+from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -121,6 +122,11 @@ class Handler:
         """The state of a stream as this process last saw it; None when it has not, or no longer."""
         kept = self._kept.get(stream)
         return None if kept is None else kept.state
+
+    def forget(self, tenant_id: TenantId) -> None:
+        """Keep nothing of the tenant: what was read of its content may not be known any more."""
+        for stream in [stream for stream in self._kept if stream.tenant_id == tenant_id]:
+            self._kept_bytes -= self._kept.pop(stream).size_bytes
 
     async def _decide_and_append(self, stream: StreamRef, command: Any, cause: Cause) -> Handled:
         loaded, certain = await self._first_look(stream, command)

@@ -81,6 +81,9 @@ class Results(Protocol):
         `surely`: returns when it is so, for all processes; else it is said and not waited for.
         """
 
+    async def drop(self, tenant_id: TenantId) -> None:
+        """Nothing is kept of the tenant's results any more. Raises Unavailable."""
+
 
 class OAuthFlows(Protocol):
     """Our side of OAuth 2.1. Each raises GrantRefused, ProviderUnavailable, ProviderMisfit; no secret in any text."""

@@ -1,6 +1,7 @@
 """What is sealed: secrets, the keys of content, and what is needed for minutes."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from fairlead_tenants.ids import TenantId
@@ -70,6 +71,16 @@ class ContentKeys(Protocol):
 
     async def opening(self, tenant_id: TenantId, key_ids: Collection[str]) -> Mapping[str, ContentKey | None]:
         """In one query. None for a key that was destroyed; a key that is not there is left out."""
+
+    async def ids(self, tenant_id: TenantId, subject: str | None) -> list[str]:
+        """Of the keys that are there: of a data subject, or with None of all of the tenant."""
+
+    async def destroy(self, tenant_id: TenantId, key_ids: Collection[str], at: datetime) -> None:
+        """Nobody reads again what was sealed under them. Those that are gone already stay so. Answers to requests that
+        were kept by then go as well: they are not sealed."""
+
+    def forget(self, tenant_id: TenantId, key_ids: Collection[str]) -> None:
+        """They were destroyed: whatever the database says, this process never uses them again."""
 
 
 class Slips(Protocol):

@@ -49,6 +49,14 @@ class Kept:
             if len(self._current) > self._most:
                 self._current.popitem(last=False)
 
+    def ids(self, tenant_id: TenantId, subject: str | None) -> list[str]:
+        """Of keys that new content is sealed under."""
+        return [
+            key.key_id
+            for (whose, about), key in self._current.items()
+            if whose == tenant_id and subject in (None, about)
+        ]
+
     def forget(self, tenant_id: TenantId, key_ids: Iterable[str]) -> None:
         """They were destroyed."""
         gone = frozenset(key_ids)

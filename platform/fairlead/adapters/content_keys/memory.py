@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from fairlead_tenants.ids import TenantId
 
@@ -23,6 +24,12 @@ class MemoryContentKeys:
 
     async def opening(self, tenant_id: TenantId, key_ids: Collection[str]) -> Mapping[str, ContentKey | None]:
         return self._kept.found(tenant_id, key_ids)
+
+    async def ids(self, tenant_id: TenantId, subject: str | None) -> list[str]:
+        return self._kept.ids(tenant_id, subject)
+
+    async def destroy(self, tenant_id: TenantId, key_ids: Collection[str], at: datetime) -> None:  # noqa: ARG002
+        self._kept.forget(tenant_id, key_ids)
 
     def forget(self, tenant_id: TenantId, key_ids: Collection[str]) -> None:
         self._kept.forget(tenant_id, key_ids)

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from fairlead_tenants.ids import TenantId
@@ -31,6 +32,27 @@ VALUES (%(tenant_id)s, %(key_id)s, %(subject)s, %(wrapping_key_id)s, %(wrapped_k
 _BY_ID = """
 SELECT key_id, wrapped_key FROM content_keys WHERE tenant_id = %(tenant_id)s AND key_id = ANY (%(key_ids)s)
 """
+
+_IDS = """
+SELECT key_id
+  FROM content_keys
+ WHERE tenant_id = %(tenant_id)s AND destroyed_at IS NULL AND (%(subject)s::text IS NULL OR subject = %(subject)s)
+ ORDER BY made_at, key_id
+"""
+_DESTROY = """
+UPDATE content_keys
+   SET wrapping_key_id = NULL, wrapped_key = NULL, destroyed_at = %(at)s
+ WHERE tenant_id = %(tenant_id)s AND key_id = ANY (%(key_ids)s) AND destroyed_at IS NULL
+"""
+
+_DROP_ANSWERS = """
+UPDATE idempotency SET body = NULL
+ WHERE tenant_id = %(tenant_id)s AND created_at <= %(at)s AND body IS NOT NULL
+"""
+
+
+class Id(Struct, frozen=True):
+    key_id: str
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -74,6 +96,17 @@ class PostgresContentKeys:
             found = self._kept.found(tenant_id, key_ids)
         return found
 
+    async def ids(self, tenant_id: TenantId, subject: str | None) -> list[str]:
+        async with self._database.read(tenant_id) as tx:
+            rows = await tx.rows(_IDS, {"tenant_id": tenant_id, "subject": subject}, Id)
+        return [row.key_id for row in rows]
+
+    async def destroy(self, tenant_id: TenantId, key_ids: Collection[str], at: datetime) -> None:
+        self._kept.forget(tenant_id, key_ids)
+        async with self._database.tenant(tenant_id) as tx:
+            await tx.run(_DESTROY, {"tenant_id": tenant_id, "key_ids": list(key_ids), "at": at})
+            await tx.run(_DROP_ANSWERS, {"tenant_id": tenant_id, "at": at})
+
     def forget(self, tenant_id: TenantId, key_ids: Collection[str]) -> None:
         """They were destroyed: whatever the database says, they are never used again."""
         self._kept.forget(tenant_id, key_ids)
@@ -87,7 +120,9 @@ class PostgresContentKeys:
                 if row is None:
                     await self._make(tx, about)
                     row = await tx.row(_CURRENT, about, Row)
-            if row is not None and not self._kept.is_destroyed(tenant_id, row.key_id):
+            if row is not None and self._kept.is_destroyed(tenant_id, row.key_id):  # by an older database it is back
+                await self.destroy(tenant_id, [row.key_id], datetime.now(UTC))
+            elif row is not None:
                 key = await self._unwrapped(row)
                 assert key is not None, "only keys that are there were asked for"
                 self._kept.keep(tenant_id, key.key_id, key)

@@ -17,8 +17,14 @@ _RUNBOOK = "docs/runbooks/leaked-credential.md"
 # The keys of secrets are tried, the secrets themselves are not opened: their bodies are not even read.
 _SEALED = """
 SELECT holder_id, key_id, wrapped_key
-  FROM vault_secrets
- WHERE tenant_id = %(tenant_id)s AND holder_id > %(after)s AND key_id IS NOT NULL
+  FROM (SELECT holder_id, key_id, wrapped_key
+          FROM vault_secrets
+         WHERE tenant_id = %(tenant_id)s AND key_id IS NOT NULL
+         UNION ALL
+        SELECT 'content:' || key_id, wrapping_key_id, wrapped_key
+          FROM content_keys
+         WHERE tenant_id = %(tenant_id)s AND wrapping_key_id IS NOT NULL) AS held
+ WHERE holder_id > %(after)s
  ORDER BY holder_id
  LIMIT %(page)s
 """

@@ -26,6 +26,28 @@ UPDATE vault_secrets
 """
 
 
+_NEXT_CONTENT = """
+SELECT key_id, wrapped_key
+  FROM content_keys
+ WHERE tenant_id = %(tenant_id)s AND wrapping_key_id <> %(current)s AND key_id > %(after)s
+ ORDER BY key_id
+ LIMIT %(batch)s
+"""
+_WRAP_CONTENT = """
+UPDATE content_keys
+   SET wrapping_key_id = %(wrapping_key_id)s, wrapped_key = %(wrapped_key)s
+ WHERE tenant_id = %(tenant_id)s AND key_id = %(key_id)s AND wrapped_key = %(before)s
+"""
+
+
+class ContentRow(Struct, frozen=True, kw_only=True):
+    key_id: str
+    wrapped_key: bytes
+
+    def __repr__(self) -> str:
+        return f"ContentRow({self.key_id!r})"
+
+
 class Row(Struct, frozen=True, kw_only=True):
     holder_id: str
     version: int
@@ -43,8 +65,36 @@ async def current_key_id(keys: KeyEncryption) -> str:
 
 
 async def rotate_tenant(database: SqlDatabase, keys: KeyEncryption, tenant_id: TenantId) -> int:
-    """How many secrets have been wrapped anew. Raises SecretUnreadable at the first whose key is not there."""
-    current, after, count = await current_key_id(keys), "", 0
+    """How many secrets and keys of content have been wrapped anew.
+
+    Raises SecretUnreadable at the first whose key is not there.
+    """
+    current = await current_key_id(keys)
+    return await _rotate_secrets(database, keys, tenant_id, current) + await _rotate_content(
+        database, keys, tenant_id, current
+    )
+
+
+async def _rotate_content(database: SqlDatabase, keys: KeyEncryption, tenant_id: TenantId, current: str) -> int:
+    after, count = "", 0
+    while True:
+        wanted = {"tenant_id": tenant_id, "current": current, "after": after, "batch": BATCH}
+        async with database.tenant(tenant_id) as tx:
+            rows = await tx.rows(_NEXT_CONTENT, wanted, ContentRow)
+        if not rows:
+            return count
+        changes = []
+        for row in rows:
+            wrapped = await keys.wrap(await keys.unwrap(row.wrapped_key))
+            place = {"tenant_id": tenant_id, "key_id": row.key_id, "before": row.wrapped_key}
+            changes.append({**place, "wrapping_key_id": key_id_of(wrapped), "wrapped_key": wrapped})
+        async with database.tenant(tenant_id) as tx:
+            await tx.run_many(_WRAP_CONTENT, changes)
+        after, count = rows[-1].key_id, count + len(rows)
+
+
+async def _rotate_secrets(database: SqlDatabase, keys: KeyEncryption, tenant_id: TenantId, current: str) -> int:
+    after, count = "", 0
     while True:
         wanted = {"tenant_id": tenant_id, "current": current, "after": after, "batch": BATCH}
         async with database.tenant(tenant_id) as tx:
