@@ -80,6 +80,8 @@ STATUS_AFTER = {
     "approval.edited.v1": "edited",
     "approval.escalated.v1": "pending",
     "approval.claimed.v1": "pending",
+    "approval.reviewers_told.v1": "pending",
+    "approval.due_soon.v1": "pending",
     "approval.expired.v1": "expired",
     "approval.withdrawn.v1": "withdrawn",
 }

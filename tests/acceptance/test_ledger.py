@@ -1,10 +1,13 @@
 """The ledger over the API: what is exported can be checked without us, and nobody sees another's."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psycopg
 import pytest
 from fairlead_ledger.canonical import canonical
@@ -18,6 +21,11 @@ from fairlead_tenants.ids import WorkspaceId
 
 from tests.support.api import Customer, Served, in_a_task_of_its_own
 from tests.support.workflows import at_work, echo, publish, started, until_status, up_to_now
+
+SOON_S = 15.0
+_FAR = 10**9
+_MOVE = "UPDATE projection_positions SET sequence = sequence + %(by)s WHERE name = 'ledger'"
+_names = (f"moved{number}" for number in count(1))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,3 +145,34 @@ async def test_each_tenant_sees_its_own_ledger_only_and_only_as_a_whole(
     assert (await alice.as_key(wide).post("/v1/ledger/heads")).status_code == 403
     _, operator = await alice.service_account(Grant(Role.OPERATOR))
     assert (await alice.as_key(operator).post("/v1/ledger/heads")).status_code == 201
+
+
+async def test_while_the_log_ends_before_what_was_kept_of_it_writes_are_refused_and_name_the_runbook(
+    alice: Customer, served: Served, run_id: str
+) -> None:
+    def kept_further(commits: int) -> None:
+        assert served.core.settings.database_engine_url is not None
+        with psycopg.connect(served.core.settings.database_engine_url) as engine:
+            engine.execute(_MOVE, {"by": commits})
+
+    async def until_a_write_answers(status: int) -> httpx2.Response:
+        async with asyncio.timeout(SOON_S):
+            while True:
+                answer = await alice.owner.post("/v1/workspaces", json={"name": next(_names)})
+                if answer.status_code == status:
+                    return answer
+                await asyncio.sleep(0.05)
+
+    await until_a_write_answers(201)
+    kept_further(_FAR)
+    try:
+        refused = await until_a_write_answers(503)
+        ends_at = await served.core.log.last_sequence()
+        assert (refused.json()["code"], refused.headers["Retry-After"]) == ("log_taken_back", "30")
+        assert "ledger-mismatch" in refused.json()["detail"]
+        assert (await alice.owner.post("/v1/workspaces", json={"name": next(_names)})).status_code == 503
+        assert (await alice.owner.get(f"/v1/runs/{run_id}")).status_code == 200
+        assert await served.core.log.last_sequence() == ends_at
+    finally:
+        kept_further(-_FAR)
+    await until_a_write_answers(201)
