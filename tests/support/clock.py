@@ -29,3 +29,16 @@ class SteadyClock:
 
     def forward(self, seconds: float) -> None:
         self._ahead_s += seconds
+
+
+class AheadClock:
+    """The clock on the wall, put ahead by as much as it is told to."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def forward(self, by: timedelta) -> None:
+        self._ahead += by

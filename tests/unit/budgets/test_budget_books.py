@@ -8,19 +8,18 @@ from fairlead_tenants.ids import TenantId
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.domain.budgets import commands as c
 from fairlead.domain.budgets import decide as budget_decisions
-from fairlead.domain.budgets.decide import decide
-from fairlead.domain.budgets.states import Book, Closed, evolve, initial
+from fairlead.domain.budgets.states import Book, initial
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import SYSTEM
 from fairlead.domain.ids import CommandId
 from fairlead.handling.budget_books import BudgetBooks
-from fairlead.handling.handler import Cause, Decider, Handler
+from fairlead.handling.handler import Cause, Handler
 from tests.support.clock import ManualClock
+from tests.support.spender import BUDGETS
 from tests.unit.budgets.book import budget, enter, reserve, settle
 
 TENANT = TenantId("tnt_a")
-BUDGETS = Decider(initial=initial, evolve=evolve, decide=decide, finished=lambda state: isinstance(state, Closed))
 
 
 class Clerk:
