@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from email.message import EmailMessage
 from html import unescape
 from typing import Any
 
@@ -60,7 +62,10 @@ async def waiting(customer: Customer, count: int = 1, **needed: Any) -> Any:
 
 async def link_to(post: Letterbox, who: str, count: int = 1) -> str:
     """The path of the link in the newest mail to them."""
-    letter = (await post.to(who, count))[-1]
+    return link_of((await post.to(who, count))[-1])
+
+
+def link_of(letter: EmailMessage) -> str:
     found = re.search(r"http://fairlead\.test(/approve/fla_\S+)", letter.get_content())
     assert found, letter.get_content()
     return found[1]
@@ -170,3 +175,33 @@ async def test_a_mail_server_that_says_later_is_asked_again_and_one_that_says_ne
     assert letter["Message-ID"].endswith("@harbour.example>")
     assert ann not in {to for to, _ in post.letters}
     assert unescape(letter["Subject"]) == "basics.echo waits for approval"
+
+
+async def test_whoever_stands_in_for_a_reviewer_is_written_to_and_answers_for_them(
+    served: Served, alice: Customer, post: Letterbox
+) -> None:
+    ann_id, ann_key = await alice.person(Grant(Role.REVIEWER))
+    fay_id, _ = await alice.person(Grant(Role.DEVELOPER))
+    fay, until_then = await address(alice, fay_id), (served.core.clock.now() + timedelta(days=1)).isoformat()
+    lent = {"delegate": fay_id, "until": until_then, "reason": "on leave"}
+    made = await alice.as_key(ann_key).post("/v1/delegations", json=lent)
+    approval, other = await waiting(alice), await waiting(alice)
+    (letter, _) = await post.to(fay, 2)
+    assert f"you stand in for {ann_id}" in letter.get_content()
+    links = {number: link_of(each) for number, each in enumerate(await post.to(fay, 2))}
+    opened = await served.client().get(links[0])
+    assert "on behalf of" in opened.text
+    assert "Thank you" in (await answer(served, links[0], "approve")).text
+    revoked = f"/v1/delegations/{made.json()['delegation_id']}/revoke"
+    assert (await alice.as_key(ann_key).post(revoked, json={"reason": "back"})).status_code == 200
+    assert (await answer(served, links[1], "approve")).status_code == 403, "taken back, it is worth nothing at once"
+    at = {"Fairlead-Position": str(await served.core.log.last_sequence())}
+    shown = [
+        (await alice.owner.get(f"/v1/approvals/{each['approval_id']}", headers=at)).json() for each in (approval, other)
+    ]
+    (granted,) = [each for each in shown if each["status"] == "granted"]
+    assert [(each["principal_id"], each["on_behalf_of"]) for each in granted["answers"]] == [(fay_id, ann_id)]
+    assert [each["status"] for each in shown if each is not granted] == ["pending"]
+    why = await alice.owner.get(f"/v1/tool-calls/{granted['call_id']}/why", headers=at)
+    assert '"by_link":true' in why.text.replace(" ", "")
+    assert "reviewers_told" not in why.text

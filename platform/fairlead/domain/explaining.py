@@ -260,7 +260,11 @@ class _Explaining:
         for each in self._run:
             if _is_of(each, (e.ToolCallApprovalRequested,), call_id):
                 history = self._evidence.approvals.get(each.event.approval_id, ())
-                yield _node("approval", each, because=[_said(said) for said in _located(history)])
+                yield _node(
+                    "approval",
+                    each,
+                    because=[_said(said) for said in _located(history) if not isinstance(said.event, _NOBODYS_SAY)],
+                )
             elif _is_of(each, (e.ToolCallApproved, e.ToolCallApprovalVoided), call_id):
                 yield _node("approval", each)
 
@@ -316,6 +320,10 @@ def _node(part: Part, of: Located, facts: dict[str, Any] | None = None, because:
         facts=_facts(of.event) if facts is None else facts,
         because=tuple(because),
     )
+
+
+# What happens around an approval without anybody saying anything to it.
+_NOBODYS_SAY = (a.ApprovalClaimed, a.ApprovalDueSoon, a.ReviewersTold)
 
 
 def _said(said: Located) -> Why:
