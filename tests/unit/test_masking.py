@@ -7,7 +7,7 @@ import pytest
 from fairlead_sdk import SENSITIVE
 from msgspec import Meta, Struct
 
-from fairlead.domain.masking import MASK, MAX_PLACES, kept, masked, sensitive_places
+from fairlead.domain.masking import EVERYTHING, MASK, MAX_DEPTH, MAX_PLACES, kept, masked, sensitive_places
 
 Iban = Annotated[str, Meta(extra_json_schema=SENSITIVE)]
 
@@ -70,8 +70,8 @@ def test_nothing_is_masked_where_nothing_is_sensitive() -> None:
         {"properties": {"pin": {"format": "password"}}},
         {"properties": {"pin": {"anyOf": [{"type": "null"}, {"x-sensitive": True}]}}},
         {"allOf": [{"type": "object"}, {"properties": {"pin": {"x-sensitive": True}}}]},
+        {"dependentSchemas": {"pin": {"properties": {"pin": {"x-sensitive": True}}}}},
         {"if": {}, "then": {"properties": {"pin": {"x-sensitive": True}}}},
-        {"additionalProperties": {"x-sensitive": True}},
         {
             "$ref": "#/$defs/A",
             "$defs": {"A": {"$ref": "#/$defs/A~1B"}, "A/B": {"properties": {"pin": {"x-sensitive": True}}}},
@@ -82,14 +82,50 @@ def test_whichever_way_the_schema_says_it(schema: dict[str, Any]) -> None:
     assert sensitive_places(schema, {"pin": "8891"}, None) == ("/arguments/pin",)
 
 
-def test_a_schema_that_refers_to_itself_ends_and_hides_what_it_could_not_read() -> None:
-    loop = {"$ref": "#/$defs/A", "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}]}}}
-    assert sensitive_places(loop, {"pin": 1}, None) == ("/arguments",)
+def test_places_say_nothing_of_names_that_come_from_outside() -> None:
+    schema = {"properties": {"by_mail": {"additionalProperties": {"x-sensitive": True}}}}
+    arguments = {"by_mail": {"ann@harbour.example": "4711-0815"}}
+    evidence = {"of ann@harbour.example": "was 4711-0815", "plain_name": {"bo@quay.example": "4711-0815"}}
+    places = sensitive_places(schema, arguments, evidence)
+    assert places == ("/arguments/by_mail/*", "/evidence/*", "/evidence/plain_name/*")
+    assert "0815" not in repr((masked("arguments", arguments, places), masked("evidence", evidence, places)))
+    edited = {"by_mail": {"ann@harbour.example": MASK, "cy@pier.example": "new"}}
+    assert kept(edited, arguments, places) == {
+        "by_mail": {"ann@harbour.example": "4711-0815", "cy@pier.example": "new"}
+    }
+
+
+def test_a_schema_that_refers_to_itself_is_read_to_its_end() -> None:
+    twice = {"anyOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/A"}]}
+    maze = {"$ref": "#/$defs/A", "$defs": {"A": twice}}
+    assert sensitive_places(maze, {"pin": 1}, None) == ()
+    tree = {"properties": {"pin": {"x-sensitive": True}, "next": {"$ref": "#"}}}
+    assert sensitive_places(tree, {"next": {"next": {"pin": "8891"}}}, None) == ("/arguments/next/next/pin",)
+
+
+def test_members_that_go_by_a_pattern_and_elements_of_any_kind_are_found() -> None:
+    secret = {"x-sensitive": True}
+    for schema in ({"patternProperties": {"^p": secret}}, {"unevaluatedProperties": secret}):
+        assert sensitive_places(schema, {"pin": "8891"}, None) == ("/arguments/*",)
+    for word in ("contains", "unevaluatedItems", "items"):
+        assert sensitive_places({word: secret}, ["8891"], None) == ("/arguments/*",)
+    by_name = {"$ref": "#pin", "$defs": {"A": {"$anchor": "pin", **secret}}}
+    assert sensitive_places(by_name, {"pin": "8891"}, None) == EVERYTHING
+
+
+def test_what_cannot_be_read_in_time_hides_everything() -> None:
+    wide = {"$defs": {"A": {"items": {"$ref": "#/$defs/A"}}}, "$ref": "#/$defs/A"}
+    assert sensitive_places(wide, [[0.5 + number] for number in range(40_000)], {}) == EVERYTHING
+    deep: Any = "x"
+    for _ in range(MAX_DEPTH):
+        deep = [deep]
+    assert sensitive_places(wide, deep, {}) == EVERYTHING
 
 
 def test_too_many_places_are_all_of_it() -> None:
     many = {f"k{number}": "secret" for number in range(MAX_PLACES + 1)}
-    assert sensitive_places({"additionalProperties": {"x-sensitive": True}}, many, {}) == ("/arguments", "/evidence")
+    schema = {"properties": {key: {"x-sensitive": True} for key in many}}
+    assert sensitive_places(schema, many, {}) == EVERYTHING
     assert masked("arguments", many, ["/arguments"]) == MASK
 
 

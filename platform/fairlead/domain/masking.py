@@ -2,30 +2,40 @@
 
 A schema says it with `"x-sensitive": true` (or `"format": "password"`). Evidence has no schema: there, fields of the
 same names are sensitive, and texts in which a sensitive value occurs. Places are JSON Pointers in which `*` is any
-element of a list, so that there are few of them however long the lists are.
+element of a list, or any member of an object whose names come from outside: so there are few of them however long the
+lists are, and they say nothing of what is in there.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 MASK = "[sensitive]"
 EXTENSION = "x-sensitive"
 MAX_PLACES = 200
-MAX_DEPTH = 64
+MAX_DEPTH = 200
+MAX_STEPS = 50_000
+EVERYTHING = ("/arguments", "/evidence")
+ANY = "*"
 SHORTEST = 4  # characters; shorter values occur in any text
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 Schema = dict[str, Any]
 Path = tuple[str, ...]
 
 
 def sensitive_places(schema: Schema, arguments: Any, evidence: Any) -> tuple[str, ...]:
-    """In `{"arguments": …, "evidence": …}`, sorted. Where there are too many, all of both is sensitive."""
-    found = set(_marked(schema, schema, arguments, ("arguments",)))
+    """In `{"arguments": …, "evidence": …}`, sorted. All of it where there are too many, or the schema is a maze."""
+    try:
+        found = set(_Search(schema).found(schema, arguments, ("arguments",)))
+    except _TooMuch:
+        return EVERYTHING
     names = _names(schema)
     values = {text for path in found for text in _texts(_at(arguments, path[1:])) if len(text) >= SHORTEST}
     found |= set(_alike(evidence, names, values, ("evidence",)))
     if len(found) > MAX_PLACES:
-        return ("/arguments", "/evidence")
+        return EVERYTHING
     return tuple(sorted(_pointer(path) for path in found))
 
 
@@ -48,7 +58,7 @@ def _masked(value: Any, paths: list[Path]) -> Any:
         case dict():
             return {key: _masked(inner, _below(paths, key)) if paths else inner for key, inner in value.items()}
         case list() | tuple():
-            return [_masked(inner, _below(paths, "*")) for inner in value]
+            return [_masked(inner, _below(paths, ANY)) for inner in value]
         case _:
             return value
 
@@ -62,32 +72,58 @@ def _kept(given: Any, before: Any, paths: list[Path]) -> Any:
             return {key: _kept(inner, old.get(key), _below(paths, key)) for key, inner in given.items()}
         case list():
             olds = [*(before if isinstance(before, list | tuple) else ()), *([None] * len(given))]
-            return [_kept(inner, old, _below(paths, "*")) for inner, old in zip(given, olds, strict=False)]
+            return [_kept(inner, old, _below(paths, ANY)) for inner, old in zip(given, olds, strict=False)]
         case _:
             return given
 
 
 def _below(paths: list[Path], step: str) -> list[Path]:
-    return [path[1:] for path in paths if path and path[0] == step]
+    return [path[1:] for path in paths if path and path[0] in (step, ANY)]
 
 
-def _marked(root: Schema, schema: Any, value: Any, path: Path, depth: int = 0) -> Iterator[Path]:
-    """Where the value is of a part that is marked, in any way of reading the schema."""
-    if not isinstance(schema, dict):
-        return
-    if depth > MAX_DEPTH or _is_marked(schema):
-        yield path
-        return
-    for same in _same_place(root, schema):
-        yield from _marked(root, same, value, path, depth + 1)
+_OF_ELEMENTS = ("items", "contains", "unevaluatedItems")
+
+
+class _Search:
+    """Where a value is of a part of its schema that is marked, in any way of reading the schema.
+
+    A part is asked once about a value in one place: schemas refer to themselves, and to the same part many times over.
+    """
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._seen: set[tuple[int, int, Path]] = set()
+
+    def found(self, schema: Any, value: Any, path: Path, depth: int = 0) -> Iterator[Path]:
+        """Raises _TooMuch."""
+        if not isinstance(schema, dict) or (asked := (id(schema), id(value), path)) in self._seen:
+            return
+        self._seen.add(asked)
+        if len(self._seen) > MAX_STEPS or depth > MAX_DEPTH:
+            raise _TooMuch
+        if _is_marked(schema):
+            yield path
+            return
+        for same in _same_place(self._root, schema):
+            yield from self.found(same, value, path, depth + 1)
+        for part, inner, step in _parts(schema, value):
+            yield from self.found(part, inner, (*path, step), depth + 1)
+
+
+class _TooMuch(Exception):
+    """The schema takes too long to read."""
+
+
+def _parts(schema: Schema, value: Any) -> Iterator[tuple[Any, Any, str]]:
+    """What is inside the value, with each part of the schema that speaks of it, and the step to it."""
     if isinstance(value, dict):
-        members, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        members, rest = schema.get("properties", {}), list(_of_members(schema))
         for key, inner in value.items():
-            yield from _marked(root, members.get(key, rest), inner, (*path, key), depth + 1)
+            step = key if key in members else ANY
+            yield from ((part, inner, step) for part in (members.get(key), *rest))
     elif isinstance(value, list | tuple):
-        for inner in value:
-            for each in (schema.get("items"), *schema.get("prefixItems", ())):
-                yield from _marked(root, each, inner, (*path, "*"), depth + 1)
+        parts = [*(schema.get(word) for word in _OF_ELEMENTS), *schema.get("prefixItems", ())]
+        yield from ((part, inner, ANY) for inner in value for part in parts)
 
 
 def _is_marked(schema: Schema) -> bool:
@@ -96,16 +132,26 @@ def _is_marked(schema: Schema) -> bool:
 
 def _same_place(root: Schema, schema: Schema) -> Iterator[Any]:
     """Other schemas that speak of the same value."""
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        yield _referred(root, reference)
+    for word in ("$ref", "$dynamicRef"):
+        if word in schema:
+            yield _referred(root, schema[word])
+    yield from schema.get("dependentSchemas", {}).values()
     for word in ("anyOf", "oneOf", "allOf"):
         yield from schema.get(word, ())
     for word in ("if", "then", "else"):
         yield schema.get(word)
 
 
-def _referred(root: Schema, reference: str) -> Any:
+def _of_members(schema: Schema) -> Iterator[Any]:
+    """What any member may be held to, whatever its name."""
+    yield from (schema.get("additionalProperties"), schema.get("unevaluatedProperties"))
+    yield from schema.get("patternProperties", {}).values()
+
+
+def _referred(root: Schema, reference: Any) -> Any:
+    """Raises _TooMuch for one that goes by a name instead of a place."""
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+        raise _TooMuch
     found: Any = root
     for step in _path(reference.removeprefix("#")):
         found = found.get(step) if isinstance(found, dict) else None
@@ -135,13 +181,14 @@ def _alike(value: Any, names: frozenset[str], values: set[str], path: Path) -> I
     match value:
         case dict():
             for key, inner in value.items():
+                step = key if _NAME.fullmatch(key) else ANY
                 if key in names or len(path) > MAX_DEPTH:
-                    yield (*path, key)
+                    yield (*path, step)
                 else:
-                    yield from _alike(inner, names, values, (*path, key))
+                    yield from _alike(inner, names, values, (*path, step))
         case list() | tuple():
             for inner in value:
-                yield from _alike(inner, names, values, (*path, "*"))
+                yield from _alike(inner, names, values, (*path, ANY))
         case str() | int() | float() if any(each in str(value) for each in values):
             yield path
 
@@ -163,8 +210,9 @@ def _texts(value: Any) -> Iterator[str]:
 def _at(value: Any, path: Path) -> Any:
     """All that stands there: a list of it where the path goes through lists."""
     for place, step in enumerate(path):
-        if step == "*":
-            return [_at(inner, path[place + 1 :]) for inner in value] if isinstance(value, list | tuple) else None
+        if step == ANY:
+            inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+            return [_at(inner, path[place + 1 :]) for inner in inside]
         value = value.get(step) if isinstance(value, dict) else None
     return value
 

@@ -12,7 +12,7 @@ from fairlead.domain.envelope import SYSTEM, Actor, StreamRef
 from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import CommandId, WorkflowId
 from fairlead.domain.instant import Instant
-from fairlead.domain.masking import sensitive_places
+from fairlead.domain.masking import EVERYTHING, sensitive_places
 from fairlead.domain.redaction import redact
 from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.commands import RecordRefusal
@@ -77,7 +77,7 @@ class Asking:
         workflow = StreamRef(wanted.tenant_id, "workflow", WorkflowId(state.start.workflow_id))
         tool = (await self._rulebook.of_version(workflow, state.start.workflow_version)).tool(call.request.tool)
         if tool is None:
-            return ("/arguments", "/evidence")
+            return EVERYTHING
         return sensitive_places(tool.input_schema, call.request.arguments, shown)
 
     async def _set_alarm(self, wanted: ApprovalOrder, due_at: Instant) -> None:
