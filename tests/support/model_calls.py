@@ -63,8 +63,8 @@ def opaques(wire: Wire) -> st.SearchStrategy[Opaque]:
 
 @cache
 def thoughts(wire: Wire) -> st.SearchStrategy[Thinking]:
-    if wire is MESSAGES:
-        return st.builds(Thinking, text=words, signature=words, extra=extras(wire))
+    if wire is not CHAT:
+        return st.builds(Thinking, text=words, signature=words, wire=st.just(wire), extra=extras(wire))
     return st.builds(Thinking, text=words)
 
 
@@ -85,7 +85,9 @@ def messages(draw: st.DrawFn, wire: Wire) -> list[Message]:
         people = st.lists(texts(wire) | images(wire) | opaques(wire), min_size=1, max_size=2).map(tuple)
         found.append(Message(role="user", parts=draw(people), extra=draw(extras(wire))))
         parts = draw(answered(wire))
-        found.append(Message(role="assistant", parts=parts, extra=draw(extras(wire))))
+        if not parts and wire is RESPONSES:  # nothing said is nothing there
+            parts = (Text(text="a"),)
+        found.append(Message(role="assistant", parts=parts, extra=None if wire is RESPONSES else draw(extras(wire))))
         for call in (part for part in parts if isinstance(part, ToolCall)):
             content = tuple(draw(st.lists(texts(wire), max_size=2)))
             is_error = wire is MESSAGES and draw(st.booleans())
@@ -161,21 +163,26 @@ def answers(draw: st.DrawFn, wire: Wire) -> ModelAnswer:
     finishes = st.builds(Finish, reason=reasons) | st.builds(Finish, reason=st.just("tool_calls"))
     made_up = st.just(Finish(reason="other", said="x_made_up", wire=wire))
     parts = draw(answered(wire))
+    if wire is RESPONSES:  # which has no word for calls but the calls
+        finishes = st.just(Finish(reason="tool_calls" if any(isinstance(part, ToolCall) for part in parts) else "stop"))
+        finishes |= st.builds(Finish, reason=st.sampled_from(["length", "content_refused"]))
     return ModelAnswer(
         answer_id=draw(named),
         model=draw(named),
         parts=parts,
         created_s=None if wire is MESSAGES else draw(st.integers(0, 9)),
-        finish=draw(finishes if wire is RESPONSES else finishes | made_up),
+        finish=draw(finishes | made_up),
         usage=usage if wire is MESSAGES else draw(st.none() | st.just(usage)),
         extra=draw(extras(wire)),
     )
 
 
 def as_streamed(wire: Wire, answer: ModelAnswer) -> ModelAnswer:
-    """Streamed chat completions know one text, with nothing beside it."""
-    if wire is not CHAT:
+    """Streamed chat completions know one text, with nothing beside it; in streamed responses each item has an id."""
+    if wire is MESSAGES:
         return answer
+    if wire is RESPONSES:
+        return replace(answer, parts=tuple(replace(part, extra=None) for part in answer.parts))
     parts: list[Any] = []
     for part in answer.parts:
         if isinstance(part, Text) and parts and isinstance(parts[-1], Text):

@@ -51,7 +51,8 @@ def test_an_answer_comes_back_as_it_went(wire: Wire, data: st.DataObject) -> Non
 @often
 def test_a_streamed_answer_comes_back_as_the_whole_one(wire: Wire, data: st.DataObject) -> None:
     answer = data.draw(model_calls.answers(wire))
-    assert assembled(streamed(wire, answer)) == model_calls.as_streamed(wire, answer)
+    heard = model_calls.as_streamed(wire, assembled(streamed(wire, answer)))
+    assert heard == model_calls.as_streamed(wire, answer)
 
 
 def streamed(wire: Wire, answer: ModelAnswer) -> list[Delta]:
@@ -98,6 +99,31 @@ WHOLE = {
             "total_tokens": 5,
             "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0},
             "completion_tokens_details": {"reasoning_tokens": 0},
+        },
+    },
+    Wire.OPENAI_RESPONSES: {
+        "id": "a",
+        "object": "response",
+        "created_at": 1,
+        "model": "m",
+        "status": "completed",
+        "service_tier": "default",
+        "output": [
+            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "abc"},
+            {
+                "type": "message",
+                "id": "msg_1",
+                "role": "assistant",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "hello", "annotations": [{"type": "x"}]}],
+            },
+        ],
+        "usage": {
+            "input_tokens": 3,
+            "output_tokens": 2,
+            "total_tokens": 5,
+            "input_tokens_details": {"cached_tokens": 1},
+            "output_tokens_details": {"reasoning_tokens": 0},
         },
     },
     Wire.ANTHROPIC_MESSAGES: {
@@ -235,7 +261,7 @@ def test_thinking_is_given_back_to_the_provider_that_signed_it() -> None:
     thought = {"type": "thinking", "thinking": "hm", "signature": "abc"}
     body = {"model": "m", "max_tokens": 5, "messages": [{"role": "assistant", "content": [thought]}]}
     request = FORMS[model_calls.MESSAGES].read_request(body)
-    assert request.messages[0].parts == (Thinking(text="hm", signature="abc"),)
+    assert request.messages[0].parts == (Thinking(text="hm", signature="abc", wire=model_calls.MESSAGES),)
     assert FORMS[model_calls.MESSAGES].write_request(request, STANDARD).body == body
     assert FORMS[model_calls.CHAT].write_request(request, STANDARD).left_out == ("thinking",)
 
@@ -246,3 +272,35 @@ def test_an_event_of_an_unknown_kind_passes_to_whoever_speaks_the_same_wire() ->
     assert delta == Passed(wire=model_calls.MESSAGES, body=event)
     assert FORMS[model_calls.MESSAGES].writer().write(delta) == [event]
     assert FORMS[model_calls.CHAT].writer().write(delta) == []
+
+
+def test_thinking_that_another_provider_signed_is_left_out_and_not_sent_as_its_own() -> None:
+    for here in (model_calls.MESSAGES, model_calls.RESPONSES):
+        thought = Thinking(text="hm", signature="abc", wire=here)
+        request = ModelRequest(
+            model="m",
+            messages=(Message(role="assistant", parts=(thought, Text(text="so"))),),
+            sampling=Sampling(max_output_tokens=9),
+        )
+        for there in set(FORMS) - {here}:
+            written = FORMS[there].write_request(request, STANDARD)
+            assert written.left_out == ("thinking",)
+            assert "abc" not in str(written.body)
+
+
+def test_streamed_responses_number_their_events_and_repeat_the_whole_answer() -> None:
+    form = FORMS[model_calls.RESPONSES]
+    answer = form.read_answer(WHOLE[model_calls.RESPONSES])
+    writer = form.writer()
+    events = [event for delta in pieces(answer) for event in writer.write(delta)]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[-1]["type"] == "response.completed"
+    done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    assert [(item["type"], item["id"]) for item in done] == [("reasoning", "rs_1"), ("message", "msg_1")]
+    assert form.read_answer(events[-1]["response"]) == answer
+
+
+@pytest.mark.parametrize("status", ["failed", "in_progress", "cancelled", "incomplete"])
+def test_a_response_that_is_not_over_is_no_answer(status: str) -> None:
+    with pytest.raises(Unreadable):
+        FORMS[model_calls.RESPONSES].read_answer({"id": "a", "model": "m", "status": status, "output": []})

@@ -20,8 +20,7 @@ from fairlead.domain.models.content import (
     ToolResult,
 )
 from fairlead.domain.models.errors import Unreadable, Untranslatable
-from fairlead.domain.models.fields import Fields, Writing, present
-from fairlead.domain.models.openai_chat import own
+from fairlead.domain.models.fields import Fields, Writing, own, present
 from fairlead.domain.models.request import AnswerSchema, ModelRequest, Sampling, ToolChoice, ToolOffer
 from fairlead.domain.models.writing import STANDARD, Dialect, Written
 
@@ -118,7 +117,8 @@ def block(body: Any, path: str) -> Part:
         case "image" if (url := _image_url(found.take("source", dict))) is not None:
             return Image(url=url, extra=found.extra())
         case "thinking":
-            return Thinking(text=found.text("thinking"), signature=found.text("signature"), extra=found.extra())
+            thought, signature = found.text("thinking"), found.text("signature")
+            return Thinking(text=thought, signature=signature, wire=WIRE, extra=found.extra())
         case "tool_use":
             call_id, name, arguments = found.need("id", str), found.need("name", str), found.any("input")
             written = _encode({} if arguments is None else arguments).decode()
@@ -234,7 +234,7 @@ def _turns(messages: Sequence[Message], out: Writing) -> list[dict[str, Any]]:
         if message.name:
             out.leave("message.name")
         role = "assistant" if message.role == "assistant" else "user"
-        content = [block_body(part, out, f"/messages/{at}") for part in message.parts]
+        content = [block_body(part, out, f"/messages/{at}") for part in message.parts if _has_place(part, out)]
         if takes_results and role == "user" and (message.extra is None or message.extra.wire is not WIRE):
             turns[-1] = {**turns[-1], "content": [*turns[-1]["content"], *content]}
             out.merged({}, message.extra, "message")
@@ -242,6 +242,14 @@ def _turns(messages: Sequence[Message], out: Writing) -> list[dict[str, Any]]:
             turns.append(out.merged({"role": role, "content": content}, message.extra, "message"))
         takes_results = message.role == "tool"
     return turns
+
+
+def _has_place(part: Part, out: Writing) -> bool:
+    """Thinking that this provider did not sign is none that it takes back."""
+    if isinstance(part, Thinking) and part.wire is not WIRE:
+        out.leave("thinking")
+        return False
+    return True
 
 
 def block_body(part: Part, out: Writing, path: str) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class Assembly:
             extra=self._began.extra,
         )
 
+    def part(self, at: int) -> Part:
+        """As it is by now."""
+        return self._whole(at, self._parts[at])
+
     def _whole(self, at: int, part: Part) -> Part:
         more, signature = "".join(self._grown.get(at, ())), "".join(self._signatures.get(at, ()))
         match part:

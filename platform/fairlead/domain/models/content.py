@@ -30,10 +30,12 @@ class Image(Struct, frozen=True, kw_only=True, tag="image", omit_defaults=True):
 
 
 class Thinking(Struct, frozen=True, kw_only=True, tag="thinking", omit_defaults=True):
-    """How the model came to its answer. `signature` is how the provider knows its own words again."""
+    """How the model came to its answer. `signature` is how the provider knows its own words again: it goes back over
+    `wire` and no other. None: plain text, which nobody signs."""
 
     text: str
     signature: str = ""
+    wire: Wire | None = None
     extra: Extra | None = None
 
 

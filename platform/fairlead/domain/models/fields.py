@@ -4,8 +4,8 @@ from typing import Any, TypeVar
 
 from fairlead_sdk.models import Wire
 
-from fairlead.domain.models.content import Extra
-from fairlead.domain.models.errors import Unreadable
+from fairlead.domain.models.content import Extra, Opaque
+from fairlead.domain.models.errors import Unreadable, Untranslatable
 
 T = TypeVar("T")
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object"}
@@ -95,6 +95,13 @@ class Writing:
             return body
         found: dict[str, Any] = beneath(body, extra.fields)
         return found
+
+
+def own(opaque: Opaque, out: Writing, path: str) -> Any:
+    """Raises Untranslatable for a thing of another wire."""
+    if opaque.wire is not out.wire:
+        raise Untranslatable(path, f"this is known to {opaque.wire} only")
+    return opaque.body
 
 
 def beneath(body: Any, under: Any) -> Any:

@@ -20,7 +20,7 @@ from fairlead.domain.models.content import (
     ToolResult,
 )
 from fairlead.domain.models.errors import Unreadable, Untranslatable
-from fairlead.domain.models.fields import Fields, Writing, present
+from fairlead.domain.models.fields import Fields, Writing, own, present
 from fairlead.domain.models.request import AnswerSchema, ModelRequest, Sampling, ToolChoice, ToolOffer
 from fairlead.domain.models.writing import STANDARD, Dialect, Written
 
@@ -243,7 +243,7 @@ def parts_body(parts: Iterable[Part], out: Writing, path: str) -> dict[str, Any]
         if calls and not isinstance(part, ToolCall | Opaque):
             out.leave("order of text and tool calls")
         match part:
-            case Thinking(text=text, signature=""):
+            case Thinking(text=text, wire=None):
                 body["reasoning_content"] = body.get("reasoning_content", "") + text
             case Thinking():
                 out.leave("thinking")
@@ -303,13 +303,6 @@ def _tool_body(tool: ToolOffer | Opaque, out: Writing, path: str) -> Any:
         name=tool.name, description=tool.description or None, parameters=tool.parameters, strict=tool.strict
     )
     return out.merged({"type": "function", "function": function}, tool.extra, "tool")
-
-
-def own(opaque: Opaque, out: Writing, path: str) -> Any:
-    """Raises Untranslatable for a thing of another wire."""
-    if opaque.wire is not out.wire:
-        raise Untranslatable(path, f"this is known to {opaque.wire} only")
-    return opaque.body
 
 
 def _choice_body(choice: ToolChoice | Opaque | None, out: Writing) -> Any:

@@ -6,7 +6,15 @@ from typing import Any, Protocol
 from fairlead_sdk.models import Wire
 from msgspec import Struct
 
-from fairlead.domain.models import anthropic, anthropic_answer, openai_chat, openai_chat_answer
+from fairlead.domain.models import (
+    anthropic,
+    anthropic_answer,
+    openai_chat,
+    openai_chat_answer,
+    openai_responses,
+    openai_responses_answer,
+    openai_responses_stream,
+)
 from fairlead.domain.models.answer import Delta, ModelAnswer
 from fairlead.domain.models.request import ModelRequest
 from fairlead.domain.models.writing import Dialect, Written
@@ -45,6 +53,16 @@ FORMS = {
         write_answer=openai_chat_answer.write_answer,
         reader=openai_chat_answer.ChatReader,
         writer=openai_chat_answer.ChatWriter,
+    ),
+    Wire.OPENAI_RESPONSES: WireForm(
+        path="/responses",
+        last_word="",
+        read_request=openai_responses.read_request,
+        write_request=openai_responses.write_request,
+        read_answer=openai_responses_answer.read_answer,
+        write_answer=openai_responses_answer.write_answer,
+        reader=openai_responses_stream.ResponsesReader,
+        writer=openai_responses_stream.ResponsesWriter,
     ),
     Wire.ANTHROPIC_MESSAGES: WireForm(
         path="/v1/messages",
