@@ -17,7 +17,7 @@ from fairlead.adapters.ledger_keys import LedgerKeys, add_key
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.positions import Positions
 from fairlead.adapters.postgres import Database
-from fairlead.consumers.ledger import Keeper, place_of
+from fairlead.consumers.ledger import Keeper, LogDiverged, place_of
 from fairlead.consumers.ledger_heads import HeadSigner
 from fairlead.consumers.ledger_runner import LedgerRunner
 from fairlead.consumers.projection import Superseded
@@ -161,6 +161,22 @@ async def test_a_log_that_ends_before_the_ledger_or_is_another_is_not_followed(
     async with kept(log, engine_database):
         assert await positions.reached(["ledger"], 12, LONG_S)
     assert await halted(engine_database) is None
+
+
+async def test_a_commit_that_has_expired_since_a_backup_of_the_database_is_no_sign_of_another_log(
+    log: MemoryLog, engine_database: Database
+) -> None:
+    run = a_run(ALICE, 1)
+    await Writer(log).write(run, *list(five_steps(run)))
+    async with engine_database.session() as session:
+        await (await Keeper.begin(session, 0)).keep(session, (await copies_of(log))[:4])
+        back = await Keeper.begin(session, 0)
+        await log.remove(LogSequence(4))
+        await back.check_log(log)
+        assert await back.keep(session, await copies_of(log, 4)) == 0
+        await log.remove(LogSequence(6))
+        with pytest.raises(LogDiverged):
+            await back.check_log(log)
 
 
 async def test_commits_that_the_log_has_lost_are_counted(log: MemoryLog, engine_database: Database) -> None:

@@ -102,13 +102,18 @@ class Keeper:
         return cls(shard, found)
 
     async def check_log(self, log: LogCopies) -> None:
-        """Raises LogDiverged when the log's commit at the position is not the one that was kept."""
+        """Raises LogDiverged when the log's commit at the position is not the one that was kept.
+
+        One that is gone from a log that reaches further has expired, or was damaged: the log is still the same.
+        """
         sequence = self.standing.sequence
         if not sequence:
             return
         found = await log.copy_of(LogSequence(sequence))
         if found is None:
-            raise LogDiverged(f"the log has no commit {sequence} any more, or does not reach it")
+            if await log.last_sequence() <= sequence:
+                raise LogDiverged(f"the log has no commit {sequence} any more, or does not reach it")
+            return
         if hashlib.sha256(found.body).digest() != self.standing.last_sha256:
             raise LogDiverged(f"the log has another commit at {sequence} than was kept")
 
