@@ -18,6 +18,7 @@ from fairlead.domain.tallies import PlacesWanted
 from tests.support.documents import EXPRESSIONS
 from tests.support.tenancy import TENANT
 from tests.unit.policy.test_judge import ALLOW, DENY, call, policy, said
+from tests.unit.policy.test_layers import compiled, layer
 
 COUNTED: dict[str, Any] = {**DENY, "id": "one", "at_most": {"count": 1, "per": "args.customer"}}
 
@@ -112,6 +113,22 @@ def test_a_condition_cannot_reach_out_of_itself_into_another(when: str) -> None:
     except ExpressionInvalid:
         return
     assert said(judge(compiled, call())) == ("deny", "odd")
+
+
+def test_of_many_rules_the_one_that_holds_or_fails_is_named_wherever_it_stands() -> None:
+    """Those that restrict are first asked whether any of them holds, and none that does hides an error of another."""
+    for place in (0, 7, 399):
+        quiet = [{"id": f"q{number}", "verdict": "deny", "when": "args.amount<0"} for number in range(400)]
+        holds = [*quiet[:place], {"id": "odd", "verdict": "deny", "when": "args.amount>0"}, *quiet[place:]]
+        assert said(judge(compiled(layer("tenant", *holds, ALLOW)), call())) == ("deny", "tenant:odd")
+        fails = [*quiet[:place], {"id": "odd", "verdict": "deny", "when": "args.gone>0"}, *quiet[place:]]
+        assert said(judge(compiled(layer("tenant", *fails, ALLOW)), call())) == ("deny", "tenant:odd")
+    both = [
+        {"id": "fails", "verdict": "require_approval", "when": "args.gone>0"},
+        {"id": "holds", "verdict": "require_approval", "when": "args.amount>0"},
+    ]
+    assert said(judge(policy(*both), call())) == ("deny", "fails")
+    assert said(judge(policy(*reversed(both)), call())) == ("deny", "fails")
 
 
 def test_a_key_that_stands_twice_is_found_at_any_depth() -> None:

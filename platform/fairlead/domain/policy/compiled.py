@@ -8,7 +8,7 @@ import rfc8785
 from fairlead_sdk.contract import Effect
 from msgspec import Struct
 
-from fairlead.domain.expressions import Expression, Expressions
+from fairlead.domain.expressions import Expression, ExpressionInvalid, Expressions
 from fairlead.domain.policy.document import STRICTEST_LEVEL_FIRST, Autonomy, PolicyDocument, Review, Rule, Verdict
 from fairlead.domain.policy.layers import Layer
 from fairlead.domain.workflow.references import reads
@@ -42,10 +42,13 @@ class BoundRule(Struct, frozen=True):
 
 class Together(Struct, frozen=True):
     """The conditions of several rules as one expression, which gives a list: converting what they read is the dear
-    part of asking them."""
+    part of asking them, and what they give is the next. So it is asked first whether `any` of them holds, where each
+    is a condition that mostly does not: of those that restrict."""
 
     names: tuple[str, ...]
     conditions: Expression
+    any: Expression | None
+    none: dict[str, bool]
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -90,7 +93,7 @@ def compile_policy(
         forbidden=frozenset(forbidden),
         writes=frozenset(writes),
         rules=rules,
-        together={key: tuple(_together(those, expressions)) for key, those in rules.items()},
+        together={key: tuple(_all_together(those, expressions)) for key, those in rules.items()},
         moving=frozenset(key for key, those in rules.items() if any(_moves(each.rule) for each in those)),
         reading_runs=frozenset(key for key, those in rules.items() if any(_reads_run(each.rule) for each in those)),
         review=_review(layers),
@@ -99,7 +102,13 @@ def compile_policy(
     )
 
 
-def _together(rules: Sequence[BoundRule], expressions: Expressions) -> Iterator[Together]:
+def _all_together(rules: Sequence[BoundRule], expressions: Expressions) -> Iterator[Together]:
+    restricting = [bound for bound in rules if bound.rule.verdict != "allow"]
+    yield from _together(restricting, expressions, restrict=True)
+    yield from _together([bound for bound in rules if bound.rule.verdict == "allow"], expressions, restrict=False)
+
+
+def _together(rules: Sequence[BoundRule], expressions: Expressions, *, restrict: bool) -> Iterator[Together]:
     """As many as one expression can hold. A line break ends a comment that a condition may end with."""
     names: list[str] = []
     parts: list[str] = []
@@ -108,21 +117,33 @@ def _together(rules: Sequence[BoundRule], expressions: Expressions) -> Iterator[
             continue
         part = f"({bound.rule.when}\n)"
         if parts and _size(parts) + len(part.encode()) > MAX_TOGETHER_BYTES:
-            yield from _bound_together(names, parts, expressions)
+            yield from _bound_together(names, parts, expressions, restrict=restrict)
             names, parts = [], []
         names.append(bound.name)
         parts.append(part)
-    yield from _bound_together(names, parts, expressions)
+    yield from _bound_together(names, parts, expressions, restrict=restrict)
 
 
-def _bound_together(names: list[str], parts: list[str], expressions: Expressions) -> Iterator[Together]:
+def _bound_together(
+    names: list[str], parts: list[str], expressions: Expressions, *, restrict: bool
+) -> Iterator[Together]:
     """One alone is asked as it is, and so are those that only fit alone."""
     if len(parts) > 1 and _size(parts) <= MAX_TOGETHER_BYTES:
-        yield Together(tuple(names), expressions.compile(f"[{','.join(parts)}]", CONDITION_VARIABLES))
+        conditions = expressions.compile(f"[{','.join(parts)}]", CONDITION_VARIABLES)
+        found = _any_of(parts, expressions) if restrict else None
+        yield Together(tuple(names), conditions, found, dict.fromkeys(names, False))
+
+
+def _any_of(parts: list[str], expressions: Expressions) -> Expression | None:
+    """None where one of them is known to be no condition: it denies when it is asked by itself."""
+    try:
+        return expressions.compile("||".join(parts), CONDITION_VARIABLES)
+    except ExpressionInvalid:
+        return None
 
 
 def _size(parts: list[str]) -> int:
-    return sum(len(part.encode()) + 1 for part in parts) + 2
+    return sum(len(part.encode()) + 2 for part in parts) + 2
 
 
 def level_of(stated: Autonomy | None, layers: Sequence[Layer], unstated: Autonomy) -> Autonomy:

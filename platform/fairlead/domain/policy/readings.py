@@ -7,7 +7,7 @@ both: no spelling leads around a rule.
 from collections.abc import Iterator
 from typing import Any
 
-from fairlead.domain.expressions import ExpressionFailed
+from fairlead.domain.expressions import Expression, ExpressionFailed
 from fairlead.domain.policy.compiled import BoundRule, Policy, Together
 from fairlead.domain.policy.proposed import ProposedCall, variables_of
 from fairlead.domain.policy.spelling import plainly
@@ -29,11 +29,8 @@ class Readings:
     def hold(self, bound: BoundRule) -> bool:
         """Whether the rule's condition does. Raises ExpressionFailed."""
         assert bound.condition is not None, "there is something to ask"
-        found = []
-        for variables, known in self._all():
-            holds = known.get(bound.name)
-            found.append(bound.condition.holds(variables) if holds is None else holds)
-        return all(found) if bound.rule.verdict == "allow" else any(found)
+        found = [_holds(bound.name, bound.condition, *reading) for reading in self._read or self._all()]
+        return found[0] if len(found) == 1 else all(found) if bound.rule.verdict == "allow" else any(found)
 
     def _all(self) -> list[tuple[dict[str, Any], dict[str, bool]]]:
         if not self._read:
@@ -51,11 +48,19 @@ class Readings:
             yield {**variables, "args": args, "run": run}
 
 
+def _holds(name: str, condition: Expression, variables: dict[str, Any], known: dict[str, bool]) -> bool:
+    holds = known.get(name)
+    return condition.holds(variables) if holds is None else holds
+
+
 def _asked_together(together: tuple[Together, ...], variables: dict[str, Any]) -> dict[str, bool]:
     """What conditions give, by rule. Where one of them fails each is asked alone, so that it is known which."""
     known: dict[str, bool] = {}
     for each in together:
         try:
+            if each.any is not None and not each.any.holds(variables):
+                known.update(each.none)
+                continue
             given = each.conditions.value(variables)
         except ExpressionFailed:
             continue
