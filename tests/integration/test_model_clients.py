@@ -10,8 +10,14 @@ import os
 from typing import Any
 
 import pytest
+from fairlead_sdk.models import Wire
 
-from tests.support.model_upstream import HELLO, ModelUpstream
+from fairlead.domain.models.assembling import pieces
+from fairlead.domain.models.sse import sse
+from fairlead.domain.models.wires import FORMS
+from tests.support.flaky_http import Answer, Asked, reply
+from tests.support.flaky_http import Wire as Writer
+from tests.support.model_upstream import CHAT, HELLO, MESSAGES, RESPONSES, ModelUpstream, whole_answer
 
 CLIENTS = os.environ.get("FAIRLEAD_TEST_MODEL_CLIENTS", "")
 pytestmark = pytest.mark.skipif(not CLIENTS, reason="FAIRLEAD_TEST_MODEL_CLIENTS names no interpreter")
@@ -35,6 +41,15 @@ said["chat_call"] = [called.function.name, json.loads(called.function.arguments)
 with chat.chat.completions.stream(model="m", messages=talk, stream_options={"include_usage": True}) as stream:
     last = stream.get_final_completion()
 said["chat_stream"] = [last.choices[0].message.content, last.usage.completion_tokens]
+
+function = {"type": "function", "name": "weather", "parameters": schema, "strict": False}
+whole = chat.responses.create(model="m", input="hi")
+said["responses"] = [whole.output_text, whole.usage.output_tokens]
+called = chat.responses.create(model="m", input="hi", tools=[function]).output[0]
+said["responses_call"] = [called.name, json.loads(called.arguments)]
+with chat.responses.stream(model="m", input="hi") as stream:
+    last = stream.get_final_response()
+said["responses_stream"] = [last.output_text, last.usage.output_tokens]
 
 whole = claude.messages.create(model="m", max_tokens=9, messages=talk)
 said["messages"] = [whole.content[0].text, whole.usage.output_tokens]
@@ -81,11 +96,40 @@ async def test_the_vendors_clients_read_every_answer() -> None:
             "chat": [HELLO, 7],
             "chat_call": call,
             "chat_stream": [HELLO, 7],
+            "responses": [HELLO, 7],
+            "responses_call": call,
+            "responses_stream": [HELLO, 7],
             "messages": [HELLO, 7],
             "messages_call": call,
             "messages_stream_call": call,
             "messages_stream": [HELLO, 7],
         }
+
+
+def ours(path: str, wire: Wire) -> Answer:
+    """What the platform writes, of the answer that the server gives."""
+
+    async def answer(writer: Writer, asked: Asked) -> None:
+        body, form = json.loads(asked.body), FORMS[wire]
+        whole = form.read_answer(whole_answer(path, body))
+        if not body.get("stream"):
+            await reply(200, json.dumps(form.write_answer(whole).body).encode())(writer, asked)
+            return
+        events, stream = form.writer(), b""
+        for event in (event for delta in pieces(whole) for event in events.write(delta)):
+            data = form.last_word.encode() if event is None else json.dumps(event).encode()
+            stream += sse(event["type"] if event and "type" in event else "", data)
+        await reply(200, stream, content_type="text/event-stream")(writer, asked)
+
+    return answer
+
+
+async def test_the_vendors_clients_read_what_we_write() -> None:
+    wires = {CHAT: Wire.OPENAI_CHAT, RESPONSES: Wire.OPENAI_RESPONSES, MESSAGES: Wire.ANTHROPIC_MESSAGES}
+    async with ModelUpstream.at() as upstream:
+        theirs = await said(PROGRAM, upstream)
+        upstream.server.answers = {path: ours(path, wire) for path, wire in wires.items()}
+        assert await said(PROGRAM, upstream) == theirs
 
 
 async def test_the_vendors_clients_read_fields_that_they_do_not_know_of() -> None:

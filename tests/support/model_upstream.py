@@ -33,7 +33,7 @@ Mood = Literal[
     "echoing",  # an error that repeats what was asked
 ]
 HELLO = "Good morning — ☕"
-CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _LIMITS = {
     CHAT: {
@@ -49,6 +49,7 @@ _LIMITS = {
         "retry_after": "20",
     },
 }
+_LIMITS[RESPONSES] = _LIMITS[CHAT]
 _ERRORS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
     "limited": (
         429,
@@ -86,7 +87,7 @@ class ModelUpstream:
         self.server = server
         self.mood: Mood = "well"
         self.arrived = asyncio.Event()  # a request is there
-        server.answers = {CHAT: self._answer(CHAT), MESSAGES: self._answer(MESSAGES)}
+        server.answers = {path: self._answer(path) for path in (CHAT, RESPONSES, MESSAGES)}
 
     @classmethod
     @asynccontextmanager
@@ -161,7 +162,7 @@ class ModelUpstream:
 
 def _error(path: str, mood: str) -> Answer:
     status, chat, messages = _ERRORS[mood]
-    body: dict[str, Any] = {"error": chat} if path == CHAT else {"type": "error", "error": messages}
+    body: dict[str, Any] = {"type": "error", "error": messages} if path == MESSAGES else {"error": chat}
     headers = _LIMITS[path] if mood == "limited" else {}
     return reply(status, json.dumps(body).encode(), **headers)
 
@@ -257,6 +258,67 @@ def _chat_events(body: dict[str, Any], more: bool) -> list[bytes]:
     return [*events, b"data: [DONE]\n\n"]
 
 
+def _response(body: dict[str, Any], more: bool) -> dict[str, Any]:
+    tool = _tool(body)
+    text = {"type": "output_text", "text": HELLO, "annotations": []}
+    item: dict[str, Any] = {"type": "message", "id": "msg_1", "role": "assistant", "content": [text]}
+    if tool is not None:
+        item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": tool}
+        item["arguments"] = '{"city": "Bergen"}'
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_700_000_000,
+        "model": body["model"],
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "output": [{**item, "status": "completed"} | ({"x_mood": "sunny"} if more else {})],
+        "usage": {
+            "input_tokens": 11,
+            "output_tokens": 7,
+            "total_tokens": 18,
+            "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": 2},
+        },
+        **({"x_region": "north"} if more else {}),
+    }
+
+
+def _response_events(body: dict[str, Any], more: bool) -> list[bytes]:
+    whole = _response(body, more)
+    (item,) = whole["output"]
+    begun: dict[str, Any] = {**whole, "status": "in_progress", "output": [], "usage": None}
+    where: dict[str, Any] = {"item_id": item["id"], "output_index": 0}
+    empty: dict[str, Any] = {"arguments": ""} if "arguments" in item else {"content": []}
+    opened = {**item, **empty, "status": "in_progress"}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.in_progress", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": opened},
+    ]
+    if "arguments" in item:
+        kind = "response.function_call_arguments"
+        events += [{"type": f"{kind}.delta", **where, "delta": piece} for piece in ('{"city": ', '"Bergen"}')]
+        events.append({"type": f"{kind}.done", **where, "name": item["name"], "arguments": item["arguments"]})
+    else:
+        (text,) = item["content"]
+        where["content_index"] = 0
+        kind = "response.output_text"
+        events.append({"type": "response.content_part.added", **where, "part": {**text, "text": ""}})
+        pieces = (HELLO[:5], HELLO[5:])
+        events += [{"type": f"{kind}.delta", **where, "delta": piece, "logprobs": []} for piece in pieces]
+        events.append({"type": f"{kind}.done", **where, "text": HELLO, "logprobs": []})
+        events.append({"type": "response.content_part.done", **where, "part": text})
+    events.append({"type": "response.output_item.done", "output_index": 0, "item": item})
+    events += [{"type": "x_new_event", "x": 1}] if more else []
+    events.append({"type": "response.completed", "response": whole})
+    return [_event({**event, "sequence_number": at}, event["type"]) for at, event in enumerate(events)]
+
+
 def _message(body: dict[str, Any], more: bool) -> dict[str, Any]:
     tool = _tool(body)
     block: dict[str, Any] = {"type": "text", "text": HELLO}
@@ -307,5 +369,9 @@ def _message_events(body: dict[str, Any], more: bool) -> list[bytes]:
 
 _Whole = Callable[[dict[str, Any], bool], dict[str, Any]]
 _Events = Callable[[dict[str, Any], bool], list[bytes]]
-_WHOLE: dict[str, _Whole] = {CHAT: _chat, MESSAGES: _message}
-_EVENTS: dict[str, _Events] = {CHAT: _chat_events, MESSAGES: _message_events}
+_WHOLE: dict[str, _Whole] = {CHAT: _chat, RESPONSES: _response, MESSAGES: _message}
+_EVENTS: dict[str, _Events] = {CHAT: _chat_events, RESPONSES: _response_events, MESSAGES: _message_events}
+
+
+def whole_answer(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    return _WHOLE[path](body, False)
