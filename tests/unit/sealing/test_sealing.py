@@ -9,7 +9,7 @@ import pytest
 from fairlead_ledger.leaves import Place, leaf_of
 from fairlead_ledger.seals import NotCommitted, resealed
 from fairlead_tenants.ids import TenantId
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -97,6 +97,7 @@ def read(commit: Commit[Any], body: bytes, keys: Any = KEYS) -> Commit[Any]:
     return CODEC.decode("run", opened(commit.tenant_id, body, fields_in(commit.stream, body), keys))
 
 
+@settings(max_examples=50, deadline=None)
 @given(json_values)
 def test_what_is_sealed_is_read_as_it_was_and_nothing_of_it_is_stored(value: Any) -> None:
     plain = commit(completed({"name": MARKER, "value": value}))
@@ -105,6 +106,7 @@ def test_what_is_sealed_is_read_as_it_was_and_nothing_of_it_is_stored(value: Any
     assert read(plain, body) == CODEC.decode("run", CODEC.encode(plain))
 
 
+@settings(max_examples=50, deadline=None)
 @given(json_values)
 def test_an_export_shows_what_was_committed_to_and_whoever_changes_it_is_found(value: Any) -> None:
     shown = {"value": value, "more": 1}
