@@ -6,6 +6,7 @@ from fairlead_tenants.access import Grant, Role
 from fairlead_tenants.ids import WorkspaceId
 
 from tests.support.api import Customer
+from tests.support.workflows import at_work, echo, publish, started, until, until_status
 
 BUDGETS = "/v1/budgets"
 MONTHLY = {"scope": "tenant", "period": "month", "caps": {"usd_micros": 5_000_000}, "reason": "five dollars"}
@@ -29,6 +30,25 @@ async def test_a_budget_is_set_topped_up_and_removed_by_its_own_tenant_only(alic
     removed = await alice.owner.delete(f"{BUDGETS}/all", params={"reason": "x"}, headers={"If-Match": '"1"'})
     assert removed.status_code == 204, removed.text
     assert (await alice.owner.get(f"{BUDGETS}/all")).json()["code"] == "budget_not_found"
+
+
+async def test_calls_of_a_run_are_counted_and_the_one_past_the_cap_is_denied(alice: Customer, bob: Customer) -> None:
+    one_call = {"scope": "run", "scope_id": "*", "caps": {"calls": 1}, "reason": "one is enough"}
+    assert (await alice.owner.put(f"{BUDGETS}/each", json=one_call)).status_code == 200
+    async with at_work(alice.served):
+        run_id = await started(alice.owner, await publish(alice, echo("a"), echo("b"), result={}))
+        free = await started(bob.owner, await publish(bob, echo("a"), echo("b"), result={}))
+        calls = f"/v1/runs/{run_id}/tool-calls"
+        found = await until(alice, calls, lambda page: "denied" in [call["status"] for call in page["items"]])
+        shown = await until(alice, f"{BUDGETS}/each", lambda budget: _spent(budget) == {run_id: 1})
+        await until_status(bob, free, "completed")
+    assert sorted(call["status"] for call in found["items"]) == ["completed", "denied"]
+    (account,) = shown["accounts"]
+    assert (account["left_calls"], account["reserved"]["calls"]) == (0, 0)
+
+
+def _spent(budget: Any) -> dict[str, int]:
+    return {account["subject"]: account["spent"]["calls"] for account in budget["accounts"]}
 
 
 async def test_what_no_budget_can_mean_is_refused_and_zones_are_real(alice: Customer) -> None:
