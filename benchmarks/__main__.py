@@ -17,6 +17,7 @@ from rich.table import Table
 from benchmarks import (
     cold,
     deaths,
+    effects,
     fairness,
     gates,
     ledger,
@@ -99,6 +100,8 @@ async def main(chosen: argparse.Namespace) -> None:
             await _deaths(report)
         if "ledger" in chosen.only:
             report.keep("ledger", "fairlead", await _in_folder(ledger.measure))
+        if "policy" in chosen.only:
+            report.keep("policy", "from publishing to effect", await _in_folder(effects.measure))
         _in_process(chosen, report)
     finally:
         report.close()
