@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -59,14 +60,14 @@ class Scene:
         assert made.code == Exit.OK, made.err
         return self.newcomer.with_key(self.url, made.json["key"])
 
-    async def reviewer(self) -> Shell:
+    async def person(self, name: str, role: str) -> tuple[str, Shell]:
         """Another person of the newcomer's tenant."""
-        person = (await self.newcomer.run("person", "create", "rea@dev.example", "-o", "id")).out.strip()
-        assert (await self.newcomer.run("principal", "grant", person, "reviewer")).code == Exit.OK
+        person = (await self.newcomer.run("person", "create", f"{name}@dev.example", "-o", "id")).out.strip()
+        assert (await self.newcomer.run("principal", "grant", person, role)).code == Exit.OK
         tenant = (await self.newcomer.run("whoami", "-o", "json")).json["tenant_id"]
         issued = await self.newcomer.run("tenant", "issue-key", tenant, person)
         assert issued.code == Exit.OK, issued.err
-        return self.newcomer.with_key(self.url, issued.out.strip())
+        return person, self.newcomer.with_key(self.url, issued.out.strip())
 
 
 @pytest.fixture(scope="module")
@@ -147,16 +148,34 @@ async def test_another_person_signs_what_they_have_seen(scene: Scene) -> None:
     await scene.publish("signed", CALL, policy={"rules": [RULE]})
     begun = await scene.newcomer.run("run", "start", "signed", "--wait", "--stop-for-person", "-o", "json")
     assert begun.code == Exit.NEEDS_PERSON, begun.err
-    reviewer = await scene.reviewer()
+    reviewer_id, reviewer = await scene.person("rea", "reviewer")
     [pending] = (await reviewer.run("approval", "list", "-o", "json")).json
     own = await scene.newcomer.run("approval", "approve", pending["approval_id"], "--digest", pending["digest"])
     assert own.code == Exit.NOT_PERMITTED, own.err
     unseen = await reviewer.run("approval", "approve", pending["approval_id"])
     assert unseen.code == Exit.USAGE
-    signed = await reviewer.run("approval", "approve", pending["approval_id"], "--digest", pending["digest"])
+    deputy_id, deputy = await scene.person("dep", "developer")
+    until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    lent = await reviewer.run("delegation", "create", deputy_id, "--until", until, "--reason", "on leave", "-o", "id")
+    assert lent.code == Exit.OK, lent.err
+    sign = ("approval", "approve", pending["approval_id"], "--digest", pending["digest"])
+    assert (await deputy.run(*sign)).code == Exit.NOT_PERMITTED
+    signed = await deputy.run(*sign, "--for", reviewer_id)
     assert signed.code == Exit.OK, signed.err
     ended = await scene.newcomer.run("run", "wait", begun.json["run_id"], "-q", "-o", "json")
     assert (ended.code, ended.json["status"]) == (Exit.OK, "completed")
+    shown = await reviewer.run("approval", "show", pending["approval_id"])
+    assert f"{deputy_id} for {reviewer_id}: yes" in " ".join(shown.out.split())
+    back = await reviewer.run("delegation", "revoke", lent.out.strip(), "--reason", "back", "-o", "json")
+    assert (back.code, back.json["status"]) == (Exit.OK, "revoked")
+    assert [each["status"] for each in (await deputy.run("delegation", "list", "--mine", "-o", "json")).json] == [
+        "revoked"
+    ]
+    file = scene.newcomer.folder / "oversight.csv"
+    report = await scene.newcomer.run("report", "oversight", "--workflow", "signed", "--file", str(file))
+    assert report.code == Exit.OK, report.err
+    [row] = csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines())
+    assert (row["review_share"], row["override_rate"], row["granted"]) == ("1.0", "0.0", "1")
 
 
 async def test_another_tenant_finds_nothing(scene: Scene) -> None:
