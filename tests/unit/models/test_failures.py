@@ -1,6 +1,7 @@
 """What a provider's refusal means: can it be asked again, when, and by whom."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,18 @@ def test_an_event_of_a_stream_without_an_error_is_no_failure() -> None:
     failed = failure_in_stream({"error": {"type": "invalid_request_error"}})
     assert failed is not None
     assert failed.error_class == "validation"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "error", "error": {"type": "rate_limit_error"}},
+        {"error": {"code": "rate_limit_exceeded"}},
+        {"type": "error", "code": "rate_limit_exceeded", "message": "slow down"},
+        {"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}},
+    ],
+)
+def test_an_error_in_a_stream_is_known_in_the_form_of_each_wire(event: dict[str, Any]) -> None:
+    failed = failure_in_stream(event)
+    assert failed is not None
+    assert failed.error_class == "rate_limited"

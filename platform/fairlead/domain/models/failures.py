@@ -109,6 +109,11 @@ def failure_of(status: int, headers: Mapping[str, str], body: bytes, now: dateti
 def failure_in_stream(event: Mapping[str, Any]) -> ModelFailed | None:
     """Of an event of a stream that says it has failed; None for any other."""
     error = event.get("error")
+    match event:
+        case {"type": "response.failed", "response": {"error": dict(said)}}:
+            error = said
+        case {"type": "error", "code": str(code)}:
+            error = {"code": code}
     if not isinstance(error, dict):
         return None
     code = _code(error) or "stream_failed"
