@@ -233,7 +233,9 @@ def telling_of(core: Core) -> Telling:
 
 def retention_sweep(core: Core, database: "Database") -> RetentionSweep:
     """`database` is connected as the role for engines."""
-    return RetentionSweep(core.sealed_log, core.removal, database, core.handler, core.clock, core.ids)
+    return RetentionSweep(
+        core.sealed_log, core.removal, database, core.handler, core.clock, core.ids, objects=core.stale_objects
+    )
 
 
 def switch_keeper(core: Core, database: "Database") -> SwitchKeeper:

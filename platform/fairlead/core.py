@@ -20,6 +20,7 @@ from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_objects import NatsObjects
 from fairlead.adapters.nats_removal import NatsRemoval
 from fairlead.adapters.nats_results import NatsResults
+from fairlead.adapters.nats_stale_objects import NatsStaleObjects
 from fairlead.adapters.nats_switches import FRESH_S, NatsSwitches
 from fairlead.adapters.nats_timers import NatsTimers
 from fairlead.adapters.outbound import GuardedOutbound
@@ -54,6 +55,7 @@ from fairlead.ports import (
     LogRemoval,
     ObjectStores,
     Results,
+    StaleObjects,
     Switches,
     Throttle,
     Timers,
@@ -103,6 +105,7 @@ class Core(Struct, frozen=True, kw_only=True):
     brake: Brake
     budgets: BudgetBooks
     objects: ObjectStores | None = None
+    stale_objects: StaleObjects | None = None
 
 
 @asynccontextmanager
@@ -220,6 +223,7 @@ def compose(
         brake=brake,
         budgets=BudgetBooks(log, handler, clock),
         objects=NatsObjects(connection, clock),
+        stale_objects=NatsStaleObjects(connection),
     )
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from fairlead.consumers import expiring, retention_sweep
 from fairlead.consumers.rebuild import rebuild
 from fairlead.domain import retention as r
 from fairlead.domain.envelope import SYSTEM
+from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import CommandId
 from fairlead.domain.runs.commands import Alarm as RunAlarm
 from fairlead.domain.runs.commands import CancelRun, FireAlarm
@@ -225,3 +227,37 @@ async def test_the_database_lets_nobody_take_a_body_that_no_fact_of_the_ledger_s
                 with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.CheckViolation)):
                     connection.execute(statement, params)
     assert {row["sequence"]: row for row in await archive.rows(tenant, _LEDGER)} == rows
+
+
+class Shelf:
+    """A store with objects of some age; `remove` forgets to say that it is done the first time."""
+
+    def __init__(self, *versions: str) -> None:
+        self.versions = list(versions)
+        self.dies = True
+
+    async def older(self, tenant_id: TenantId, before: datetime, limit: int) -> list[str]:  # noqa: ARG002  # all are
+        return self.versions[:limit]
+
+    async def remove(self, tenant_id: TenantId, before: datetime, versions: Collection[str]) -> None:  # noqa: ARG002
+        self.versions = [version for version in self.versions if version not in versions]
+        if self.dies:
+            self.dies = False
+            raise Unavailable("the store")
+
+
+async def test_objects_go_where_a_tenant_says_so_and_never_without(archive: Archive) -> None:
+    tenant, shelf = TenantId(a_tenant()), Shelf("v1", "v2")
+    sweep = archive.sweep(objects=shelf)
+    async with archive.followed(), archive.engine.session() as session:
+        await archive.caught_up()
+        assert await sweep.sweep_tenant(session, tenant) == 0
+        assert shelf.versions == ["v1", "v2"]
+        settings = r.Settings(objects_days=30)
+        change = r.ChangeRetention(settings=settings, reason="less", by=PrincipalId("prn_ann"), now=T0)
+        await archive.handler.handle(r.stream_of(tenant), change, cause(f"retain_{tenant}"))
+        with pytest.raises(Unavailable):
+            await sweep.sweep_tenant(session, tenant)
+        await archive.caught_up()
+        assert await sweep.sweep_tenant(session, tenant) == 1, "the one that was begun is ended"
+    assert [row["what"] for row in await archive.rows(tenant, "SELECT * FROM expiries")] == ["objects"]

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from fairlead.adapters import nats_objects
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_objects import NatsObjects
+from fairlead.adapters.nats_stale_objects import NatsStaleObjects
 from fairlead.adapters.nats_streams import OBJECTS, ensure_streams
 from fairlead_storage import StorageConnector
 from fairlead_storage.tools import (
@@ -171,3 +173,24 @@ async def test_a_place_has_a_bound_and_so_has_an_object(store: Store, monkeypatc
 async def test_a_call_without_a_store_is_refused() -> None:
     call = Call(call_id="tcl_1", attempt=1, idempotency_key="tcl_1", settings={})
     assert (await met(list_objects.run(Wanted(), call))).code == "no_store"
+
+
+async def test_objects_that_are_too_old_go_and_what_was_written_since_stays(
+    store: Store,
+) -> None:
+    stale, noon = NatsStaleObjects(store.connection), ManualClock().now()
+    await put_object.run(note("old", "planted"), store.call())
+    await put_object.run(note("again"), store.call("tcl_2"))
+    await put_object.run(note("theirs"), store.call(tenant=BOB))
+    assert await stale.older(ALICE, noon, 10) == [], "not before that moment"
+    later = noon + timedelta(seconds=1)
+    versions = await stale.older(ALICE, later, 10)
+    assert (len(versions), len(await stale.older(ALICE, later, 1))) == (2, 1)
+    await put_object.run(note("again", "another"), store.call("tcl_3"))
+    await stale.remove(ALICE, later, versions)
+    await stale.remove(ALICE, later, versions)
+    with pytest.raises(Refused):
+        await get_object.run(Which(key="old"), store.call())
+    assert (await get_object.run(Which(key="again"), store.call())).text == "another"
+    assert (await get_object.run(Which(key="theirs"), store.call(tenant=BOB))).text == "hello"
+    assert await store.messages() == 4

@@ -26,7 +26,7 @@ from fairlead.domain.envelope import StreamRef
 from fairlead.handling.handler import Handler
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.tenant_tools import TenantTools
-from fairlead.ports import Ids, LogRemoval, SqlSession, SqlSessions
+from fairlead.ports import Ids, LogRemoval, SqlSession, StaleObjects
 from tests.support.clock import T0, ManualClock
 from tests.support.database import columns
 from tests.support.histories import ANN, CODEC, Writer, a_run, approval_of, call_of, five_steps
@@ -62,14 +62,15 @@ class Archive:
         tools = TenantTools(self.log, Connectors([]), self.clock)
         return Handler(self.log, self.clock, deciders(Rulebook(self.log, tools, CelExpressions())))
 
-    def sweep(self, removal: LogRemoval | None = None, sessions: SqlSessions | None = None) -> RetentionSweep:
+    def sweep(self, removal: LogRemoval | None = None, objects: StaleObjects | None = None) -> RetentionSweep:
         return RetentionSweep(
             self.log,
             removal or self.log,
-            sessions or self.engine,
+            self.engine,
             self.new_handler(),
             self.clock,
             self.ids,
+            objects=objects,
             pause_s=0.0,
         )
 

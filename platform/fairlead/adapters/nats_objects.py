@@ -42,7 +42,7 @@ class _State(Struct, frozen=True):
     subjects: dict[str, int] | None = None
 
 
-class _Info(Struct, frozen=True):
+class Info(Struct, frozen=True):
     state: _State = _State()
 
 
@@ -54,7 +54,7 @@ class _Kept(Struct, frozen=True):
 
 
 _answer = msgspec.json.Decoder(_Answer).decode
-_kept = msgspec.json.Decoder(_Kept).decode
+kept_in = msgspec.json.Decoder(_Kept).decode
 
 
 class NatsObjects:
@@ -137,7 +137,7 @@ class _Place:
         for start in range(0, len(keys), AT_ONCE):
             wanted = [subjects.object_key(self._root, key) for key in keys[start : start + AT_ONCE]]
             bodies = await found_parts(self._connection, OBJECTS, wanted)
-            found += [_kept(bodies[subject]).object for subject in wanted if subject in bodies]
+            found += [kept_in(bodies[subject]).object for subject in wanted if subject in bodies]
         return found
 
     async def _at(self, key: str) -> _Kept | None:
@@ -148,7 +148,7 @@ class _Place:
         )
         answer = _answer(reply.data)
         if answer.error is None:
-            return _kept(b64decode(answer.message.data))
+            return kept_in(b64decode(answer.message.data))
         if answer.error.err_code != NOTHING_THERE:
             raise answer.error.raised()
         return None
@@ -156,7 +156,7 @@ class _Place:
     async def _keys(self) -> list[str]:
         asked = {"subjects_filter": subjects.object_keys(self._root)}
         info = msgspec.convert(
-            await self._connection.patiently(lambda: self._connection.api(f"STREAM.INFO.{OBJECTS}", asked)), _Info
+            await self._connection.patiently(lambda: self._connection.api(f"STREAM.INFO.{OBJECTS}", asked)), Info
         )
         return [subjects.key_of_object(subject) for subject in info.state.subjects or ()]
 

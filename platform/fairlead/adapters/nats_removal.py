@@ -22,31 +22,33 @@ class NatsRemoval:
         self._stream = events_stream(shard)
 
     async def remove(self, sequence: LogSequence) -> None:
-        await self._delete(self._stream, sequence)
+        await _delete(self._connection, self._stream, sequence)
 
     async def remove_blob(self, tenant_id: TenantId, sha256: str) -> None:
         """A part that was written twice is there twice, and the last of each name is what is found."""
-        question = msgspec.json.encode({"multi_last": [blob_parts(tenant_id, sha256)]})
-        while True:
-            replies, _ = await self._connection.patiently(
-                lambda: self._connection.request_many(f"$JS.API.DIRECT.GET.{BLOBS}", question)
-            )
-            found = [reply.header("Nats-Sequence") for reply in replies]
-            if not found:
-                return
-            for sequence in found:
-                await self._delete(BLOBS, int(sequence or 0))
+        await remove_all(self._connection, BLOBS, blob_parts(tenant_id, sha256))
 
-    async def _delete(self, stream: str, sequence: int) -> None:
-        """Raises ApiRefused where the stream is one that was made to deny it."""
-        try:
-            await self._connection.patiently(
-                lambda: self._connection.api(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence})
-            )
-        except ApiRefused:  # of one that is gone it speaks as of one that may not be deleted
-            question = msgspec.json.encode({"seq": sequence})
-            found = await self._connection.patiently(
-                lambda: self._connection.request(f"$JS.API.DIRECT.GET.{stream}", question)
-            )
-            if found.status != NOT_FOUND:
-                raise
+
+async def remove_all(connection: NatsConnection, stream: str, subject: str) -> None:
+    """Every message under the subject, which may have a wildcard."""
+    question = msgspec.json.encode({"multi_last": [subject]})
+    while True:
+        replies, _ = await connection.patiently(
+            lambda: connection.request_many(f"$JS.API.DIRECT.GET.{stream}", question)
+        )
+        found = [reply.header("Nats-Sequence") for reply in replies]
+        if not found:
+            return
+        for sequence in found:
+            await _delete(connection, stream, int(sequence or 0))
+
+
+async def _delete(connection: NatsConnection, stream: str, sequence: int) -> None:
+    """Raises ApiRefused where the stream is one that was made to deny it."""
+    try:
+        await connection.patiently(lambda: connection.api(f"STREAM.MSG.DELETE.{stream}", {"seq": sequence}))
+    except ApiRefused:  # of one that is gone it speaks as of one that may not be deleted
+        question = msgspec.json.encode({"seq": sequence})
+        found = await connection.patiently(lambda: connection.request(f"$JS.API.DIRECT.GET.{stream}", question))
+        if found.status != NOT_FOUND:
+            raise

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fairlead.domain.envelope import Kind
-from fairlead.domain.expiries import ExpiryOfRunsBegun
+from fairlead.domain.expiries import ExpiryEvent, ExpiryOfAccessesBegun, ExpiryOfRunsBegun
 from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "expiries"
@@ -22,13 +22,21 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
     for recorded in batch:
         commit = recorded.commit
         for event in commit.events:
-            are_runs = isinstance(event, ExpiryOfRunsBegun)
+            what, count = _said(event)
             row = {
                 "tenant": commit.tenant_id,
                 "id": commit.stream_id,
-                "what": "runs" if are_runs else "accesses",
-                "count": len(event.runs if are_runs else event.sequences),
+                "what": what,
+                "count": count,
                 "at": commit.at,
                 "sequence": recorded.sequence,
             }
             await tx.run(_BEGUN, row)
+
+
+def _said(event: ExpiryEvent) -> tuple[str, int]:
+    if isinstance(event, ExpiryOfRunsBegun):
+        return "runs", len(event.runs)
+    if isinstance(event, ExpiryOfAccessesBegun):
+        return "accesses", len(event.sequences)
+    return "objects", len(event.versions)

@@ -8,16 +8,24 @@ from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
 from fairlead.domain.envelope import SYSTEM
-from fairlead.domain.expiries import BeginExpiry, ExpiringRun, ExpiryEvent, ExpiryOfAccessesBegun, ExpiryOfRunsBegun
+from fairlead.domain.expiries import (
+    BeginExpiry,
+    ExpiringRun,
+    ExpiryEvent,
+    ExpiryOfAccessesBegun,
+    ExpiryOfObjectsBegun,
+    ExpiryOfRunsBegun,
+)
 from fairlead.domain.expiries import stream_of as expiry_stream
 from fairlead.domain.ids import CommandId, RunId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.retention import Retention
 from fairlead.handling.handler import Cause, Handler
-from fairlead.ports import Ids, SqlSession
+from fairlead.ports import Ids, SqlSession, StaleObjects
 
 RUNS = 50  # of one expiry
 ACCESSES = 1_000  # commits of one expiry
+OBJECTS = 200  # of one expiry
 BEGINNING = datetime(1970, 1, 1).astimezone()
 
 _RUNS = """
@@ -115,6 +123,18 @@ class Expiring:
             return None
         sequences = tuple(row.sequence for row in rows)
         return await self._begin(tenant_id, ExpiryOfAccessesBegun(made_before=before, sequences=sequences))
+
+    async def begin_objects(
+        self, objects: StaleObjects, tenant_id: TenantId, retention: Retention, now: Instant
+    ) -> str | None:
+        """The expiry that was begun, if anything is to go."""
+        if (days := retention.at(now).objects_days) is None:
+            return None
+        before = now - timedelta(days=days)
+        versions = await objects.older(tenant_id, before, OBJECTS)
+        if not versions:
+            return None
+        return await self._begin(tenant_id, ExpiryOfObjectsBegun(stored_before=before, versions=tuple(versions)))
 
     async def _begin(self, tenant_id: TenantId, what: ExpiryEvent) -> str:
         expiry_id = self._ids.new("exp")

@@ -18,7 +18,7 @@ from msgspec import Struct
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, Unavailable
-from fairlead.domain.expiries import Begun, ExpiringRun, ExpiryOfAccessesBegun
+from fairlead.domain.expiries import Begun, ExpiringRun, ExpiryOfAccessesBegun, ExpiryOfObjectsBegun
 from fairlead.domain.expiries import stream_of as expiry_stream
 from fairlead.domain.ids import CommandId
 from fairlead.domain.runs.commands import ExpireRun
@@ -26,7 +26,7 @@ from fairlead.domain.runs.events import RunContentExpired
 from fairlead.domain.runs.states import Ended, Gone, RunState
 from fairlead.handling.handler import Cause, Handler
 from fairlead.handling.legal_holds import LegalHolds
-from fairlead.ports import Clock, Log, LogRemoval, SqlSession
+from fairlead.ports import Clock, Log, LogRemoval, SqlSession, StaleObjects
 
 PAGE = 100  # bodies in one transaction
 FOLDED_BY = ("ledger", "expiries", "run_commits", "run_board", "approvals", "dead_letters", "accesses")
@@ -80,13 +80,20 @@ class _At(Struct, frozen=True):
 
 class Removing:
     def __init__(
-        self, log: Log, removal: LogRemoval, handler: Handler, clock: Clock, patience_s: float = PATIENCE_S
+        self,
+        log: Log,
+        removal: LogRemoval,
+        handler: Handler,
+        clock: Clock,
+        objects: StaleObjects | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._log = log
         self._removal = removal
         self._handler = handler
         self._holds = LegalHolds(handler)
         self._clock = clock
+        self._objects = objects
         self._patience_s = patience_s
 
     async def carry_out(self, session: SqlSession, tenant_id: TenantId, expiry_id: str) -> bool:
@@ -96,6 +103,8 @@ class Removing:
         assert isinstance(state, Begun), "the read model heard of it"
         if isinstance(state.what, ExpiryOfAccessesBegun):
             done = await self._accesses(session, tenant_id, loaded.sequence, state.what)
+        elif isinstance(state.what, ExpiryOfObjectsBegun):
+            done = await self._stale_objects(tenant_id, state.what)
         else:
             done = await self._runs(session, tenant_id, expiry_id, state.what.runs)
         if done:
@@ -103,6 +112,11 @@ class Removing:
                 await tx.fence(tenant_id)
                 await tx.run(_REMOVED, {"tenant": tenant_id, "expiry": expiry_id, "now": self._clock.now()})
         return done
+
+    async def _stale_objects(self, tenant_id: TenantId, what: ExpiryOfObjectsBegun) -> bool:
+        if self._objects is not None:
+            await self._objects.remove(tenant_id, what.stored_before, what.versions)
+        return self._objects is not None
 
     async def _accesses(
         self, session: SqlSession, tenant_id: TenantId, fact: LogSequence, what: ExpiryOfAccessesBegun

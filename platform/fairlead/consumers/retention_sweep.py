@@ -12,7 +12,7 @@ from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, Unavailable
 from fairlead.handling.handler import Handler
 from fairlead.handling.legal_holds import LegalHolds
-from fairlead.ports import Clock, Ids, Log, LogRemoval, SqlSession, SqlSessions
+from fairlead.ports import Clock, Ids, Log, LogRemoval, SqlSession, SqlSessions, StaleObjects
 
 EVERY_S = 3_600.0
 MOST_LOTS = 100  # of a tenant in one sweep
@@ -44,14 +44,17 @@ class RetentionSweep:
         clock: Clock,
         ids: Ids,
         *,
+        objects: StaleObjects | None = None,
         pause_s: float = PAUSE_S,
     ) -> None:
+        """`objects` is the store, where there is one."""
         self._log = log
         self._sessions = sessions
         self._clock = clock
         self._holds = LegalHolds(handler)
         self._expiring = Expiring(handler, ids)
-        self._removing = Removing(log, removal, handler, clock)
+        self._removing = Removing(log, removal, handler, clock, objects)
+        self._objects = objects
         self._pause_s = pause_s
         self._tenants: set[TenantId] = set()
         self._known_up_to = LogSequence(0)
@@ -100,6 +103,8 @@ class RetentionSweep:
                 await asyncio.sleep(self._pause_s)
         while lots < MOST_LOTS:
             begun = await self._expiring.begin_accesses(session, tenant_id, retention, self._clock.now())
+            if begun is None and self._objects is not None:
+                begun = await self._expiring.begin_objects(self._objects, tenant_id, retention, self._clock.now())
             if begun is None or not await self._removing.carry_out(session, tenant_id, begun):
                 return lots
             lots += 1

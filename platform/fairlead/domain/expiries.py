@@ -41,11 +41,18 @@ class ExpiryOfAccessesBegun(Event, frozen=True, kw_only=True, tag="expiry.access
     sequences: tuple[int, ...]
 
 
-ExpiryEvent = ExpiryOfRunsBegun | ExpiryOfAccessesBegun
+class ExpiryOfObjectsBegun(Event, frozen=True, kw_only=True, tag="expiry.objects_begun.v1"):
+    """These objects of the store were last written before `stored_before`. A version says nothing of key or content."""
+
+    stored_before: Instant
+    versions: tuple[str, ...]
+
+
+ExpiryEvent = ExpiryOfRunsBegun | ExpiryOfAccessesBegun | ExpiryOfObjectsBegun
 
 
 class BeginExpiry(Struct, frozen=True, kw_only=True):
-    what: ExpiryOfRunsBegun | ExpiryOfAccessesBegun
+    what: ExpiryEvent
 
 
 class NotBegun(Struct, frozen=True):
@@ -53,7 +60,7 @@ class NotBegun(Struct, frozen=True):
 
 
 class Begun(Struct, frozen=True):
-    what: ExpiryOfRunsBegun | ExpiryOfAccessesBegun
+    what: ExpiryEvent
 
 
 ExpiryState = NotBegun | Begun

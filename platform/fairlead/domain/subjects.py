@@ -68,6 +68,11 @@ def objects_root(tenant_id: str, workspace_id: str, environment_id: str) -> str:
     return f"fl.obj.{token(tenant_id)}.{token(workspace_id)}.{token(environment_id)}"
 
 
+def objects_of_tenant(tenant_id: str) -> str:
+    """The names of all its objects, in every place."""
+    return f"fl.obj.{token(tenant_id)}.*.*.at.*"
+
+
 def object_key(root: str, key: str) -> str:
     """A key may hold anything, also what a subject may not."""
     return f"{root}.at.{urlsafe_b64encode(key.encode()).decode().rstrip('=')}"

@@ -28,6 +28,7 @@ from fairlead.ports.outside import (
     ObjectStores,
     Outbound,
     Results,
+    StaleObjects,
     WayOut,
 )
 from fairlead.ports.sql import FoldTx, SqlDatabase, SqlSession, SqlSessions, SqlTx
@@ -76,6 +77,7 @@ __all__ = [
     "SqlSession",
     "SqlSessions",
     "SqlTx",
+    "StaleObjects",
     "Switches",
     "Throttle",
     "Timers",

@@ -1,7 +1,8 @@
 """What a call meets on its way out: accounts, what was read before, and the world."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from fairlead_sdk.auth import NO_AUTH, Auth
@@ -43,6 +44,16 @@ class ConnectionDirectory(Protocol):
 class ObjectStores(Protocol):
     def of(self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId) -> Objects:
         """That place and no other."""
+
+
+class StaleObjects(Protocol):
+    """Objects in all places of a tenant. Both methods raise Unavailable."""
+
+    async def older(self, tenant_id: TenantId, before: datetime, limit: int) -> list[str]:
+        """Versions of those that were last written before then."""
+
+    async def remove(self, tenant_id: TenantId, before: datetime, versions: Collection[str]) -> None:
+        """Those of them that are still there and were not written since, for good."""
 
 
 class Manifests(Protocol):
