@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.api import Customer, Served, listening
 
-MAX_S = 180
+MAX_S = 220
 # What no schema can say, like "a cursor of this list", is refused with 422. A read that names a position waits for it,
 # and made-up ones never come. A method that no operation has is refused in one place: one of them is tried.
 CONFIG = """

@@ -143,7 +143,7 @@ async def test_under_load_two_workers_stop_within_a_second_and_everything_goes_o
 
     async with app.core(served.core.settings, {}, "second") as second, running(app.worker(second)):
         loading = asyncio.gather(load(), load())
-        everything = Drill(target=b.Target("installation"), modes=("pause_runs",), load_s=0.5, quiet_s=0.3)
+        everything = Drill(target=b.Target("installation"), modes=("pause_runs",), load_s=2.0, quiet_s=0.3)
         drilled = await drill(operator(served), everything)
         await loading
         assert (drilled.calls_before > 0, drilled.last_effect_ms < EFFECTIVE_WITHIN_MS) == (True, True), drilled
@@ -164,7 +164,7 @@ async def test_a_tenants_own_scopes_are_drilled_with_the_tenants_own_switch(
     theirs = await publish(bob, echo("a"), name="theirs", result={})
     holder = stopping.Operator(served.core.log, served.core.switching, alice.tenant_id)
     target = b.Target("workflow", workflow)
-    calls = Drill(target=target, modes=("pause_runs",), load_s=0.4, quiet_s=0.2, holder=alice.tenant_id)
+    calls = Drill(target=target, modes=("pause_runs",), load_s=2.0, quiet_s=0.3, holder=alice.tenant_id)
 
     async def load() -> None:
         while (await alice.owner.post("/v1/runs", json={"workflow_id": workflow, "input": {}})).is_success:
