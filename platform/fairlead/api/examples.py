@@ -18,6 +18,13 @@ EXAMPLES: dict[str, Any] = {
         "config": {"base_url": "https://records.example.com"},
         "scopes": ["records:read"],
     },
+    "NewDelegation": {
+        "delegate": "prn_01jd3c8v5xk2q7t9m4n6p8r0sc",
+        "until": "2026-12-31T22:00:00Z",
+        "reason": "away until the new year",
+        "workflows": ["invoice-match"],
+    },
+    "Revocation": {"reason": "back earlier"},
     "NewOAuthClient": {"connector": "records", "client_id": "fairlead-harbour", "client_secret": "…"},
     "NewSecret": {"key": "…"},
     "NewApiKey": {
