@@ -43,7 +43,7 @@ def test_every_problem_has_a_meaning_and_a_code_of_its_own() -> None:
 def test_every_route_is_described_and_every_read_model_it_names_exists() -> None:
     described = {(path, method) for path, method, _ in operations()}
     names = {projection.NAME for projection in PROJECTIONS} | {"ledger"}
-    not_for_programs = ("/metrics", "/openapi.json", "/v1/oauth/callback", "/approve")
+    not_for_programs = ("/metrics", "/openapi.json", "/v1/oauth/callback", "/approve", "/approve/{link}")
     for path, method, opt in route_options(routed()):
         assert path in not_for_programs or (path, method) in described
         assert set(opt.get("reads", ())) <= names
