@@ -256,7 +256,7 @@ async def _read_models_agree_with(scene: Scene, history: Sequence[AnyRecorded]) 
         live = await _dump(scene.stack)
         async with Database(urls.database_owner) as owner:
             for projection in app.PROJECTIONS:
-                await rebuild(scene.settling.core.log, owner, projection)
+                await rebuild(scene.settling.core.sealed_log, owner, projection)
         assert await _dump(scene.stack) == live
 
 
