@@ -148,7 +148,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         log=core.log,
         contents=core.contents,
         content_keys=core.content_keys,
-        destroy=Destroying(core.content_keys, core.results),
+        destroy=Destroying(core.content_keys, core.results, core.stale_objects),
         handler=core.handler,
         rulebook=core.rulebook,
         starter=core.starter,
@@ -198,7 +198,7 @@ async def engine(core: Core) -> None:
         tasks.create_task(watch.run())
         tasks.create_task(switch_keeper(core, database).run())
         tasks.create_task(IdempotencySweep(core.log, database).run())
-        tasks.create_task(ErasureWatch(core.log, Destroying(core.content_keys, core.results)).run())
+        tasks.create_task(ErasureWatch(core.log, Destroying(core.content_keys, core.results, core.stale_objects)).run())
         tasks.create_task(retention_sweep(core, database).run())
         tasks.create_task(ledgers.keeper(core.copies, database).run())
         tasks.create_task(ledgers.signer(settings, database, core.outbound, core.clock).run())

@@ -10,6 +10,7 @@ import pytest
 from fairlead_ledger.keys import Trust, read_keys
 from fairlead_ledger.reading import check_file
 from fairlead_tenants.access import Grant, Role
+from fairlead_tenants.ids import EnvironmentId, WorkspaceId
 from psycopg import sql
 
 from fairlead.domain.envelope import Sequence
@@ -220,3 +221,17 @@ async def test_nothing_is_erased_that_is_held_or_under_way_or_by_whoever_may_not
     again = await alice.owner.post(ERASURES, json=everything, headers={"Idempotency-Key": "once"})
     assert again.json() == erased.json()
     assert MARKER not in (await alice.owner.get(f"/v1/runs/{run_id}", headers=await up_to_now(alice))).text
+
+
+async def test_what_workflows_stored_goes_with_their_tenant(served: Served, alice: Customer, bob: Customer) -> None:
+    stores = served.core.objects
+    assert stores is not None, "every process has them"
+    places = [
+        stores.of(each.tenant_id, WorkspaceId(await each.workspace_id()), EnvironmentId(await each.environment_id()))
+        for each in (alice, bob)
+    ]
+    for place in places:
+        await place.put("note.txt", MARKER.encode(), "text/plain", "tcl_1")
+    everything = {"tenant": True, "confirm": alice.tenant_id, "reason": "they left"}
+    assert (await alice.owner.post(ERASURES, json=everything)).status_code == 201
+    assert [await place.look("note.txt") is not None for place in places] == [False, True]

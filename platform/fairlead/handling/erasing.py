@@ -15,10 +15,11 @@ from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.erasures import Erased
 from fairlead.domain.errors import Unavailable
 from fairlead.handling.handler import Handler
-from fairlead.ports import ContentKeys, Log, Results
+from fairlead.ports import ContentKeys, Log, Results, StaleObjects
 
 RETRY_S = 0.5
 READY_WITHIN_S = 10.0
+OBJECTS_AT_ONCE = 500
 
 Forgotten = Callable[[TenantId, Erased], Awaitable[None]]
 
@@ -40,13 +41,17 @@ class Forgetting:
 class Destroying:
     """What all processes share. Raises Unavailable; said again, it goes on."""
 
-    def __init__(self, keys: ContentKeys, results: Results) -> None:
+    def __init__(self, keys: ContentKeys, results: Results, objects: StaleObjects | None) -> None:
         self._keys = keys
         self._results = results
+        self._objects = objects
 
     async def __call__(self, tenant_id: TenantId, erased: Erased) -> None:
         await self._keys.destroy(tenant_id, erased.key_ids, erased.erased_at)
         await self._results.drop(tenant_id)
+        if erased.scope == "tenant" and self._objects is not None:
+            while versions := await self._objects.older(tenant_id, erased.erased_at, OBJECTS_AT_ONCE):
+                await self._objects.remove(tenant_id, erased.erased_at, versions)
 
 
 class ErasureWatch:
