@@ -70,11 +70,12 @@ async def test_a_key_of_a_test_environment_manages_nothing(served: Served, alice
 
 
 async def test_nothing_of_a_tenant_is_had_without_a_credential(served: Served, alice: Customer) -> None:
+    almost = alice.key[:-1] + ("y" if alice.key.endswith("x") else "x")
     for path, method, opt in route_options(served.api):
         if not opt.get("open"):
             answer = await served.client().request(method, url_of(path), json=BODY)
             assert answer.status_code == 401, f"{method} {path}"
-            other = await served.client(alice.key[:-1] + "x").request(method, url_of(path), json=BODY)
+            other = await served.client(almost).request(method, url_of(path), json=BODY)
             assert other.status_code == 401, f"{method} {path}"
 
 

@@ -35,6 +35,7 @@ def processes() -> None:
             os.closerange(0, 3)
             time.sleep(ENDS_S)
             os._exit(0)
+    time.sleep(ENDS_S)
 
 
 def cpu() -> None:
