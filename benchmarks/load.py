@@ -106,7 +106,7 @@ class Runs:
         await asyncio.gather(*(loop() for _ in range(in_flight)))
 
     async def watch(self, after: LogSequence) -> None:
-        async with self._on.core.log.follow(after, kinds=("run",)) as batches:
+        async with self._on.core.sealed_log.follow(after, kinds=("run",)) as batches:
             async for batch in batches:
                 for commit in (each.commit for each in batch if isinstance(each, Recorded)):
                     self.events += len(commit.events)
