@@ -69,7 +69,13 @@ class Child:
             raise CannotStart(str(missing)) from missing
         launched = await launch(containment, folders, limits)
         exit_ = await way_out(launched.way_out, limits)
-        child = cls(launched, exit_, limits, code.name if code else "nobody", containment.scratch)
+        try:
+            child = cls(launched, exit_, limits, code.name if code else "nobody", containment.scratch)
+        except psutil.NoSuchProcess as gone:  # it has ended already, and somebody else has asked how
+            exit_.close()
+            said = (await launched.remarks.read(_LOGGED_BYTES)).decode(errors="replace").strip()
+            await launched.end()
+            raise CannotStart(said or "it ended before it began") from gone
         begin = w.Begin(
             module=code.module if code else None,
             folders=containment.inside(folders),
