@@ -8,8 +8,8 @@ BIN := .venv/bin
 SBOM := dist/sbom.json
 SBOM_CHECK := --validate
 # Two cores have work for three, because much of it waits; and acceptance comes first, so that no long file is left to
-# the end.
-AT_ONCE := -n 3 --no-loadscope-reorder
+# the end. A process that is ended for a hanging test is not begun anew: what is left would wait for it for ever.
+AT_ONCE := -n 3 --max-worker-restart 0 --no-loadscope-reorder
 export UV_PYTHON_DOWNLOADS := never
 # A program of many processes that compiled itself anew at each start would start slowly.
 unexport PYTHONDONTWRITEBYTECODE
