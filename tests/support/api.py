@@ -34,9 +34,32 @@ from fairlead.settings import Settings
 from tests.support.database import DatabaseUrls
 
 URL = "http://fairlead.test"
+BEHIND_S = 60.0
 T = TypeVar("T")
 
 _numbers = itertools.count(1)
+
+
+class Patient(httpx2.AsyncBaseTransport):
+    """Asks again, as it is told to, while a read model of a busy machine is behind a position that the log has."""
+
+    def __init__(self, inner: httpx2.ASGITransport, core: app.Core) -> None:
+        self._inner = inner
+        self._core = core
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        async with asyncio.timeout(BEHIND_S):
+            while True:
+                answer = await self._inner.handle_async_request(request)
+                if not await self._is_behind(request, answer):
+                    return answer
+
+    async def _is_behind(self, request: httpx2.Request, answer: httpx2.Response) -> bool:
+        if request.method != "GET" or answer.status_code != 503:
+            return False
+        if b'"position_not_reached"' not in await answer.aread():
+            return False
+        return int(request.headers["Fairlead-Position"]) <= await self._core.log.last_sequence()
 
 
 @dataclass(frozen=True)
@@ -51,7 +74,7 @@ class Served:
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {key}"} if key else {})
         # An error of the application is what is tested for, so it is to be seen as an answer.
         transport = httpx2.ASGITransport(app=self.api, raise_app_exceptions=False)  # type: ignore[arg-type]
-        return httpx2.AsyncClient(transport=transport, base_url=URL, headers=sent, timeout=30)
+        return httpx2.AsyncClient(transport=Patient(transport, self.core), base_url=URL, headers=sent, timeout=30)
 
     @asynccontextmanager
     async def beside(self, **changes: Any) -> AsyncIterator["Served"]:
