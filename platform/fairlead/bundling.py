@@ -1,4 +1,4 @@
-"""Composes what it takes to decide the run of a bundle again: expressions, tools as they were, the steps planner."""
+"""Composes what it takes to decide the run of a bundle again: expressions, tools as they were, the planner."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.rerun import Parted, rerun
 from fairlead.domain.tallies import PlacesWanted
 
-PLANNERS = frozenset({"steps"})  # what decides the same whenever it is asked
+PLANNERS = frozenset({"steps", "outside"})  # what decides the same whenever it is asked
 
 
 class Replayed(Struct, frozen=True, kw_only=True):

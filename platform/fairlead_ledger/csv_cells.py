@@ -48,6 +48,8 @@ STATUS_AFTER = {
     "run.cancelled.v1": "cancelled",
     "run.capped.v1": "capped",
     "run.expired.v1": "expired",
+    "tool_call.asked.v1": "asked",
+    "tool_call.ask_refused.v1": "denied",
     "tool_call.requested.v1": "requested",
     "tool_call.judged.v1": "judged",
     "tool_call.approval_requested.v1": "awaiting_approval",

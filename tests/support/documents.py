@@ -79,6 +79,13 @@ def document(*steps: Plain, **fields: Any) -> Plain:
     }
 
 
+def outside_document(**fields: Any) -> Plain:
+    """One whose calls an outside agent asks for."""
+    plain = document(**{"planner": "outside"} | fields)
+    del plain["steps"]
+    return plain
+
+
 def call(step_id: str, **fields: Any) -> Plain:
     return {"id": step_id, "call": "test.read", **fields}
 

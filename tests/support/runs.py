@@ -16,7 +16,7 @@ from fairlead.domain.runs.states import Active, Ended, OpenCall, RunState, initi
 from fairlead.domain.tools import ToolCatalogue
 from fairlead.domain.workflow.validation import validate
 from tests.support.clock import T0
-from tests.support.documents import EXPRESSIONS, TOOLS, Plain, document, tool
+from tests.support.documents import EXPRESSIONS, TOOLS, Plain, document, outside_document, tool
 
 R = RunId("run_1")
 WRITE = "test.stage"
@@ -46,6 +46,11 @@ def rules_of(*steps: Plain, **fields: Any) -> WorkflowRules:
     return WorkflowRules(validate(plain, CATALOGUE, EXPRESSIONS), 1, CATALOGUE, EXPRESSIONS)
 
 
+def outside_rules(**fields: Any) -> WorkflowRules:
+    plain = outside_document(**({"tools": [*TOOLS, BOOK, POST, RESERVE]} | fields))
+    return WorkflowRules(validate(plain, CATALOGUE, EXPRESSIONS), 1, CATALOGUE, EXPRESSIONS)
+
+
 def started(rules: WorkflowRules, given: Any = None, **changes: Any) -> e.RunStarted:
     limits = rules.workflow.limits
     fields: dict[str, Any] = {
@@ -59,7 +64,7 @@ def started(rules: WorkflowRules, given: Any = None, **changes: Any) -> e.RunSta
         "environment_kind": "live",
         "agent_principal_id": PrincipalId("prn_agent"),
         "started_by": PrincipalId("prn_starter"),
-        "planner": "steps",
+        "planner": rules.workflow.planner,
         "policy_version": rules.policy_version,
         "input": {} if given is None else given,
         "limits": e.RunLimits(

@@ -10,6 +10,7 @@ CONTENT: Mapping[str, tuple[str, ...]] = {
     "run.started.v1": ("input",),
     "run.forked.v1": ("reason", "edits"),
     "run.choice_made.v1": ("choice",),
+    "tool_call.asked.v1": ("arguments",),
     "tool_call.requested.v1": ("arguments",),
     "tool_call.completed.v1": ("output",),
     "tool_call.verified.v1": ("reason",),

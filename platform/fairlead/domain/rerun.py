@@ -25,6 +25,7 @@ CLOCKS_DIFFER = timedelta(seconds=30)
 
 _DECIDED = (
     e.ChoiceMade,
+    e.ToolCallAskRefused,
     e.ToolCallRequested,
     e.ToolCallJudged,
     e.ToolCallDispatched,

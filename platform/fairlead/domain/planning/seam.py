@@ -48,8 +48,16 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
     error: StepError | None = None
 
 
+class Asked(Struct, frozen=True, kw_only=True):
+    """A call that somebody outside asked for."""
+
+    tool: str
+    arguments: Any
+
+
 class PlanView(Struct, frozen=True, kw_only=True):
-    """All that a planner sees. `open` holds the paths that were decided and have no outcome yet."""
+    """All that a planner sees. `open` holds the paths that were decided and have no outcome yet, `asked` the calls that
+    were asked for from outside and have none, by the path that each has."""
 
     workflow: Workflow
     input: Any
@@ -57,6 +65,7 @@ class PlanView(Struct, frozen=True, kw_only=True):
     outcomes: Mapping[str, StepOutcome]
     choices: Mapping[str, Choice]
     open: frozenset[str]
+    asked: Mapping[str, Asked] = {}
 
 
 class CallTool(Struct, frozen=True, kw_only=True, tag_field="kind", tag="call_tool"):

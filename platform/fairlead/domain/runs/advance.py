@@ -9,7 +9,7 @@ from fairlead_sdk.contract import Effect, Idempotency
 from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.connections.resolution import name_for
 from fairlead.domain.errors import Problem
-from fairlead.domain.ids import ApprovalId, CallId, QuestionId, child_id
+from fairlead.domain.ids import ApprovalId, CallId, QuestionId, child_id, parent_id
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning import seam
 from fairlead.domain.policy.document import ApprovalsNeeded, Obligations
@@ -128,6 +128,7 @@ def _view(state: Active, workflow: Workflow) -> seam.PlanView:
         outcomes=state.outcomes,
         choices=state.choices,
         open=frozenset(state.open),
+        asked=state.asks,
     )
 
 
@@ -222,8 +223,11 @@ def _after(now: Instant, timeout_s: int | None) -> Instant | None:
 
 def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Instant) -> None:
     state = run.active
-    call_id = CallId(child_id("tcl", state.run_id, state.numbered + 1))
+    call_id = call_id_of(state, decision.step)
     tool = rules.tool(decision.tool)
+    if tool is None and decision.step in state.asks:
+        run.add(_refused_ask(call_id, decision, rules))
+        return
     if tool is None:
         run.add(e.RunFailed(code="tool_missing", message=f"tool {decision.tool} is not installed", step=decision.step))
         return
@@ -252,6 +256,26 @@ def _request(decision: seam.CallTool, run: Unfolding, rules: RunRules, now: Inst
         run.add(_refused_arguments(call_id, problems))
         return
     judge(run, call_id, rules, now)
+
+
+def call_id_of(state: Active, step: str) -> CallId:
+    """That of whoever asked for the call, unless the step has had a call of this id: a fork makes its own."""
+    ask = next((ask for ask in reversed(state.asked.values()) if ask.step == step), None) if state.asks else None
+    if ask is not None and parent_id("run", ask.call_id) == state.run_id:
+        return ask.call_id
+    return CallId(child_id("tcl", state.run_id, state.numbered + 1))
+
+
+def _refused_ask(call_id: CallId, decision: seam.CallTool, rules: RunRules) -> e.ToolCallAskRefused:
+    """Its agent may make names up, and is told; the run goes on."""
+    listed = decision.tool in rules.workflow.tools
+    return e.ToolCallAskRefused(
+        call_id=call_id,
+        step=decision.step,
+        tool=decision.tool,
+        rule_id="default.not_installed" if listed else "default.not_on_allow_list",
+        reason="the tool is not installed any more" if listed else "the tool is not among the workflow's tools",
+    )
 
 
 def _refused_arguments(call_id: CallId, problems: Sequence[Problem]) -> e.ToolCallFailed:

@@ -6,7 +6,7 @@ from fairlead.domain.planning.seam import StepError, StepOutcome
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs import undoing as u
 from fairlead.domain.runs.settling import settle_call, with_call, with_effect, without
-from fairlead.domain.runs.states import Active, Letter, OpenCall, Replay, request_counts
+from fairlead.domain.runs.states import Active, Ask, Letter, OpenCall, Replay, request_counts
 
 
 def requested(s: Active, event: e.ToolCallRequested) -> Active:
@@ -20,7 +20,16 @@ def requested(s: Active, event: e.ToolCallRequested) -> Active:
         steps_used=s.steps_used + 1,
         numbered=s.numbered + 1,
         edits=without(s.edits, event.step) if s.edits else s.edits,
+        asked=_named(s.asked, event) if event.step in s.asks else s.asked,
     )
+
+
+def _named(asked: dict[str, Ask], event: e.ToolCallRequested) -> dict[str, Ask]:
+    """A fork makes the calls that were open anew, under its own ids."""
+    ask_id, ask = next((ask_id, ask) for ask_id, ask in reversed(asked.items()) if ask.step == event.step)
+    if ask.call_id == event.call_id:
+        return asked
+    return asked | {ask_id: Ask(event.call_id, ask.step, ask.tool, ask.asked_by)}
 
 
 def judged(s: Active, event: e.ToolCallJudged) -> Active:

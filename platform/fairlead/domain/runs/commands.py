@@ -9,6 +9,7 @@ from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.events import (
     DeniedBy,
+    Door,
     ErrorClass,
     FromCache,
     HeldFor,
@@ -255,6 +256,42 @@ class RepairStep(Struct, frozen=True, kw_only=True):
     output: Any = None
 
 
+class AskCall(Struct, frozen=True, kw_only=True):
+    """An outside agent wants a call. `ask_id` is its own: the same again changes nothing."""
+
+    ask_id: str
+    tool: str
+    arguments: dict[str, Any]
+    door: Door
+    principal_id: PrincipalId
+    now: Instant
+
+
+class FinishRun(Struct, frozen=True, kw_only=True):
+    """An outside agent has done what the workflow is for."""
+
+    output: Any
+    principal_id: PrincipalId
+    now: Instant
+
+
+class GiveUpRun(Struct, frozen=True, kw_only=True):
+    """An outside agent says that it cannot be done, and nothing is broken."""
+
+    reason: str
+    principal_id: PrincipalId
+    now: Instant
+
+
+class FailRun(Struct, frozen=True, kw_only=True):
+    """An outside agent could not go on."""
+
+    code: str
+    message: str
+    principal_id: PrincipalId
+    now: Instant
+
+
 class EditLetter(Struct, frozen=True, kw_only=True):
     """Other arguments for a call that failed for good."""
 
@@ -287,6 +324,7 @@ class CutShort(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+FromAgent = AskCall | FinishRun | GiveUpRun | FailRun
 Moving = MarkStarted | HoldCall | DenyCall | RecordApproval | RecordRefusal | AmendCall | VoidApproval
 Steering = PauseRun | ResumeRun | SuspendRun | ReleaseRun | CancelRun
 RunCommand = (
@@ -313,6 +351,10 @@ RunCommand = (
     | ReleaseRun
     | CancelRun
     | RepairStep
+    | AskCall
+    | FinishRun
+    | GiveUpRun
+    | FailRun
     | EditLetter
     | ReplayLetter
     | DiscardLetter

@@ -19,6 +19,7 @@ from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.interventions import intervene
 from fairlead.domain.runs.letters import handle_letter
 from fairlead.domain.runs.outcomes import move_call, record_outcome, restore_connection
+from fairlead.domain.runs.outside import hear_agent
 from fairlead.domain.runs.places import give_back
 from fairlead.domain.runs.readback import record_verdict
 from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due, undo_with_access
@@ -48,7 +49,7 @@ def smaller(command: c.RunCommand) -> c.RunCommand | None:
     What has happened outside is recorded in any case; only then is an output given up, and never an input.
     """
     match command:
-        case c.StartRun() | c.ForkRun():
+        case c.StartRun() | c.ForkRun() | c.AskCall() | c.FinishRun():
             return None
         case c.CutShort(command=c.RecordOutcome(outcome=c.CallSucceeded()) as report):
             message = "the call was made; its output is more than one commit can hold"
@@ -70,10 +71,8 @@ def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
 def _take(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
     state = run.state
     match command:
-        case c.StartRun():
-            _start(command, run)
-        case c.ForkRun():
-            _fork(command, run)
+        case c.StartRun() | c.ForkRun():
+            _begin(command, run)
         case _ if isinstance(state, NotStarted):
             raise NoSuchRun("no such run")
         case c.RecordOutcome() | c.RecordVerdict() | c.RecordUndo() | c.ConnectionRestored():
@@ -96,6 +95,8 @@ def _take(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
             c.PauseRun() | c.ResumeRun() | c.SuspendRun() | c.ReleaseRun() | c.CancelRun()
         ):
             intervene(command, run, rules)
+        case c.AskCall() | c.FinishRun() | c.GiveUpRun() | c.FailRun():
+            hear_agent(command, run, rules)
         case c.CutShort() | c.ExpireRun():
             raise AssertionError("nothing is cut short twice, and an expiry not at all")
         case _:
@@ -138,6 +139,14 @@ def go_on(run: Unfolding, rules: RunRules, now: Instant) -> None:
         run.add(e.RunExpired(deadline_at=run.active.deadline_at))
     else:
         advance(run, rules, now)
+
+
+def _begin(command: c.StartRun | c.ForkRun, run: Unfolding) -> None:
+    match command:
+        case c.StartRun():
+            _start(command, run)
+        case c.ForkRun():
+            _fork(command, run)
 
 
 def _start(command: c.StartRun, run: Unfolding) -> None:

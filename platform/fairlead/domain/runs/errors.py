@@ -42,6 +42,36 @@ class NoSuchRun(NotFound):
     code = "run_not_found"
 
 
+class NotDrivenFromOutside(Rejected):
+    """The run's own planner decides what it does. Calls are asked for in runs of workflows with `planner: outside`."""
+
+    code = "run_not_driven_from_outside"
+
+
+class NotItsAgent(Denied):
+    """Only whoever started the run, and the agent of its workflow, ask for its calls and end it."""
+
+    code = "not_its_agent"
+
+
+class TooManyAsks(Rejected):
+    """As many calls of the run as may be open at once have no outcome yet."""
+
+    code = "too_many_asks"
+
+
+class CallsStillOpen(Rejected):
+    """Calls that were asked for have no outcome yet: wait for them, or give up."""
+
+    code = "calls_still_open"
+
+
+class RunIsPaused(Rejected):
+    """The run is paused, by a person or a switch, and is not finished meanwhile."""
+
+    code = "run_paused"
+
+
 class NoSuchQuestion(NotFound):
     code = "question_not_found"
 

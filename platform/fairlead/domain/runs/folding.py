@@ -107,6 +107,8 @@ def _disown(parent: Active, event: e.RunForked) -> Active:
 
 _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch by type: a match of 26 cases is slow
     e.ChoiceMade: steps.choice,
+    e.ToolCallAsked: steps.call_asked,
+    e.ToolCallAskRefused: steps.ask_refused,
     e.ToolCallRequested: calls.requested,
     e.ToolCallJudged: calls.judged,
     e.ToolCallUncounted: calls.uncounted,

@@ -7,6 +7,7 @@ from typing import Any
 from fairlead.domain.errors import Problem
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.instant import Instant
+from fairlead.domain.planning.outside import OutsidePlanner
 from fairlead.domain.planning.seam import Planner
 from fairlead.domain.planning.steps import StepsPlanner
 from fairlead.domain.policy.compiled import Policy, compile_policy, level_of
@@ -22,6 +23,14 @@ from fairlead.domain.tallies import Places
 from fairlead.domain.tools import ToolCatalogue, ToolFacts
 from fairlead.domain.workflow.document import Workflow
 from fairlead.domain.workflow.schemas import compile_schema, faults
+
+
+def planner_of(workflow: Workflow, expressions: Expressions) -> Planner:
+    match workflow.planner:
+        case "steps":
+            return StepsPlanner(workflow, expressions)
+        case "outside":
+            return OutsidePlanner()
 
 
 class WorkflowRules:
@@ -41,7 +50,7 @@ class WorkflowRules:
         people: People = nobody,
     ) -> None:
         self.workflow = workflow
-        self.planner: Planner = StepsPlanner(workflow, expressions)
+        self.planner = planner_of(workflow, expressions)
         self.version = version
         self._catalogue = catalogue
         self._expressions = expressions

@@ -32,7 +32,8 @@ def settle_call(s: Active, call_id: CallId, outcome: StepOutcome) -> Active:
 
 
 def settle_step(s: Active, step: str, outcome: StepOutcome) -> Active:
-    return replace(s, open=without(s.open, step), outcomes=s.outcomes | {step: outcome})
+    asks = without(s.asks, step) if s.asks else s.asks
+    return replace(s, open=without(s.open, step), outcomes=s.outcomes | {step: outcome}, asks=asks)
 
 
 def timed_out(s: Active, step: str) -> Active:

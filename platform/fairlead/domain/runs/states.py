@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from fairlead.domain.ids import CallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
-from fairlead.domain.planning.seam import StepOutcome
+from fairlead.domain.planning.seam import Asked, StepOutcome
 from fairlead.domain.policy.document import NO_OBLIGATIONS, Obligations
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs import undoing as u
@@ -95,6 +95,15 @@ class Letter(Struct, frozen=True, kw_only=True):
     as_run: RunId | None = None
 
 
+class Ask(Struct, frozen=True):
+    """A call that an outside agent asked for, and the step that it is."""
+
+    call_id: CallId
+    step: str
+    tool: str
+    asked_by: PrincipalId
+
+
 class NotStarted(Struct, frozen=True):
     pass
 
@@ -102,7 +111,8 @@ class NotStarted(Struct, frozen=True):
 class Active(Struct, frozen=True, kw_only=True):
     """A run under way. `open` maps each step in flight to what it waits for (a call, a question, itself). `effects` are
     what it would undo if it ended now, oldest first; `letters` the calls that failed for good; `edits` the arguments
-    that a person has given to steps that are still to come."""
+    that a person has given to steps that are still to come. `asked` are all calls that an outside agent asked for, by
+    its own id of each; `asks` those that have no outcome yet, by step."""
 
     run_id: RunId
     start: e.RunStarted
@@ -130,6 +140,8 @@ class Active(Struct, frozen=True, kw_only=True):
     effects: tuple[u.Effected, ...] = ()
     letters: dict[CallId, Letter] = {}
     edits: dict[str, Any] = {}
+    asked: dict[str, Ask] = {}
+    asks: dict[str, Asked] = {}
 
 
 class Ended(Struct, frozen=True, kw_only=True):

@@ -4,14 +4,27 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from fairlead.domain.planning.seam import StepOutcome
+from fairlead.domain.planning.seam import Asked, StepError, StepOutcome
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.settling import settle_call, settle_step, timed_out, without
-from fairlead.domain.runs.states import Active
+from fairlead.domain.runs.states import Active, Ask
 
 
 def choice(s: Active, event: e.ChoiceMade) -> Active:
     return replace(s, choices=s.choices | {event.step: event.choice})
+
+
+def call_asked(s: Active, event: e.ToolCallAsked) -> Active:
+    ask = Ask(event.call_id, event.step, event.tool, event.asked_by)
+    wanted = Asked(tool=event.tool, arguments=event.arguments)
+    asked, asks = s.asked | {event.ask_id: ask}, s.asks | {event.step: wanted}
+    return replace(s, asked=asked, asks=asks, numbered=s.numbered + 1)
+
+
+def ask_refused(s: Active, event: e.ToolCallAskRefused) -> Active:
+    error = StepError(error_class="policy", code="denied_by_policy", message=event.reason)
+    s = replace(s, steps_used=s.steps_used + 1)
+    return settle_step(s, event.step, StepOutcome(status="denied", error=error))
 
 
 def asked(s: Active, event: e.QuestionAsked) -> Active:

@@ -221,6 +221,9 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     on_outage: Annotated[
         OnOutage | None, Meta(description="Of steps that say nothing; without it, as the tool says.")
     ] = None
-    planner: Literal["steps"] = "steps"
-    steps: Annotated[Steps, Meta(min_length=1)]
+    planner: Annotated[
+        Literal["steps", "outside"],
+        Meta(description="Who decides what is called: the steps of this document, or an agent outside that asks."),
+    ] = "steps"
+    steps: Annotated[Steps, Meta(min_length=1, description="Of the planner `steps`, and of no other.")] = ()
     result: Annotated[dict[str, Any], Meta(description="The run's output; without it, the last step's.")] | None = None

@@ -14,7 +14,7 @@ Place = tuple[str | int, ...]
 def read(document: Mapping[str, Any]) -> Workflow:
     """The workflow that an already validated document describes. Worth keeping: it costs a full conversion."""
     copy = msgspec.json.decode(msgspec.json.encode(document))
-    for _, step in walk_steps(copy["steps"], ("steps",)):
+    for _, step in walk_steps(copy.get("steps"), ("steps",)):
         step["kind"] = kind_of(step)
     return msgspec.convert(copy, Workflow)
 

@@ -9,6 +9,11 @@ from fairlead.domain.workflow.document import STEP_KINDS, Workflow
 
 SCHEMA_ID = "urn:fairlead:workflow:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+STEPS_AND_PLANNER = {
+    "if": {"properties": {"planner": {"const": "outside"}}, "required": ["planner"]},
+    "then": {"properties": {"steps": False, "result": False}},
+    "else": {"required": ["steps"]},
+}
 _STEP = {"$ref": "#/$defs/Step"}
 
 
@@ -23,6 +28,7 @@ def document_schema() -> dict[str, Any]:
     definitions["Wait"]["oneOf"] = [{"required": [key]} for key in ("signal", "seconds", "until")]
     definitions["Wait"]["dependentRequired"] = {"timeout_s": ["signal"], "on_timeout": ["timeout_s"]}
     definitions["Ask"]["dependentRequired"] = {"on_timeout": ["timeout_s"]}
+    definitions["Workflow"] |= STEPS_AND_PLANNER
     return {"$schema": DIALECT, "$id": SCHEMA_ID, **root, "$defs": definitions}
 
 

@@ -64,6 +64,7 @@ from fairlead.domain.runs.events.course import (
     StepRepaired,
 )
 from fairlead.domain.runs.events.letters import ToolCallDiscarded, ToolCallEdited, ToolCallReleased, ToolCallReplayed
+from fairlead.domain.runs.events.outside import Door, ToolCallAsked, ToolCallAskRefused
 from fairlead.domain.runs.events.terms import ErrorClass, Verdict
 from fairlead.domain.runs.events.undoing import (
     CompensationDispatched,
@@ -98,6 +99,7 @@ __all__ = [
     "CompensationLeft",
     "CompensationPlanned",
     "DeniedBy",
+    "Door",
     "ErrorClass",
     "Escalation",
     "FromCache",
@@ -141,6 +143,8 @@ __all__ = [
     "ToolCallApprovalRequested",
     "ToolCallApprovalVoided",
     "ToolCallApproved",
+    "ToolCallAskRefused",
+    "ToolCallAsked",
     "ToolCallCompensated",
     "ToolCallCompleted",
     "ToolCallConnectionAwaited",
@@ -185,6 +189,8 @@ RunEvent = (
     RunStarted
     | RunForked
     | ChoiceMade
+    | ToolCallAsked
+    | ToolCallAskRefused
     | ToolCallRequested
     | ToolCallJudged
     | ToolCallUncounted
