@@ -14,6 +14,8 @@ from fairlead.domain import workflows as workflow
 from fairlead.domain.budgets import decide as budget_decisions
 from fairlead.domain.budgets import states as budget_states
 from fairlead.domain.envelope import Kind
+from fairlead.domain.routing import residency
+from fairlead.domain.routing import routes as route
 from fairlead.domain.runs import decide as run_decisions
 from fairlead.domain.runs import folding as run_folding
 from fairlead.domain.runs import states as run_states
@@ -57,6 +59,8 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
         "expiry": Decider(initial=expiry.initial, evolve=expiry.evolve, decide=expiry.decide, finished=lambda _: True),
         "erasure": Decider(initial=erasure.initial, evolve=erasure.evolve, decide=erasure.decide),
         "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide, subject=case.subject),
+        "route": Decider(initial=route.initial, evolve=route.evolve, decide=route.decide),
+        "residency": Decider(initial=residency.initial, evolve=residency.evolve, decide=residency.decide),
         "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
         "run": Decider(
             initial=run_states.initial,

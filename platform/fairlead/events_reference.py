@@ -35,6 +35,8 @@ _STREAMS: dict[Kind, str] = {
     "oauth_client": "One stream for each registration at a connector's provider.",
     "connector": "One stream for each connector that was published to the installation, under a tenant of nobody.",
     "policy": "One stream for each policy of a tenant, a workspace or a workflow's name: its versions.",
+    "route": "One stream for each name of a route of models: its versions, and how far candidates are rolled out.",
+    "residency": "One stream for each tenant: in which regions, and by whose models, its data may be read.",
     "tally": "One stream for each rule that counts, what it counts by, and period: which calls count.",
     "toolset": "One stream for each imported set of tools, and one for each content that a version of it has.",
     "case": "One stream for each run that was reported, or brought from elsewhere.",

@@ -17,6 +17,8 @@ from fairlead.domain.erasures import Erased
 from fairlead.domain.expiries import ExpiryEvent
 from fairlead.domain.policies import PolicyEvent
 from fairlead.domain.retention import RetentionEvent
+from fairlead.domain.routing.residency import ResidencyEvent
+from fairlead.domain.routing.routes import RouteEvent
 from fairlead.domain.runs.events import RunEvent
 from fairlead.domain.switches.board import SwitchEvent
 from fairlead.domain.tallies import TallyEvent
@@ -46,5 +48,7 @@ EVENTS: Mapping[Kind, Any] = {
     "retention": RetentionEvent,
     "budget": BudgetEvent,
     "expiry": ExpiryEvent,
+    "route": RouteEvent,
+    "residency": ResidencyEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

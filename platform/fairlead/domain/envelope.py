@@ -38,6 +38,8 @@ Kind = Literal[
     "retention",
     "budget",
     "expiry",
+    "route",
+    "residency",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

@@ -10,6 +10,7 @@ TimerId = NewType("TimerId", str)  # tmr_<run>-<n>
 WorkflowId = NewType("WorkflowId", str)  # wfl_<hash of workspace and name>: one stream per name
 ConnectionId = NewType("ConnectionId", str)  # con_<hash of workspace, environment and name>
 PolicyId = NewType("PolicyId", str)  # pol_<hash of scope>: one stream per tenant, workspace or workflow name
+RouteId = NewType("RouteId", str)  # rte_<hash of name>: one stream per name of a route
 OAuthClientId = NewType("OAuthClientId", str)  # oac_<hash of workspace, environment and connector>
 DelegationId = NewType("DelegationId", str)  # dlg_…
 WebhookId = NewType("WebhookId", str)  # whk_…
@@ -35,6 +36,8 @@ PREFIX_OF_KIND = {
     "retention": "ret_",
     "budget": "bdg_",
     "expiry": "exp_",
+    "route": "rte_",
+    "residency": "rsd_",
 }
 
 

@@ -1,0 +1,128 @@
+"""How models have done in the last minutes, as this process has heard, and when their limits have room again.
+
+Bounded: of each model of a tenant the newest calls, of so many models.
+"""
+
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from fairlead_tenants.ids import TenantId
+
+from fairlead.domain.models.failures import Window
+from fairlead.domain.routing.standing import Figures
+
+WINDOW_S = 900.0
+KEPT_CALLS = 256  # of a model
+KEPT_MODELS = 5_000
+KEPT_ACCOUNTS = 10_000
+
+
+class ModelKey(NamedTuple):
+    tenant_id: TenantId
+    provider: str
+    model: str
+
+
+class AccountKey(NamedTuple):
+    """`connection` is the name that a route gives; empty: the only one there is."""
+
+    tenant_id: TenantId
+    environment_id: str
+    provider: str
+    connection: str
+
+
+class _Past(NamedTuple):
+    at_s: float
+    latency_ms: int | None  # None: it failed
+
+
+class _Model:
+    __slots__ = ("calls", "checks")
+
+    def __init__(self) -> None:
+        self.calls: deque[_Past] = deque(maxlen=KEPT_CALLS)
+        self.checks: deque[tuple[float, bool]] = deque(maxlen=KEPT_CALLS)
+
+
+class ModelStandings:
+    """One for each process."""
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self._steady = steady
+        self._models: OrderedDict[ModelKey, _Model] = OrderedDict()
+        self._full_until_s: OrderedDict[AccountKey, float] = OrderedDict()
+        self._per_minute: OrderedDict[AccountKey, int] = OrderedDict()
+
+    def figures(self, key: ModelKey) -> Figures:
+        model = self._models.get(key)
+        if model is None:
+            return Figures()
+        since_s = self._steady() - WINDOW_S
+        calls = [each for each in model.calls if each.at_s >= since_s]
+        checks = [right for at_s, right in model.checks if at_s >= since_s]
+        took = sorted(each.latency_ms for each in calls if each.latency_ms is not None)
+        return Figures(
+            calls=len(calls),
+            failures=len(calls) - len(took),
+            p50_ms=_quantile(took, 0.5),
+            p95_ms=_quantile(took, 0.95),
+            checked=len(checks),
+            right=sum(checks),
+        )
+
+    def answered(self, key: ModelKey, latency_ms: int) -> None:
+        self._model(key).calls.append(_Past(self._steady(), latency_ms))
+
+    def failed(self, key: ModelKey) -> None:
+        self._model(key).calls.append(_Past(self._steady(), None))
+
+    def checked(self, key: ModelKey, right: bool) -> None:
+        """Something that this model led to was verified."""
+        self._model(key).checks.append((self._steady(), right))
+
+    def learned(self, account: AccountKey, windows: Iterable[Window], retry_after_s: float | None = None) -> None:
+        """What a provider has told of its limits."""
+        for window in windows:
+            if window.kind == "requests" and window.limit:
+                self._per_minute[account] = window.limit
+            if window.remaining == 0 and window.resets_in_s is not None:
+                self._is_full(account, window.resets_in_s)
+        if retry_after_s is not None:
+            self._is_full(account, retry_after_s)
+        for kept in (self._per_minute, self._full_until_s):
+            while len(kept) > KEPT_ACCOUNTS:
+                kept.popitem(last=False)
+
+    def room_in_s(self, account: AccountKey) -> float:
+        until_s = self._full_until_s.get(account)
+        if until_s is None:
+            return 0.0
+        left_s = until_s - self._steady()
+        if left_s <= 0:
+            del self._full_until_s[account]
+            return 0.0
+        return left_s
+
+    def calls_per_minute(self, account: AccountKey) -> int | None:
+        """As the provider has told; None: it has not."""
+        return self._per_minute.get(account)
+
+    def _is_full(self, account: AccountKey, for_s: float) -> None:
+        until_s = self._steady() + for_s
+        self._full_until_s[account] = max(until_s, self._full_until_s.pop(account, 0.0))
+
+    def _model(self, key: ModelKey) -> _Model:
+        model = self._models.pop(key, None) or _Model()
+        self._models[key] = model
+        while len(self._models) > KEPT_MODELS:
+            self._models.popitem(last=False)
+        return model
+
+
+def _quantile(ordered: list[int], share: float) -> int | None:
+    """The smallest that at least this share does not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
