@@ -15,7 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Send twelve invoices through a governed workflow, end to end
 	$(BIN)/python -m demo
@@ -58,6 +58,12 @@ sbom: $(READY) ## Write what ships in which version to dist/sbom.json (CycloneDX
 audit: $(READY) ## Ask which known weaknesses are in what ships; fails where nobody could be asked
 	$(BIN)/pip-audit --strict --disable-pip --require-hashes --vulnerability-service osv -r requirements/embedded.txt
 
+prices: $(READY) ## Make the price table that ships anew, from the data of genai-prices
+	$(BIN)/python -m tests.support.price_data
+
+interleavings: $(READY) ## Try budgets with ten thousand histories of workers that race, crash and repeat themselves
+	FAIRLEAD_INTERLEAVINGS=10000 $(BIN)/pytest -q -o faulthandler_timeout=0 tests/unit/budgets/test_budget_machine.py
+
 lock: $(READY) ## Resolve the dependencies anew into requirements/*.txt
 	requirements/lock
 
@@ -71,4 +77,4 @@ $(READY): pyproject.toml requirements/dev.txt requirements/install
 %/node_modules/.package-lock.json: %/package-lock.json | $(READY)
 	$(BIN)/python -m tests.support.node $*
 
-.PHONY: help demo dev test check lint bench reference sbom audit lock clean
+.PHONY: help demo dev test check lint bench reference prices interleavings sbom audit lock clean

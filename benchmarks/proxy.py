@@ -31,6 +31,7 @@ from fairlead.adapters.memory_results import MemoryResults
 from fairlead.adapters.memory_switches import MemorySwitches
 from fairlead.adapters.memory_timers import MemoryTimers
 from fairlead.adapters.plugins import load_connectors
+from fairlead.adapters.shipped_prices import SELLERS, shipped_prices
 from fairlead.adapters.throttle import LeasingThrottle, MemoryLedgers
 from fairlead.deciders import deciders
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
@@ -51,6 +52,7 @@ from fairlead.handling.contents import UNSEEN
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.founding import Founded, Founder
 from fairlead.handling.handler import Cause, Handler
+from fairlead.handling.prices import PriceBook
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Asked, Starter
 from fairlead.handling.switching import Brake, Switching
@@ -154,6 +156,7 @@ def _in_memory(folder: Path) -> app.Core:
         handler=handler,
         starter=Starter(log, handler, rulebook, brake, clock),
         budgets=BudgetBooks(log, handler, clock),
+        prices=PriceBook(log, clock, shipped_prices(), SELLERS),
         outbound=way_out(settings),
         throttle=LeasingThrottle(MemoryLedgers()),
         results=MemoryResults(),

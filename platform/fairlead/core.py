@@ -28,6 +28,7 @@ from fairlead.adapters.plugins import Connectors, load_connectors, third_party
 from fairlead.adapters.published_connectors import PublishedConnectors
 from fairlead.adapters.sandbox.limits import MIB, Limits
 from fairlead.adapters.sandbox.sandbox import Sandbox
+from fairlead.adapters.shipped_prices import SELLERS, shipped_prices
 from fairlead.adapters.throttle import LeasingThrottle, NatsLedgers
 from fairlead.adapters.vault.keys import vault_keys
 from fairlead.deciders import deciders
@@ -41,6 +42,7 @@ from fairlead.handling.contents import Contents
 from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.erasing import ErasureWatch, Forgetting
 from fairlead.handling.handler import Handler
+from fairlead.handling.prices import PriceBook
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Brake, Switching
@@ -104,6 +106,7 @@ class Core(Struct, frozen=True, kw_only=True):
     switching: Switching
     brake: Brake
     budgets: BudgetBooks
+    prices: PriceBook
     objects: ObjectStores | None = None
     stale_objects: StaleObjects | None = None
 
@@ -222,6 +225,7 @@ def compose(
         switching=Switching(log, handler, switches),
         brake=brake,
         budgets=BudgetBooks(log, handler, clock),
+        prices=PriceBook(log, clock, shipped_prices(), SELLERS),
         objects=NatsObjects(connection, clock),
         stale_objects=NatsStaleObjects(connection),
     )

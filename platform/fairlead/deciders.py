@@ -7,6 +7,7 @@ from fairlead.domain import cases as case
 from fairlead.domain import erasures as erasure
 from fairlead.domain import expiries as expiry
 from fairlead.domain import policies as policy
+from fairlead.domain import price_lists as price_list
 from fairlead.domain import retention
 from fairlead.domain import tallies as tally
 from fairlead.domain import toolsets as toolset
@@ -55,6 +56,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=budget_decisions.decide,
             finished=lambda state: isinstance(state, budget_states.Closed),
         ),
+        "prices": Decider(initial=price_list.initial, evolve=price_list.evolve, decide=price_list.decide),
         "retention": Decider(initial=retention.initial, evolve=retention.evolve, decide=retention.decide),
         "expiry": Decider(initial=expiry.initial, evolve=expiry.evolve, decide=expiry.decide, finished=lambda _: True),
         "erasure": Decider(initial=erasure.initial, evolve=erasure.evolve, decide=erasure.decide),

@@ -44,6 +44,7 @@ _STREAMS: dict[Kind, str] = {
     "retention": "One stream for each tenant: for how long what is kept, and legal holds.",
     "budget": "One stream for each page of a tenant's book: what may be spent, what is reserved, and what was spent.",
     "expiry": "One stream for each lot of things that are removed because their time is over.",
+    "prices": "One stream for each tenant: versions of its own prices.",
     "access": "Streams of one day and one process of the API: who looked at what.",
     "webhook": "One stream for each webhook. What was delivered is in a list of its own and not on the log.",
     "switch": "One stream for each tenant, and one for the installation under nobody's tenant: what is switched off.",

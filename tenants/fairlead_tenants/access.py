@@ -56,6 +56,9 @@ class Permission(StrEnum):
     HOLD_MANAGE = "hold:manage"  # keep what a court may ask for, and let it go
     BUDGET_READ = "budget:read"  # what may be spent in the whole tenant, and what was
     BUDGET_MANAGE = "budget:manage"  # set caps and give more
+    PRICE_READ = "price:read"  # what models cost by the tenant's own contracts, and what outcomes bring in
+    PRICE_MANAGE = "price:manage"
+    COST_READ = "cost:read"  # what runs have cost
     ERASURE_READ = "erasure:read"
     ERASURE_WRITE = "erasure:write"  # destroy what is known of a person, or all content
     WORKSPACE_READ = "workspace:read"  # workspaces and environments
@@ -92,12 +95,12 @@ PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     Role.DEVELOPER: _SEES_RUNS
     | _DRIVES_RUNS
     | _KEEPS_CASES
-    | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL, _P.TOOL_IMPORT, _P.CONNECTION_READ, _P.BREAKER_READ},
+    | {_P.WORKFLOW_PUBLISH, _P.TOOL_CALL, _P.TOOL_IMPORT, _P.CONNECTION_READ, _P.BREAKER_READ, _P.COST_READ},
     Role.OPERATOR: _SEES_RUNS
     | _DRIVES_RUNS
     | _KEEPS_CASES
     | {_P.RUN_REPAIR, _P.EXPORT_READ, _P.CONNECTION_READ, _P.CONNECTION_MANAGE, _P.BREAKER_READ, _P.BREAKER_RESET}
-    | {_P.SWITCH_SET, _P.LEDGER_READ, _P.LEDGER_SIGN, _P.BUDGET_READ},
+    | {_P.SWITCH_SET, _P.LEDGER_READ, _P.LEDGER_SIGN, _P.BUDGET_READ, _P.COST_READ},
     Role.REVIEWER: _SEES_RUNS | _KEEPS_CASES | {_P.APPROVAL_DECIDE, _P.APPROVAL_DELEGATE, _P.RUN_ANSWER},
     Role.AUDITOR: frozenset(p for p in Permission if p.endswith(":read")),
     Role.AGENT: frozenset({_P.TOOL_CALL}),
@@ -130,6 +133,7 @@ LIVE_ONLY = frozenset(
         _P.RETENTION_MANAGE,
         _P.HOLD_MANAGE,
         _P.BUDGET_MANAGE,
+        _P.PRICE_MANAGE,
         _P.ERASURE_WRITE,
         _P.APPROVAL_DELEGATE,
     }

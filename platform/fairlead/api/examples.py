@@ -93,6 +93,7 @@ EXAMPLES: dict[str, Any] = {
         "reason": "fifty dollars a month for each",
     },
     "TopUpRequest": {"amount": {"usd_micros": 5_000_000}, "reason": "the audit is this week", "subject": "wfl_refunds"},
+    "PricesRollBack": {"reason": "the new contract was not signed", "to_version": 3},
     "ZoneRequest": {"zone": "Europe/Berlin", "reason": "where our accounting is"},
     "RetentionSetting": {"runs_days": 90, "access_days": 365, "ledger_years": 7, "reason": "our policy of March"},
     "NewErasure": {"data_subject": "customer:4711", "reason": "request 12 of March"},

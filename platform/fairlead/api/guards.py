@@ -30,6 +30,7 @@ ReadModel = Literal[
     "breakers",
     "switch_pauses",
     "policy_versions",
+    "price_versions",
 ]
 
 NEEDS = "needs"

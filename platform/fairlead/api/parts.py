@@ -22,6 +22,7 @@ from fairlead.handling.contents import Contents
 from fairlead.handling.erasing import Forgotten
 from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
+from fairlead.handling.prices import PriceBook
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Switching
@@ -138,6 +139,7 @@ class ApiParts:
     audit: AccessAudit
     links: ApprovalLinks
     budgets: BudgetBooks
+    prices: PriceBook
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]

@@ -28,6 +28,7 @@ from fairlead.api.policy_effects import get_policy_effect
 from fairlead.api.policy_publishing import publish_policy
 from fairlead.api.policy_simulation import simulate_policy
 from fairlead.api.policy_trials import PolicyTrialController
+from fairlead.api.prices import PriceController
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
 from fairlead.api.reports import ReportController
@@ -102,5 +103,6 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     HoldController,
     BudgetController,
     BudgetZoneController,
+    PriceController,
     ErasureController,
 )

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "oauth-client": "fairlead.cli.oauth_clients:oauth_client",
     "person": "fairlead.cli.access:person",
     "policy": "fairlead.cli.policies:policy",
+    "price": "fairlead.cli.prices:price",
     "principal": "fairlead.cli.access:principal",
     "retention": "fairlead.cli.retention:retention",
     "report": "fairlead.cli.reports:report",

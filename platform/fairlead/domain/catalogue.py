@@ -16,6 +16,7 @@ from fairlead.domain.envelope import Kind
 from fairlead.domain.erasures import Erased
 from fairlead.domain.expiries import ExpiryEvent
 from fairlead.domain.policies import PolicyEvent
+from fairlead.domain.price_lists import PriceListEvent
 from fairlead.domain.retention import RetentionEvent
 from fairlead.domain.routing.residency import ResidencyEvent
 from fairlead.domain.routing.routes import RouteEvent
@@ -50,5 +51,6 @@ EVENTS: Mapping[Kind, Any] = {
     "expiry": ExpiryEvent,
     "route": RouteEvent,
     "residency": ResidencyEvent,
+    "prices": PriceListEvent,
 }
 UPCASTERS: Mapping[str, Upcast] = {}

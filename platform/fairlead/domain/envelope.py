@@ -40,6 +40,7 @@ Kind = Literal[
     "expiry",
     "route",
     "residency",
+    "prices",
 ]
 Sequence = NewType("Sequence", int)  # place of a commit in the log, from 1; 0 is "before everything"
 

@@ -38,6 +38,7 @@ PREFIX_OF_KIND = {
     "expiry": "exp_",
     "route": "rte_",
     "residency": "rsd_",
+    "prices": "prc_",
 }
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.domain.models.answer import Usage
-from fairlead.domain.prices import PriceTable, PriceUnknown, Rates, price_of
+from fairlead.domain.models.anthropic_answer import read_usage
+from fairlead.domain.prices import PriceIndex, PriceTable, PriceUnknown, Rates, Tier, price_of
 from tests.support.clock import T0
 
 LATER = T0 + timedelta(days=10)
@@ -56,6 +57,38 @@ def test_the_price_of_a_day_is_the_one_that_held_then() -> None:
 def test_a_full_name_comes_before_the_beginning_of_one() -> None:
     named = table("v", rates("m-*", input=1), rates("m-1*", input=2), rates("m-1", input=3))
     assert [price_of([named], "acme", name, T0).rates.input for name in ("m-1", "m-1-mini", "m-7")] == [3, 2, 1]
+
+
+def test_digits_left_open_are_digits_and_as_many() -> None:
+    dated = table("v", rates("m-1-########"), rates("m-1-*", input=9), rates("M-1-20260101", input=3))
+    wanted = {"m-1-20250101": 2_000_000, "m-1-2025010": 9, "m-1-2025x101": 9, "m-1-202501011": 9, "m-1-20260101": 3}
+    assert {name: price_of([dated], "acme", name, T0).rates.input for name in wanted} == wanted
+
+
+def test_every_token_of_a_long_call_has_the_rate_of_its_tier() -> None:
+    long = Tier(above=100, input=4_000_000, output=12_000_000, cached_input=1_000_000)
+    longer = Tier(above=200, input=6_000_000, output=14_000_000)
+    priced = rates(tiers=(longer, long), call=5)
+    assert priced.cost(Usage(input_tokens=100, output_tokens=10)) == 100 * 2 + 10 * 8 + 5
+    assert priced.cost(Usage(input_tokens=101, cached_input_tokens=1, output_tokens=10)) == 100 * 4 + 1 + 10 * 12 + 5
+    assert priced.cost(Usage(input_tokens=201, output_tokens=1)) == 201 * 6 + 14 + 5
+    assert priced.bound(100, 1) == 100 * 2 + 8 + 5
+    assert priced.bound(101, 1) == 101 * 4 + 12 + 5
+
+
+def test_what_a_cache_keeps_for_an_hour_has_a_rate_of_its_own() -> None:
+    usage = Usage(input_tokens=10, cache_write_tokens=6, long_cache_write_tokens=4)
+    assert rates(cache_write=3_000_000, long_cache_write=5_000_000).cost(usage) == 4 * 2 + 2 * 3 + 4 * 5
+    assert rates(cache_write=3_000_000).cost(usage) == 4 * 2 + 6 * 3
+    said = {"input_tokens": 4, "cache_creation_input_tokens": 6, "cache_creation": {"ephemeral_1h_input_tokens": 4}}
+    assert read_usage(said).long_cache_write_tokens == 4
+
+
+def test_an_index_says_what_its_table_says() -> None:
+    both = table("v", rates("m-*"), rates("m-1", input=7), rates("m-1", input=9, provider="other"))
+    index = PriceIndex(both)
+    for provider, model in (("acme", "m-1"), ("acme", "m-9"), ("other", "m-1"), ("other", "m-9"), ("third", "m-1")):
+        assert index.rates_of(provider, model, T0) == both.rates_of(provider, model, T0)
 
 
 @pytest.mark.parametrize(("provider", "model", "early"), [("acme", "m-2", 0), ("other", "m-1", 0), ("acme", "m-1", 1)])

@@ -62,6 +62,9 @@ retention:manage  x x . . . . .
 hold:manage       x x . . . . .
 budget:read       x x . x . x .
 budget:manage     x x . . . . .
+price:read       x x . . . x .
+price:manage     x x . . . . .
+cost:read        x x x x . x .
 erasure:read      x x . . . x .
 erasure:write     x . . . . . .
 workspace:read    x x x x x x .

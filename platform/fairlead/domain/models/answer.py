@@ -12,11 +12,13 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_refused", "conte
 
 class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens. `input_tokens` is all that was read, what came from a cache or went into one included;
-    `output_tokens` is all that was written, thinking included."""
+    `output_tokens` is all that was written, thinking included. `long_cache_write_tokens` are those of
+    `cache_write_tokens` that are kept for an hour."""
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
+    long_cache_write_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
     extra: Extra | None = None

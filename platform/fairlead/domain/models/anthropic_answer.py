@@ -65,11 +65,15 @@ def read_usage(body: Any) -> Usage:
     found = Fields(WIRE, body, "/usage")
     cached = found.take("cache_read_input_tokens", int) or 0
     kept = found.take("cache_creation_input_tokens", int) or 0
+    lasting = found.take("cache_creation", dict)
+    found.keep("cache_creation", lasting)  # what it says is shown again as it stood
+    long = Fields(WIRE, lasting or {}, "/usage/cache_creation").take("ephemeral_1h_input_tokens", int) or 0
     details = found.inner("output_tokens_details")
     usage = Usage(
         input_tokens=(found.take("input_tokens", int) or 0) + cached + kept,
         cached_input_tokens=cached,
         cache_write_tokens=kept,
+        long_cache_write_tokens=min(long, kept),
         output_tokens=found.take("output_tokens", int) or 0,
         reasoning_tokens=details.take("thinking_tokens", int) or 0,
     )
