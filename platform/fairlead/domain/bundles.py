@@ -20,7 +20,7 @@ from fairlead.domain.ids import CallId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import Autonomy
 from fairlead.domain.policy.in_force import PolicyInForce
-from fairlead.domain.runs.events import ToolCallCompleted
+from fairlead.domain.runs.events import ModelCallCompleted, ToolCallCompleted
 from fairlead.domain.tools import ToolFacts
 
 FORMAT = "fairlead.bundle.v1"
@@ -139,11 +139,15 @@ def bundled(history: Sequence[Recorded[Any]]) -> list[BundledCommit]:
 
 def documents_in(history: Sequence[Recorded[Any]]) -> list[BundledDocument]:
     return [
-        BundledDocument(call_id=event.call_id, position=f"{recorded.sequence}-{index}", sha256=event.output_sha256)
+        BundledDocument(call_id=event.call_id, position=f"{recorded.sequence}-{index}", sha256=_hash_of(event))
         for recorded in history
         for index, event in enumerate(recorded.commit.events)
-        if isinstance(event, ToolCallCompleted)
+        if isinstance(event, ToolCallCompleted | ModelCallCompleted)
     ]
+
+
+def _hash_of(event: ToolCallCompleted | ModelCallCompleted) -> str:
+    return event.output_sha256 if isinstance(event, ToolCallCompleted) else event.answer_hash
 
 
 def read_bundle(body: bytes) -> Bundle:

@@ -34,6 +34,8 @@ _EFFECTS = (
     e.ToolCallOutcomeUnknown,
     e.ToolCallCompensated,
 )
+_THOUGHT = (e.ModelCallCompleted, e.ModelCallAttemptFailed, e.ModelCallFailed, e.ModelCallRefused)
+_ROUTED = (e.ModelCallRouted, e.ModelCallHeld)
 
 
 class Why(Struct, frozen=True, kw_only=True):
@@ -74,6 +76,11 @@ def why_call(evidence: Evidence, call_id: str) -> Why | None:
     return _Explaining(evidence).call(call_id)
 
 
+def why_model_call(evidence: Evidence, call_id: str) -> Why | None:
+    """Who wanted it asked, what that read, which model was chosen and why, what detectors found, what came of it."""
+    return _Explaining(evidence).model_call(call_id)
+
+
 def why_ending(evidence: Evidence) -> Why | None:
     """None for a run that has not ended."""
     return _Explaining(evidence).ending()
@@ -106,6 +113,26 @@ class _Explaining:
         ]
         return _node("action", asked, because=because)
 
+    def model_call(self, call_id: str) -> Why | None:
+        asked = self._first(e.ModelCallRequested, call_id)
+        if asked is None:
+            return None
+        request: e.ModelCallRequested = asked.event
+        step = self._step(request.step) if request.step else None
+        because = [
+            *self._plan(step),
+            *self._read_by(step),
+            *(_node("rule", each) for each in self._run if _is_of(each, _ROUTED, call_id)),
+            *(_node("rule", each) for each in self._run if _is_of(each, (e.GuardrailFound,), call_id)),
+            *(_node("person", each) for each in self._run if _is_of(each, (e.ModelCallReleased,), call_id)),
+            *(
+                _node("effect", each, _without_content(each.event))
+                for each in self._run
+                if _is_of(each, _THOUGHT, call_id)
+            ),
+        ]
+        return _node("action", asked, _without_content(request), because=because)
+
     def ending(self) -> Why | None:
         ended = next((each for each in self._run if isinstance(each.event, _ENDINGS)), None)
         if ended is None:
@@ -128,7 +155,12 @@ class _Explaining:
             for each in self._run
             if isinstance(each.event, e.ToolCallRequested) and each.event.step == step
         ]
-        found = self.call(calls[-1]) if calls else None
+        asked = [
+            each.event.call_id
+            for each in self._run
+            if isinstance(each.event, e.ModelCallRequested) and each.event.step == step
+        ]
+        found = self.call(calls[-1]) if calls else self.model_call(asked[-1]) if asked else None
         return [found] if found is not None else []
 
     def _plan(self, step: Any) -> list[Why]:
@@ -167,6 +199,11 @@ class _Explaining:
             for each in self._run
             if isinstance(each.event, e.ToolCallRequested) and _step_name(each.event.step) == step
         }
+        asked = {
+            each.event.call_id
+            for each in self._run
+            if isinstance(each.event, e.ModelCallRequested) and _step_name(each.event.step) == step
+        }
         questions = {
             each.event.question_id
             for each in self._run
@@ -176,6 +213,8 @@ class _Explaining:
             match each.event:
                 case e.ToolCallCompleted(call_id=call_id) if call_id in calls:
                     yield _node("result", each, {"tool": calls[call_id].tool, **_without_content(each.event)})
+                case e.ModelCallCompleted(call_id=asked_id) if asked_id in asked:
+                    yield _node("result", each, _without_content(each.event))
                 case e.QuestionAnswered(question_id=question_id) if question_id in questions:
                     yield _node("person", each)
                 case e.StepRepaired(step=repaired) if _step_name(repaired) == step:
@@ -340,8 +379,10 @@ def _facts(event: Any) -> dict[str, Any]:
 
 
 def _without_content(event: Any) -> dict[str, Any]:
-    """What a tool gave, or a run, is named by its hash."""
+    """What a tool gave, a model or a run, is named by its hash; so is what a model was asked."""
     facts = _facts(event)
+    for name in ("request", "answer"):
+        facts.pop(name, None)
     if "output" in facts:
         output = facts.pop("output")
         facts.setdefault("output_sha256", canonical_sha256(output))

@@ -4,6 +4,7 @@ from typing import NewType
 
 RunId = NewType("RunId", str)  # run_…
 CallId = NewType("CallId", str)  # tcl_<run>-<n>: derived, so that a decision needs no randomness
+ModelCallId = NewType("ModelCallId", str)  # mcl_<run>-<n>, or mcl_… for one that came through a door
 ApprovalId = NewType("ApprovalId", str)  # apr_<run>-<n>
 QuestionId = NewType("QuestionId", str)  # qst_<run>-<n>
 TimerId = NewType("TimerId", str)  # tmr_<run>-<n>

@@ -32,6 +32,7 @@ _DECIDED = (
     e.ToolCallDenied,
     e.ToolCallFailed,
     e.ToolCallApprovalRequested,
+    e.ModelCallRequested,
     e.QuestionAsked,
     e.SignalAwaited,
     e.TimeAwaited,
@@ -116,14 +117,18 @@ def _decided(
 def _split(facts: list[Any], state: RunState) -> tuple[list[Any], list[Any]]:
     """What came from outside, with what directly answers it, and what was decided after. Undoing is left out."""
     known = frozenset(state.calls) if isinstance(state, Active) else frozenset()
+    by_limit = isinstance(facts[0], e.LimitReached)  # found when a model call was to be sent, and not planned
     ahead = next((index for index, fact in enumerate(facts) if isinstance(fact, _AFTERWARDS)), len(facts))
-    end = max((index + 1 for index, fact in enumerate(facts[:ahead]) if _is_given(fact, known)), default=1)
+    given = (index + 1 for index, fact in enumerate(facts[:ahead]) if by_limit or _is_given(fact, known))
+    end = max(given, default=1)
     return facts[:end], facts[end:ahead]
 
 
 def _is_given(fact: Any, known: frozenset[Any]) -> bool:
     if isinstance(fact, e.QuestionAsked):
         return fact.purpose not in ("step", "limit")
+    if isinstance(fact, e.ModelCallRequested):
+        return fact.door != "run"
     if isinstance(fact, e.RunFailed):
         return fact.code in _FAILED_FROM_OUTSIDE
     return not isinstance(fact, _DECIDED) or getattr(fact, "call_id", None) in known

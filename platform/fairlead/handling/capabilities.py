@@ -21,7 +21,7 @@ from fairlead.domain.errors import FairleadError, Unavailable
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.capabilities import Capability, NotEntitled
-from fairlead.domain.runs.obligations import ToolOrder
+from fairlead.domain.runs.obligations import Entitled
 from fairlead.domain.runs.states import Active, Ended, RunState
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Clock
@@ -33,7 +33,7 @@ _MARK_BYTES = 32
 _encode = msgspec.json.Encoder().encode
 _log = structlog.get_logger()
 
-Order = TypeVar("Order", bound=ToolOrder)
+Order = TypeVar("Order", bound=Entitled)
 
 
 class UnknownKey(NotEntitled):
@@ -70,7 +70,7 @@ class Capabilities:
         """The same order with the right to its call. Raises Unavailable."""
         return replace(order, capability=await self._right(run, state))
 
-    def check(self, order: ToolOrder) -> None:
+    def check(self, order: Entitled) -> None:
         """Whether it was made for the order's run, and is still good. Raises NotEntitled, UnknownKey, Expired."""
         right = order.capability
         if right is None:
@@ -95,7 +95,8 @@ class Capabilities:
         if isinstance(state, Ended):
             expires_at = max(expires_at, self._clock.now() + AFTER_THE_END)
         made = self._made.get(run)
-        if made is None or (made.max_calls, made.expires_at) != (active.limits.tool_calls, expires_at):
+        given = (active.limits.tool_calls, active.limits.model_calls, expires_at)
+        if made is None or (made.max_calls, made.max_model_calls, made.expires_at) != given:
             made = self._made[run] = self._marked(run, active, await self._tools(run, active), expires_at)
             if len(self._made) > KEPT_RIGHTS:
                 self._made.popitem(last=False)
@@ -118,6 +119,7 @@ class Capabilities:
             run_id=RunId(run.id),
             tools=tools,
             max_calls=state.limits.tool_calls,
+            max_model_calls=state.limits.model_calls,
             expires_at=expires_at,
         )
         return marked(right, self._current)
@@ -132,6 +134,14 @@ def marked(right: Capability, key: MarkKey) -> Capability:
 def _mark(right: Capability, key: bytes) -> str:
     """Over everything else that it says."""
     said = _encode(
-        (right.tenant_id, right.run_id, right.tools, right.max_calls, right.expires_at.timestamp(), right.key_id)
+        (
+            right.tenant_id,
+            right.run_id,
+            right.tools,
+            right.max_calls,
+            right.max_model_calls,
+            right.expires_at.timestamp(),
+            right.key_id,
+        )
     )
     return blake2b(said, key=key, digest_size=_MARK_BYTES, person=_PERSON).hexdigest()

@@ -17,12 +17,13 @@ from fairlead.domain.errors import Unavailable
 from fairlead.domain.ids import ApprovalId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs.commands import Alarm
-from fairlead.domain.runs.obligations import Order, Owed, ToolOrder, after, order_id
+from fairlead.domain.runs.obligations import Entitled, ModelOrder, Order, Owed, after, order_id
 from fairlead.domain.runs.states import RunState
 from fairlead.handling.capabilities import Capabilities
 from fairlead.ports import Jobs, Timers
 
 TOOL_LANE = "tool"
+MODEL_LANE = "model"
 _log = structlog.get_logger()
 
 
@@ -77,14 +78,15 @@ class Dispatch:
             _log.warning("order_not_sent", tenant_id=order.tenant_id, run_id=order.run_id, reason=str(unavailable))
 
     async def _entitled(self, run: StreamRef, order: Order, state: RunState) -> Order:
-        return await self._capabilities.entitled(run, order, state) if isinstance(order, ToolOrder) else order
+        return await self._capabilities.entitled(run, order, state) if isinstance(order, Entitled) else order
 
     async def approval_deadline(self, alarm: ApprovalAlarm) -> None:
         """Raises Unavailable: an approval without its deadline must not be taken for asked."""
         await self._timers.set(alarm.tenant_id, alarm.approval_id, alarm.due_at, self._encode(alarm))
 
     async def _order(self, tenant_id: TenantId, order: Order) -> None:
-        await self._jobs.publish(TOOL_LANE, tenant_id, order_id(order), self._encode(order))
+        lane = MODEL_LANE if isinstance(order, ModelOrder) else TOOL_LANE
+        await self._jobs.publish(lane, tenant_id, order_id(order), self._encode(order))
 
     async def _set_alarm(self, tenant_id: TenantId, run_id: RunId, alarm: Alarm) -> None:
         body = self._encode(RunAlarm(tenant_id=tenant_id, run_id=run_id, alarm=alarm))

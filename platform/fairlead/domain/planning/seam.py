@@ -8,9 +8,9 @@ enclosing `each`, outermost first: `extract`, `check[2]`, `check[2][0]`.
 
 How a model-driven planner fits. It takes the same view, in which every model answer so far is an outcome under a path
 of its own making (`turn[0]`, `turn[1]`, …). When the newest turn has an outcome it turns the answer into the decisions
-below; when it has none and is not open it decides one thing: a further kind of decision that asks for a model call with
-the context it chose. The run carries that call out as it carries out a tool call, so budgets, policy and replay apply,
-and the planner itself stays pure. A recorded planner answers from an earlier run's decisions at the same paths.
+below; when it has none and is not open it decides one thing: AskModel, with the context it chose. The run carries that
+call out as it carries out a tool call, so budgets, limits and replay apply, and the planner itself stays pure. A
+recorded planner answers from an earlier run's decisions at the same paths.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,8 @@ from msgspec import Struct
 
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
+from fairlead.domain.models.asking import ModelCandidate, PromptUsed
+from fairlead.domain.models.request import ModelRequest
 from fairlead.domain.workflow.document import OnMismatch, OnOutage, Retry, Workflow
 
 Choice = str | list[Any]
@@ -79,6 +81,26 @@ class CallTool(Struct, frozen=True, kw_only=True, tag_field="kind", tag="call_to
     on_outage: OnOutage | None = None  # None: the tool's own
 
 
+class AskModel(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ask_model"):
+    """Ask a model; which one is decided when the call is sent, by the `route`, or of the `candidates` the first that
+    answers. The model that the `request` names says nothing.
+
+    The output of the step is what domain/runs/answers.py makes of the answer. `checked`: it has to be JSON that fits
+    the schema in the request, and an answer that does not is a failed attempt.
+    """
+
+    step: str
+    request: ModelRequest
+    route: str = ""
+    candidates: tuple[ModelCandidate, ...] = ()
+    purpose: Literal["step", "turn", "repair", "summary"] = "step"
+    prompt: PromptUsed | None = None
+    tools: tuple[str, ...] = ()  # by their own names, as they are offered
+    checked: bool = False
+    attempts: int = 3
+    timeout_s: float | None = None  # of one attempt; None: as the provider's connector has it
+
+
 class AskPerson(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ask_person"):
     step: str
     question: str
@@ -127,7 +149,7 @@ class DeclareImpossible(Struct, frozen=True, kw_only=True, tag_field="kind", tag
 Ending = Finish | Fail | DeclareImpossible
 """Comes last and alone but for choices. Steps of other branches may still be open: the run settles or releases them."""
 
-Decision = CallTool | AskPerson | AwaitSignal | AwaitTime | Choose | Ending
+Decision = CallTool | AskModel | AskPerson | AwaitSignal | AwaitTime | Choose | Ending
 
 
 class Planner(Protocol):

@@ -9,13 +9,14 @@ from fairlead_sdk.contract import Effect, Idempotency
 from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.connections.resolution import name_for
 from fairlead.domain.errors import Problem
-from fairlead.domain.ids import ApprovalId, CallId, QuestionId, child_id, parent_id
+from fairlead.domain.ids import ApprovalId, CallId, ModelCallId, QuestionId, child_id, parent_id
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning import seam
 from fairlead.domain.policy.document import ApprovalsNeeded, Obligations
 from fairlead.domain.policy.trial import Trial
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.folding import evolve
+from fairlead.domain.runs.model_requests import asked_of_model, most_tokens
 from fairlead.domain.runs.states import Active, OpenCall, RunState
 from fairlead.domain.workflow.document import Workflow
 
@@ -142,7 +143,7 @@ def _carry_out(decision: seam.Decision, run: Unfolding, rules: RunRules, now: In
             run.add(e.RunFailed(code=code, message=message, step=step))
         case seam.DeclareImpossible(reason=reason):
             run.add(e.RunImpossible(reason=reason))
-        case seam.CallTool() | seam.AskPerson() | seam.AwaitSignal() | seam.AwaitTime():
+        case seam.CallTool() | seam.AskModel() | seam.AskPerson() | seam.AwaitSignal() | seam.AwaitTime():
             if not _at_limit(decision, run):
                 _take_step(decision, run, rules, now)
         case _:
@@ -160,23 +161,61 @@ def _finish(output: object, rules: RunRules) -> e.RunCompleted | e.RunFailed:
 def _at_limit(decision: seam.Decision, run: Unfolding) -> bool:
     """End or ask when this decision would pass a limit."""
     state = run.active
+    reached: e.LimitReached | None = None
     if isinstance(decision, seam.CallTool) and state.tool_calls_used >= state.limits.tool_calls:
         reached = e.LimitReached(limit="tool_calls", used=state.tool_calls_used, allowed=state.limits.tool_calls)
-    elif state.steps_used >= state.limits.steps:
+    elif isinstance(decision, seam.AskModel):
+        reached = model_limit(state, most_tokens(decision.request))
+    if reached is None and state.steps_used >= state.limits.steps:
         reached = e.LimitReached(limit="steps", used=state.steps_used, allowed=state.limits.steps)
-    else:
+    if reached is None:
         return False
+    stop_at(reached, run)
+    return True
+
+
+def model_limit(state: Active, tokens: int) -> e.LimitReached | None:
+    """Which limit another model call would pass that uses up to so many tokens. What is under way counts with the most
+    that it can use."""
+    limits = state.limits
+    if state.model_calls_used >= limits.model_calls:
+        return e.LimitReached(limit="model_calls", used=state.model_calls_used, allowed=limits.model_calls)
+    used = state.tokens_used + sum(call.request.max_tokens for call in state.model_calls.values())
+    if used + tokens > limits.tokens:
+        return e.LimitReached(limit="tokens", used=used, allowed=limits.tokens)
+    return None
+
+
+def stop_at(reached: e.LimitReached, run: Unfolding) -> None:
+    """End or ask, as the workflow says."""
+    state = run.active
     if state.limits.on_limit == "end":
         run.add(e.RunCapped(limit=reached.limit, used=reached.used, allowed=reached.allowed))
-    else:
-        question = e.QuestionAsked(
-            question_id=QuestionId(child_id("qst", state.run_id, state.numbered + 1)),
-            purpose="limit",
-            question=f"All {reached.allowed} {reached.limit.replace('_', ' ')} are used. How many more may it use?",
-            schema=LIMIT_ANSWER,
-        )
-        run.add(reached, question)
-    return True
+        return
+    question = e.QuestionAsked(
+        question_id=QuestionId(child_id("qst", state.run_id, state.numbered + 1)),
+        purpose="limit",
+        question=_ROOM_ASKED.get(reached.limit, _MORE_ASKED).format(
+            used=reached.used, allowed=reached.allowed, what=reached.limit.replace("_", " ")
+        ),
+        schema=_limit_answer(reached.limit),
+    )
+    run.add(reached, question)
+
+
+_MORE_ASKED = "All {allowed} {what} are used. How many more may it use?"
+_ROOM_ASKED: Mapping[e.LimitName, str] = {
+    "tokens": "{used} of {allowed} tokens are used, and the next call may need more than are left. How many more?",
+    "cost_usd_micros": "{used} of {allowed} millionths of a US dollar are used, and the next call may cost more than"
+    " is left. How many more?",
+}
+_MOST_MORE: Mapping[e.LimitName, int] = {"tokens": 100_000_000, "cost_usd_micros": 10_000_000_000}
+
+
+def _limit_answer(limit: e.LimitName) -> dict[str, Any]:
+    """How much more may be given at once."""
+    most = _MOST_MORE.get(limit, 1000)
+    return {**LIMIT_ANSWER, "properties": {"raise_by": {"type": "integer", "minimum": 0, "maximum": most}}}
 
 
 LIMIT_ANSWER = {
@@ -188,7 +227,7 @@ LIMIT_ANSWER = {
 
 
 def _take_step(
-    decision: seam.CallTool | seam.AskPerson | seam.AwaitSignal | seam.AwaitTime,
+    decision: seam.CallTool | seam.AskModel | seam.AskPerson | seam.AwaitSignal | seam.AwaitTime,
     run: Unfolding,
     rules: RunRules,
     now: Instant,
@@ -197,6 +236,8 @@ def _take_step(
     match decision:
         case seam.CallTool():
             _request(decision, run, rules, now)
+        case seam.AskModel():
+            run.add(_ask_model(decision, state))
         case seam.AskPerson():
             run.add(
                 e.QuestionAsked(
@@ -215,6 +256,22 @@ def _take_step(
         case seam.AwaitTime():
             due_at = decision.due_at or now + timedelta(seconds=decision.seconds or 0)
             run.add(e.TimeAwaited(step=decision.step, due_at=due_at))
+
+
+def _ask_model(decision: seam.AskModel, state: Active) -> e.ModelCallRequested:
+    return asked_of_model(
+        decision.request,
+        call_id=ModelCallId(child_id("mcl", state.run_id, state.numbered + 1)),
+        purpose=decision.purpose,
+        step=decision.step,
+        route=decision.route,
+        candidates=decision.candidates,
+        prompt=decision.prompt,
+        tools=decision.tools,
+        checked=decision.checked,
+        attempts=decision.attempts,
+        timeout_s=decision.timeout_s,
+    )
 
 
 def _after(now: Instant, timeout_s: int | None) -> Instant | None:

@@ -19,7 +19,8 @@ class NotEntitled(FairleadError):
 
 
 class Capability(Struct, frozen=True, kw_only=True, array_like=True):
-    """For this run alone: calls of these tools, as long as it has made no more than `max_calls`, until `expires_at`."""
+    """For this run alone: calls of these tools, as long as it has made no more than `max_calls`, and of models, up to
+    `max_model_calls`, until `expires_at`."""
 
     tenant_id: TenantId
     run_id: RunId
@@ -28,6 +29,7 @@ class Capability(Struct, frozen=True, kw_only=True, array_like=True):
     expires_at: Instant
     key_id: str = ""
     mark: str = ""
+    max_model_calls: int = 0
 
 
 def hold_to(capability: Capability | None, tool: str, calls_used: int) -> None:
@@ -38,3 +40,11 @@ def hold_to(capability: Capability | None, tool: str, calls_used: int) -> None:
         raise NotEntitled(f"the right does not cover {tool}")
     if calls_used > capability.max_calls:
         raise NotEntitled(f"the right covers {capability.max_calls} calls")
+
+
+def hold_to_models(capability: Capability | None, calls_used: int) -> None:
+    """Before a model is asked. Raises NotEntitled."""
+    if capability is None:
+        raise NotEntitled("the order carries no right")
+    if calls_used > capability.max_model_calls:
+        raise NotEntitled(f"the right covers {capability.max_model_calls} calls of models")

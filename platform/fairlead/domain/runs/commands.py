@@ -5,14 +5,23 @@ from typing import Any, Literal
 from fairlead_tenants.ids import PrincipalId
 from msgspec import Struct
 
-from fairlead.domain.ids import ApprovalId, CallId, QuestionId, RunId
+from fairlead.domain.ids import ApprovalId, CallId, ModelCallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
+from fairlead.domain.models.answer import ModelAnswer
+from fairlead.domain.money import UsdMicros
 from fairlead.domain.runs.events import (
+    CachedHow,
     DeniedBy,
     Door,
     ErrorClass,
     FromCache,
+    GuardrailFound,
     HeldFor,
+    ModelCallRequested,
+    ModelCallRouted,
+    ModelErrorClass,
+    ModelHeldFor,
+    ModelRefusedBy,
     OnExpiry,
     RunContentExpired,
     RunEvent,
@@ -144,6 +153,80 @@ class DenyCall(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+class BeginModelCall(Struct, frozen=True, kw_only=True):
+    """A call that came through a door, and the first attempt that it is to make. At a limit there is none."""
+
+    requested: ModelCallRequested
+    routed: ModelCallRouted
+    now: Instant
+    found: tuple[GuardrailFound, ...] = ()
+
+
+class RouteModelCall(Struct, frozen=True, kw_only=True):
+    """The next attempt goes out now. `lost`: the one before was begun and nobody knows what became of it."""
+
+    routed: ModelCallRouted
+    now: Instant
+    lost: bool = False
+    found: tuple[GuardrailFound, ...] = ()
+
+
+class HoldModelCall(Struct, frozen=True, kw_only=True):
+    """The call has to wait. Said again before the next attempt, it changes nothing."""
+
+    call_id: ModelCallId
+    held_for: ModelHeldFor
+    subject: str
+    until: Instant
+    now: Instant
+
+
+class RecordModelAnswer(Struct, frozen=True, kw_only=True):
+    """What a model answered to an attempt, and what that has cost. A second report changes nothing."""
+
+    call_id: ModelCallId
+    attempt: int
+    answer: ModelAnswer
+    cost_usd_micros: UsdMicros
+    latency_us: int
+    worker: str
+    now: Instant
+    first_token_us: int = 0
+    streamed: bool = False
+    cached: CachedHow = ""
+    saved_usd_micros: UsdMicros = UsdMicros(0)
+    found: tuple[GuardrailFound, ...] = ()
+
+
+class RecordModelFailure(Struct, frozen=True, kw_only=True):
+    """An attempt gave no answer. `then` is what follows, as far as attempts are left: the same candidate after a pause,
+    another at once, or nothing. A second report changes nothing."""
+
+    call_id: ModelCallId
+    attempt: int
+    error_class: ModelErrorClass
+    code: str
+    message: str
+    latency_us: int
+    worker: str
+    now: Instant
+    then: Literal["again", "elsewhere", "nothing"]
+    charged_usd_micros: UsdMicros = UsdMicros(0)
+    charged_tokens: int = 0
+    retry_after_s: float | None = None
+
+
+class RefuseModelCall(Struct, frozen=True, kw_only=True):
+    """The next attempt is not made, nor any other."""
+
+    call_id: ModelCallId
+    by: ModelRefusedBy
+    code: str
+    reason: str
+    now: Instant
+    found: tuple[GuardrailFound, ...] = ()
+
+
 class RecordApproval(Struct, frozen=True, kw_only=True):
     call_id: CallId
     approval_id: ApprovalId
@@ -201,7 +284,7 @@ class SendSignal(Struct, frozen=True, kw_only=True):
 class Alarm(Struct, frozen=True, kw_only=True):
     """Something is due. `key` is the call, question or step it concerns; a stale alarm changes nothing."""
 
-    kind: Literal["retry", "question", "signal", "time", "deadline", "undo"]
+    kind: Literal["retry", "question", "signal", "time", "deadline", "undo", "model"]
     key: str
     due_at: Instant
 
@@ -326,8 +409,9 @@ class CutShort(Struct, frozen=True, kw_only=True):
 
 FromAgent = AskCall | FinishRun | GiveUpRun | FailRun
 Moving = MarkStarted | HoldCall | DenyCall | RecordApproval | RecordRefusal | AmendCall | VoidApproval
+Thinking = BeginModelCall | RouteModelCall | HoldModelCall | RecordModelAnswer | RecordModelFailure | RefuseModelCall
 Steering = PauseRun | ResumeRun | SuspendRun | ReleaseRun | CancelRun
-RunCommand = (
+Plain = (
     StartRun
     | ForkRun
     | RecordOutcome
@@ -360,3 +444,4 @@ RunCommand = (
     | DiscardLetter
     | CutShort
 )
+RunCommand = Plain | Thinking

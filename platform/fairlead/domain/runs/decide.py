@@ -8,7 +8,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from fairlead.domain.ids import CallId, QuestionId
+from fairlead.domain.ids import CallId, ModelCallId, QuestionId
 from fairlead.domain.instant import Instant
 from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs import commands as c
@@ -24,6 +24,7 @@ from fairlead.domain.runs.places import give_back
 from fairlead.domain.runs.readback import record_verdict
 from fairlead.domain.runs.sagas import go_on_undoing, record_undo, undo_is_due, undo_with_access
 from fairlead.domain.runs.states import Active, Ended, Gone, NotStarted, OpenCall, RunState
+from fairlead.domain.runs.thinking import answer_too_large, due, lost_at, think
 
 
 def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.RunEvent]:
@@ -49,12 +50,14 @@ def smaller(command: c.RunCommand) -> c.RunCommand | None:
     What has happened outside is recorded in any case; only then is an output given up, and never an input.
     """
     match command:
-        case c.StartRun() | c.ForkRun() | c.AskCall() | c.FinishRun():
+        case c.StartRun() | c.ForkRun() | c.AskCall() | c.FinishRun() | c.BeginModelCall():
             return None
         case c.CutShort(command=c.RecordOutcome(outcome=c.CallSucceeded()) as report):
             message = "the call was made; its output is more than one commit can hold"
             erred = c.CallErred(error_class="permanent", code="output_too_large", message=message)
             return replace(report, outcome=erred)
+        case c.CutShort(command=c.RecordModelAnswer() as answered):
+            return answer_too_large(answered)
         case c.CutShort():
             return None
         case _:
@@ -64,11 +67,15 @@ def smaller(command: c.RunCommand) -> c.RunCommand | None:
 def _answer_to(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
     if isinstance(run.state, Gone) or isinstance(command, c.ExpireRun):
         _expire(command, run)
+    elif isinstance(command, c.Thinking):
+        if isinstance(run.state, NotStarted):
+            raise NoSuchRun("no such run")
+        think(command, run, rules)
     else:
         _take(command, run, rules)
 
 
-def _take(command: c.RunCommand, run: Unfolding, rules: RunRules) -> None:
+def _take(command: c.Plain, run: Unfolding, rules: RunRules) -> None:
     state = run.state
     match command:
         case c.StartRun() | c.ForkRun():
@@ -196,7 +203,10 @@ def _fire(command: c.FireAlarm, run: Unfolding) -> None:
 def _rung(alarm: c.Alarm, state: Active, now: Instant) -> list[e.RunEvent]:
     match alarm.kind:
         case "retry":
-            return _retried(state.calls.get(CallId(alarm.key)), alarm.due_at)
+            resumed = due(state.model_calls.get(ModelCallId(alarm.key)), alarm.due_at)
+            return resumed or _retried(state.calls.get(CallId(alarm.key)), alarm.due_at)
+        case "model":
+            return lost_at(state.model_calls.get(ModelCallId(alarm.key)), alarm.due_at)
         case "question":
             asked = state.questions.get(QuestionId(alarm.key))
             return [e.QuestionExpired(question_id=asked.question_id)] if asked else []

@@ -67,7 +67,7 @@ class CallsStillOpen(Rejected):
 
 
 class RunIsPaused(Rejected):
-    """The run is paused, by a person or a switch, and is not finished meanwhile."""
+    """The run is paused, by a person or a switch, and is not finished meanwhile, nor asks a model."""
 
     code = "run_paused"
 

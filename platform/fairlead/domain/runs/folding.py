@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from fairlead.domain.planning.seam import StepOutcome
 from fairlead.domain.runs import call_facts as calls
 from fairlead.domain.runs import events as e
+from fairlead.domain.runs import model_call_facts as models
 from fairlead.domain.runs import step_facts as steps
 from fairlead.domain.runs import undoing as u
 from fairlead.domain.runs.settling import settle_call
@@ -54,6 +55,8 @@ def _afterwards(state: Ended, event: e.RunEvent) -> Ended:
             return replace(state, last=calls.uncounted(state.last, event))
         case e.ToolCallEdited() | e.ToolCallReplayed() | e.ToolCallDiscarded():
             return replace(state, last=_ACTIVE[type(event)](state.last, event))
+        case _ if type(event) in MODEL_CALLS:
+            return replace(state, last=_ACTIVE[type(event)](state.last, event))
         case e.CompensationPlanned():
             return replace(state, undoing=u.planned(state.undoing, event, effects_of(state.last)))
         case e.ToolCallCompleted() | e.ToolCallFailed():
@@ -91,9 +94,11 @@ def _disown(parent: Active, event: e.RunForked) -> Active:
         deadline_at=event.deadline_at,
         calls_by_tool={tool: count - in_flight[tool] for tool, count in parent.calls_by_tool.items()},
         tool_calls_used=parent.tool_calls_used - len(parent.calls),
+        model_calls_used=parent.model_calls_used - len(parent.model_calls),
         steps_used=parent.steps_used - len(parent.open),
         open={},
         calls={},
+        model_calls={},
         questions={},
         signals_awaited={},
         times_awaited={},
@@ -105,6 +110,18 @@ def _disown(parent: Active, event: e.RunForked) -> Active:
     )
 
 
+MODEL_CALLS: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {
+    e.ModelCallRequested: models.requested,
+    e.ModelCallRouted: models.routed,
+    e.ModelCallHeld: models.held,
+    e.ModelCallCompleted: models.completed,
+    e.ModelCallAttemptFailed: models.attempt_failed,
+    e.ModelCallResumed: models.resumed,
+    e.ModelCallFailed: models.failed,
+    e.ModelCallRefused: models.refused,
+    e.ModelCallReleased: models.released,
+    e.GuardrailFound: steps.unmoved,
+}
 _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch by type: a match of 26 cases is slow
     e.ChoiceMade: steps.choice,
     e.ToolCallAsked: steps.call_asked,
@@ -129,6 +146,7 @@ _ACTIVE: dict[type[e.RunEvent], Callable[[Active, Any], Active]] = {  # dispatch
     e.ToolCallAmended: calls.amended,
     e.ToolCallApproved: calls.approved,
     e.ToolCallApprovalVoided: calls.voided,
+    **MODEL_CALLS,
     e.QuestionAsked: steps.asked,
     e.QuestionAnswered: steps.answered,
     e.QuestionExpired: steps.question_expired,

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from fairlead.domain.errors import Invalid, Problem
-from fairlead.domain.ids import CallId
+from fairlead.domain.ids import CallId, ModelCallId
 from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
@@ -22,7 +22,7 @@ from fairlead.domain.runs.errors import (
 from fairlead.domain.runs.outcomes import completed, move_call
 from fairlead.domain.runs.readback import mismatch_failed
 from fairlead.domain.runs.sagas import answer_undo
-from fairlead.domain.runs.states import Active, Ended, OpenCall
+from fairlead.domain.runs.states import Active, Ended, OpenCall, OpenModelCall
 
 MAX_EARLY_SIGNALS = 100
 
@@ -156,6 +156,9 @@ def _repair(command: c.RepairStep, run: Unfolding, rules: RunRules) -> None:
     state = run.active
     if command.step not in state.open:
         raise NothingToRepair(f"step {command.step} is not waiting for anything")
+    if (asked := state.model_calls.get(ModelCallId(state.open[command.step]))) is not None:
+        _repair_thinking(command, asked, run)
+        return
     call = state.calls.get(CallId(state.open[command.step]))
     if call is not None and call.phase in ("dispatched", "started", "verifying"):
         raise CallInFlight(f"step {command.step} is being carried out; pause the run or wait for its outcome")
@@ -174,6 +177,21 @@ def _repair(command: c.RepairStep, run: Unfolding, rules: RunRules) -> None:
         run.add(repaired, e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1))
     else:
         raise NothingToRepair(f"step {command.step} waits for a person, a signal or a time, not for a call")
+
+
+def _repair_thinking(command: c.RepairStep, call: OpenModelCall, run: Unfolding) -> None:
+    """A step that asks a model. One that has been sent will be answered, or given up by whoever sent it."""
+    if call.phase == "routed":
+        raise CallInFlight(f"step {command.step} is being carried out; pause the run or wait for its outcome")
+    output, _ = redact(command.output)
+    reason = redact_text(command.reason)
+    repaired = e.StepRepaired(step=command.step, repair=command.repair, reason=reason, output=output)
+    if command.repair != "retried":
+        run.add(e.ModelCallReleased(call_id=call.request.call_id, reason=reason), repaired)
+    elif call.phase == "backing_off":
+        run.add(repaired, e.ModelCallResumed(call_id=call.request.call_id, attempt=call.attempt + 1))
+    else:
+        raise NothingToRepair(f"step {command.step} is about to be carried out")
 
 
 def _supplied_problems(

@@ -10,20 +10,25 @@ from typing import Literal
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
-from fairlead.domain.ids import ApprovalId, CallId, RunId
+from fairlead.domain.ids import ApprovalId, CallId, ModelCallId, RunId
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.capabilities import Capability
 from fairlead.domain.runs.commands import Alarm
-from fairlead.domain.runs.states import Active, Ended, Gone, OpenCall, RunState
+from fairlead.domain.runs.states import Active, Ended, Gone, OpenCall, OpenModelCall, RunState
 
 
-class ToolOrder(Struct, frozen=True, kw_only=True, tag_field="order"):
-    """What comes to a call of a tool. It is obeyed only with the right to it, which it gets when it is sent."""
+class Entitled(Struct, frozen=True, kw_only=True, tag_field="order"):
+    """What is obeyed only with the right to it, which it gets when it is sent."""
 
     tenant_id: TenantId
     run_id: RunId
-    call_id: CallId
     capability: Capability | None = None
+
+
+class ToolOrder(Entitled, frozen=True, kw_only=True):
+    """What comes to a call of a tool."""
+
+    call_id: CallId
 
 
 class CallOrder(ToolOrder, frozen=True, kw_only=True, tag="call"):
@@ -46,6 +51,15 @@ class UndoOrder(ToolOrder, frozen=True, kw_only=True, tag="undo"):
     """Undo this call of a run that has ended, if its turn has come and this is the attempt."""
 
     attempt: int
+
+
+class ModelOrder(Entitled, frozen=True, kw_only=True, tag="model"):
+    """Ask a model, if the run still wants it and this is the attempt. `resumed` and `remade` as in a call's order."""
+
+    call_id: ModelCallId
+    attempt: int
+    resumed: int = 0
+    remade: bool = False
 
 
 class ReturnOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="return_places"):
@@ -72,7 +86,7 @@ class WithdrawOrder(Struct, frozen=True, kw_only=True, tag_field="order", tag="w
 
 
 CallsTool = CallOrder | VerifyOrder | UndoOrder | ApprovalOrder
-Order = CallsTool | ReturnOrder | WithdrawOrder
+Order = CallsTool | ModelOrder | ReturnOrder | WithdrawOrder
 Owed = Order | Alarm
 Awaiting = Literal["work", "approval", "person", "connection", "signal", "time", "nothing"]
 
@@ -80,7 +94,7 @@ Awaiting = Literal["work", "approval", "person", "connection", "signal", "time",
 def order_id(order: Order) -> str:
     """The same for the same obligation, so that an engine can drop a second copy."""
     match order:
-        case CallOrder():
+        case CallOrder() | ModelOrder():
             return f"{order.call_id}.{order.attempt}.{order.resumed}"
         case VerifyOrder():
             return f"{order.call_id}.verify"
@@ -136,14 +150,35 @@ def _brought(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) ->
                 yield Alarm(kind="retry", key=call_id, due_at=retry_at)
             case e.ToolCallHeld():  # it may be long until the next look, which else finds the run past its deadline
                 yield Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at)
-            case e.QuestionAsked(question_id=question_id, deadline_at=deadline_at) if deadline_at is not None:
-                yield Alarm(kind="question", key=question_id, due_at=deadline_at)
-            case e.SignalAwaited(step=step, deadline_at=deadline_at) if deadline_at is not None:
-                yield Alarm(kind="signal", key=step, due_at=deadline_at)
-            case e.TimeAwaited(step=step, due_at=due_at):
-                yield Alarm(kind="time", key=step, due_at=due_at)
+            case _ if type(fact) in _MOVES_MODEL_CALLS:
+                yield from _brought_to_models(tenant_id, fact, state)
             case _:
-                pass
+                yield from _brought_waits(fact)
+
+
+def _brought_waits(fact: e.RunEvent) -> Iterator[Alarm]:
+    match fact:
+        case e.QuestionAsked(question_id=question_id, deadline_at=deadline_at) if deadline_at is not None:
+            yield Alarm(kind="question", key=question_id, due_at=deadline_at)
+        case e.SignalAwaited(step=step, deadline_at=deadline_at) if deadline_at is not None:
+            yield Alarm(kind="signal", key=step, due_at=deadline_at)
+        case e.TimeAwaited(step=step, due_at=due_at):
+            yield Alarm(kind="time", key=step, due_at=due_at)
+        case _:
+            pass
+
+
+_MOVES_MODEL_CALLS = frozenset({e.ModelCallRequested, e.ModelCallAttemptFailed, e.ModelCallResumed, e.LimitRaised})
+
+
+def _brought_to_models(tenant_id: TenantId, fact: e.RunEvent, state: Active) -> Iterator[Owed]:
+    match fact:
+        case e.ModelCallRequested() | e.ModelCallAttemptFailed() | e.ModelCallResumed():
+            if (asked := state.model_calls.get(fact.call_id)) is not None:
+                yield from _owed_to_model_call(tenant_id, state, asked)
+        case e.LimitRaised():
+            for asked in state.model_calls.values():
+                yield from _owed_to_model_call(tenant_id, state, asked, remade=True)
 
 
 def _skipped(tenant_id: TenantId, facts: Iterable[e.RunEvent], state: Active) -> Iterator[Owed]:
@@ -177,6 +212,27 @@ def _owed_to_call(tenant_id: TenantId, state: Active, call: OpenCall, remade: bo
             pass
 
 
+def _owed_to_model_call(
+    tenant_id: TenantId, state: Active, call: OpenModelCall, remade: bool = False
+) -> Iterator[Owed]:
+    """Whoever came through a door asks by itself; only that it went away without a word is noticed here."""
+    request = call.request
+    if call.phase == "backing_off" and call.retry_at is not None:
+        yield Alarm(kind="retry", key=request.call_id, due_at=call.retry_at)
+    elif request.door != "run":
+        if remade and call.routed is not None:
+            yield Alarm(kind="model", key=request.call_id, due_at=call.routed.until)
+    elif call.phase == "routed" or state.limit_reached is None:
+        yield ModelOrder(
+            tenant_id=tenant_id,
+            run_id=state.run_id,
+            call_id=request.call_id,
+            attempt=call.attempt + (call.phase == "requested"),
+            resumed=state.resumed,
+            remade=remade,
+        )
+
+
 def _withdrawals(tenant_id: TenantId, state: Ended) -> Iterator[Order]:
     for call in state.last.calls.values():
         if call.phase == "awaiting_approval" and call.approval is not None:
@@ -208,9 +264,17 @@ def outstanding(tenant_id: TenantId, state: RunState) -> list[Owed]:
     owed: list[Owed] = [Alarm(kind="deadline", key=state.run_id, due_at=state.deadline_at), *_waits(state)]
     for call in state.calls.values():
         owed.extend(_owed_to_call(tenant_id, state, call, remade=True))
+    for asked in state.model_calls.values():
+        owed.extend(_owed_to_model_call(tenant_id, state, asked, remade=True))
     if state.paused is not None:
         return [each for each in owed if isinstance(each, Alarm)]
     return owed
+
+
+def _is_thinking(state: Active) -> bool:
+    """Whether a model call is under way, or about to be. One that would pass a limit waits for people."""
+    phases = {call.phase for call in state.model_calls.values()}
+    return "routed" in phases or ("requested" in phases and state.limit_reached is None)
 
 
 def _waits(state: Active) -> Iterator[Alarm]:
@@ -227,9 +291,10 @@ def _waits(state: Active) -> Iterator[Alarm]:
 def awaiting(state: Active) -> Awaiting:
     """What a run under way waits for, in one word: the busiest of what it waits for."""
     phases = {call.phase for call in state.calls.values()}
+    thinking = {call.phase for call in state.model_calls.values()}
     if state.paused is not None:
         return "nothing"
-    if phases & {"dispatched", "started", "requested", "judged", "verifying"}:
+    if phases & {"dispatched", "started", "requested", "judged", "verifying"} or _is_thinking(state):
         return "work"
     if "awaiting_approval" in phases:
         return "approval"
@@ -239,6 +304,6 @@ def awaiting(state: Active) -> Awaiting:
         return "connection"
     if state.signals_awaited:
         return "signal"
-    if state.times_awaited or "backing_off" in phases:
+    if state.times_awaited or "backing_off" in phases | thinking:
         return "time"
     return "nothing"

@@ -6,7 +6,7 @@ from fairlead_sdk.contract import Idempotency
 from fairlead_tenants.ids import PrincipalId
 from msgspec import Struct
 
-from fairlead.domain.ids import CallId, QuestionId, RunId
+from fairlead.domain.ids import CallId, ModelCallId, QuestionId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning.seam import Asked, StepOutcome
 from fairlead.domain.policy.document import NO_OBLIGATIONS, Obligations
@@ -83,6 +83,22 @@ class OpenCall(Struct, frozen=True, kw_only=True):
         return self.attempt - self.reconnects - (self.replay.after if self.replay is not None else 0)
 
 
+class OpenModelCall(Struct, frozen=True, kw_only=True):
+    """A model call without an outcome yet. `routed` is the attempt that is under way, `failed` are those before it."""
+
+    request: e.ModelCallRequested
+    phase: Literal["requested", "routed", "backing_off"] = "requested"
+    attempt: int = 0
+    routed: e.ModelCallRouted | None = None
+    failed: tuple[e.ModelCallAttemptFailed, ...] = ()
+    retry_at: Instant | None = None
+    held: e.ModelCallHeld | None = None
+
+    @property
+    def reserved_usd_micros(self) -> int:
+        return self.routed.reserved_usd_micros if self.routed is not None else 0
+
+
 class Letter(Struct, frozen=True, kw_only=True):
     """A call that failed for good. `arguments` are what it would be made with now."""
 
@@ -128,9 +144,13 @@ class Active(Struct, frozen=True, kw_only=True):
     times_awaited: dict[str, e.TimeAwaited] = {}
     early_signals: tuple[e.SignalReceived, ...] = ()
     signal_ids: frozenset[str] = frozenset()
+    model_calls: dict[ModelCallId, OpenModelCall] = {}
     calls_by_tool: dict[str, int] = {}
     made: dict[str, int] = {}  # by tool, calls that went out
     tool_calls_used: int = 0
+    model_calls_used: int = 0
+    tokens_used: int = 0
+    cost_usd_micros: int = 0  # of model calls
     steps_used: int = 0
     numbered: int = 0  # child ids given out
     paused: str | None = None

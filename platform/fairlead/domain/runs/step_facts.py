@@ -122,10 +122,12 @@ def repaired(s: Active, event: e.StepRepaired) -> Active:
 def _forget(s: Active, step: str) -> Active:
     """Nothing is in flight for this step any more."""
     calls = {key: call for key, call in s.calls.items() if call.request.step != step}
+    model_calls = {key: call for key, call in s.model_calls.items() if call.request.step != step}
     questions = {key: asked for key, asked in s.questions.items() if asked.step != step}
     return replace(
         s,
         calls=calls,
+        model_calls=model_calls,
         questions=questions,
         open=without(s.open, step),
         signals_awaited=without(s.signals_awaited, step),

@@ -66,6 +66,27 @@ from fairlead.domain.runs.events.course import (
 from fairlead.domain.runs.events.letters import ToolCallDiscarded, ToolCallEdited, ToolCallReleased, ToolCallReplayed
 from fairlead.domain.runs.events.outside import Door, ToolCallAsked, ToolCallAskRefused
 from fairlead.domain.runs.events.terms import ErrorClass, Verdict
+from fairlead.domain.runs.events.thinking import (
+    AskedThrough,
+    CachedHow,
+    GuardrailFound,
+    ModelCallAttemptFailed,
+    ModelCallCompleted,
+    ModelCallFailed,
+    ModelCallHeld,
+    ModelCallRefused,
+    ModelCallReleased,
+    ModelCallRequested,
+    ModelCallResumed,
+    ModelCallRouted,
+    ModelErrorClass,
+    ModelHeldFor,
+    ModelRefusedBy,
+    PassedOver,
+    Purpose,
+    Reason,
+    TokensUsed,
+)
 from fairlead.domain.runs.events.undoing import (
     CompensationDispatched,
     CompensationEnded,
@@ -90,6 +111,8 @@ from fairlead.domain.runs.events.waiting import (
 )
 
 __all__ = [
+    "AskedThrough",
+    "CachedHow",
     "CallRetry",
     "Change",
     "ChoiceMade",
@@ -103,21 +126,37 @@ __all__ = [
     "ErrorClass",
     "Escalation",
     "FromCache",
+    "GuardrailFound",
     "HeldFor",
     "IncidentKind",
     "IncidentReported",
     "LimitName",
     "LimitRaised",
     "LimitReached",
+    "ModelCallAttemptFailed",
+    "ModelCallCompleted",
+    "ModelCallFailed",
+    "ModelCallHeld",
+    "ModelCallRefused",
+    "ModelCallReleased",
+    "ModelCallRequested",
+    "ModelCallResumed",
+    "ModelCallRouted",
+    "ModelErrorClass",
+    "ModelHeldFor",
+    "ModelRefusedBy",
     "OnExpiry",
     "OnMismatch",
     "OnOutage",
+    "PassedOver",
     "PlannedUndo",
+    "Purpose",
     "QuestionAnswered",
     "QuestionAsked",
     "QuestionExpired",
     "QuestionPurpose",
     "ReadBackVerdict",
+    "Reason",
     "RunCancelled",
     "RunCapped",
     "RunCompleted",
@@ -139,6 +178,7 @@ __all__ = [
     "StepRepaired",
     "TimeAwaited",
     "TimeElapsed",
+    "TokensUsed",
     "ToolCallAmended",
     "ToolCallApprovalRequested",
     "ToolCallApprovalVoided",
@@ -211,6 +251,16 @@ RunEvent = (
     | ToolCallAmended
     | ToolCallApproved
     | ToolCallApprovalVoided
+    | ModelCallRequested
+    | ModelCallRouted
+    | ModelCallHeld
+    | ModelCallCompleted
+    | ModelCallAttemptFailed
+    | ModelCallResumed
+    | ModelCallFailed
+    | ModelCallRefused
+    | ModelCallReleased
+    | GuardrailFound
     | CompensationPlanned
     | CompensationDispatched
     | ToolCallCompensated
