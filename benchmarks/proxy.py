@@ -56,6 +56,7 @@ from fairlead.handling.prices import PriceBook
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Asked, Starter
 from fairlead.handling.switching import Brake, Switching
+from fairlead.handling.tenant_routes import TenantRoutes
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.settings import Settings
 from fairlead.workers.calling import Caller
@@ -157,6 +158,7 @@ def _in_memory(folder: Path) -> app.Core:
         starter=Starter(log, handler, rulebook, brake, clock),
         budgets=BudgetBooks(log, handler, clock),
         prices=PriceBook(log, clock, shipped_prices(), SELLERS),
+        routes=TenantRoutes(log, clock),
         outbound=way_out(settings),
         throttle=LeasingThrottle(MemoryLedgers()),
         results=MemoryResults(),

@@ -46,6 +46,7 @@ from fairlead.handling.prices import PriceBook
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Brake, Switching
+from fairlead.handling.tenant_routes import TenantRoutes
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.ports import (
     Clock,
@@ -107,6 +108,7 @@ class Core(Struct, frozen=True, kw_only=True):
     brake: Brake
     budgets: BudgetBooks
     prices: PriceBook
+    routes: TenantRoutes
     objects: ObjectStores | None = None
     stale_objects: StaleObjects | None = None
 
@@ -226,6 +228,7 @@ def compose(
         brake=brake,
         budgets=BudgetBooks(log, handler, clock),
         prices=PriceBook(log, clock, shipped_prices(), SELLERS),
+        routes=TenantRoutes(log, clock),
         objects=NatsObjects(connection, clock),
         stale_objects=NatsStaleObjects(connection),
     )

@@ -32,6 +32,9 @@ class Permission(StrEnum):
     WORKFLOW_PUBLISH = "workflow:publish"
     POLICY_READ = "policy:read"
     POLICY_PUBLISH = "policy:publish"  # also put in force, try out, roll back
+    ROUTE_READ = "route:read"  # which models are asked, and where data may be read
+    ROUTE_PUBLISH = "route:publish"
+    RESIDENCY_MANAGE = "residency:manage"  # which regions and providers may see the tenant's data
     APPROVAL_READ = "approval:read"
     APPROVAL_DECIDE = "approval:decide"
     APPROVAL_UNMASK = "approval:unmask"  # see the sensitive values in them
@@ -84,7 +87,8 @@ class Role(StrEnum):
 ALL = frozenset(Permission)
 _P = Permission
 _SEES_RUNS = frozenset(
-    {_P.RUN_READ, _P.WORKFLOW_READ, _P.TOOL_READ, _P.APPROVAL_READ, _P.POLICY_READ, _P.WORKSPACE_READ, _P.SWITCH_READ}
+    {_P.RUN_READ, _P.WORKFLOW_READ, _P.TOOL_READ, _P.APPROVAL_READ, _P.POLICY_READ, _P.ROUTE_READ, _P.WORKSPACE_READ}
+    | {_P.SWITCH_READ}
 )
 _DRIVES_RUNS = frozenset({_P.RUN_START, _P.RUN_CONTROL, _P.RUN_SIGNAL, _P.RUN_ANSWER, _P.RUN_FORK})
 _KEEPS_CASES = frozenset({_P.CASE_READ, _P.CASE_REPORT})
@@ -129,6 +133,8 @@ LIVE_ONLY = frozenset(
         _P.TENANT_MANAGE,
         _P.CONNECTOR_MANAGE,
         _P.POLICY_PUBLISH,
+        _P.ROUTE_PUBLISH,
+        _P.RESIDENCY_MANAGE,
         _P.WEBHOOK_MANAGE,
         _P.RETENTION_MANAGE,
         _P.HOLD_MANAGE,

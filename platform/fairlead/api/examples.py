@@ -53,6 +53,8 @@ EXAMPLES: dict[str, Any] = {
         "call": {"tool": "payments.refund", "effect": "write", "args": {"amount": 80}},
     },
     "RollBack": {"reason": "it asked for people too often"},
+    "ResidencySetting": {"regions": ["eu"], "reason": "contracts with customers in Europe"},
+    "RouteRollBack": {"reason": "the cheap model was wrong too often"},
     "Rotation": {"overlap_s": 3600},
     "SecretRotation": {"overlap_s": 3600},
     "WebhookChange": {"events": ["run.completed", "run.failed"]},

@@ -26,6 +26,7 @@ from fairlead.handling.prices import PriceBook
 from fairlead.handling.rulebook import Rulebook
 from fairlead.handling.starting import Starter
 from fairlead.handling.switching import Switching
+from fairlead.handling.tenant_routes import TenantRoutes
 from fairlead.handling.tenant_tools import TenantTools
 from fairlead.handling.webhook_secrets import WebhookSecrets
 from fairlead.ports import Clock, ContentKeys, HeadKeys, Ids, Log, SqlDatabase, Switches, Unfinished
@@ -140,6 +141,7 @@ class ApiParts:
     links: ApprovalLinks
     budgets: BudgetBooks
     prices: PriceBook
+    routes: TenantRoutes
     lag: Callable[[], Awaitable[Sequence[Lag]]]
     backlog: Callable[[], Awaitable[int]]
     queues: Callable[[], Awaitable[Mapping[str, Unfinished]]]

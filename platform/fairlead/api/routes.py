@@ -20,6 +20,7 @@ from fairlead.api.explanations import explain_ending, explain_tool_call, export_
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
 from fairlead.api.ledger import LedgerController
+from fairlead.api.model_routes import RouteController
 from fairlead.api.oauth_callback import oauth_callback
 from fairlead.api.oauth_clients import OAuthClientController
 from fairlead.api.operations import healthz, metrics, openapi, readyz
@@ -32,6 +33,7 @@ from fairlead.api.prices import PriceController
 from fairlead.api.principals import PeopleController, PrincipalController
 from fairlead.api.publishing import publish_workflow
 from fairlead.api.reports import ReportController
+from fairlead.api.residency import get_residency, set_residency
 from fairlead.api.retention import HoldController, RetentionController
 from fairlead.api.review_shares import get_review_share
 from fairlead.api.run_controls import RunControlController, signal_by_label
@@ -62,6 +64,9 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     PolicyController,
     publish_policy,
     PolicyTrialController,
+    RouteController,
+    get_residency,
+    set_residency,
     simulate_policy,
     get_policy_effect,
     get_review_share,

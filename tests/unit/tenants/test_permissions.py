@@ -38,6 +38,9 @@ workflow:read     x x x x x x .
 workflow:publish  x x x . . . .
 policy:read       x x x x x x .
 policy:publish    x x . . . . .
+route:read        x x x x x x .
+route:publish     x x . . . . .
+residency:manage  x x . . . . .
 approval:read     x x x x x x .
 approval:decide   x x . . x . .
 approval:unmask   x x . . . . .

@@ -1,0 +1,55 @@
+"""Routes of models, their versions, and where data may be read."""
+
+from typing import Any
+
+from fairlead.cli.output import Column, View
+
+
+def _named(names: Any) -> str:
+    return "any" if names is None else ", ".join(names) or "none"
+
+
+ROUTE = View(
+    identity="name",
+    columns=(
+        Column("ROUTE", "name"),
+        Column("TITLE", "title"),
+        Column("NEWEST", "newest_version", right=True),
+        Column("RETIRED", "retired_reason"),
+        Column("CHANGED", "changed_at"),
+        Column("BY", "changed_by.id"),
+    ),
+    details=(Column("SHARES", "shares"), Column("DOCUMENT", "document")),
+)
+ROUTE_STATE = View(
+    identity="name",
+    columns=(
+        Column("ROUTE", "name"),
+        Column("VERSION", "version", right=True),
+        Column("RETIRED", "retired"),
+        Column("HASH", "document_hash"),
+    ),
+)
+ROUTE_VERSION = View(
+    identity="version",
+    columns=(
+        Column("VERSION", "version", right=True),
+        Column("PUBLISHED", "published_at"),
+        Column("BY", "author.id"),
+        Column("RESTORES", "restores", right=True),
+        Column("REASON", "reason"),
+        Column("HASH", "document_hash"),
+    ),
+    details=(Column("DOCUMENT", "document"),),
+)
+RESIDENCY = View(
+    identity="version",
+    columns=(
+        Column("VERSION", "version", right=True),
+        Column("REGIONS", lambda found: _named(found["regions"])),
+        Column("PROVIDERS", lambda found: _named(found["providers"])),
+        Column("CHANGED", "changed_at"),
+        Column("BY", "changed_by"),
+        Column("REASON", "reason"),
+    ),
+)
