@@ -16,6 +16,7 @@ from fairlead.adapters.capability_keys import capability_keys
 from fairlead.adapters.children import Child, keep_running, log_file
 from fairlead.adapters.dev_file import DevInstance, remove_dev_file, write_dev_file
 from fairlead.adapters.engines import EngineUrls, embedded
+from fairlead.adapters.garbage import spare_what_stays
 from fairlead.adapters.migrations import migrate
 from fairlead.adapters.pepper import pepper
 from fairlead.adapters.vault.keys import vault_keys
@@ -62,6 +63,7 @@ async def serve_roles(settings: Settings, environment: Mapping[str, str], roles:
     carry_out = {"api": app.api, "engine": app.engine, "worker": app.worker}
     async with AsyncExitStack() as parts, asyncio.TaskGroup() as tasks:
         core = await parts.enter_async_context(app.core(settings, environment, "-".join(roles)))
+        spare_what_stays()
         for role in roles:
             tasks.create_task(carry_out[role](core))
         _log.info("serving", roles=list(roles))
