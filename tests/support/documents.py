@@ -60,8 +60,8 @@ TOOLS = {
 
 
 def document(*steps: Plain, **fields: Any) -> Plain:
-    """A document that passes, around these steps."""
-    return {
+    """A document that passes, around these steps; without any where another planner decides."""
+    plain = {
         "fairlead": 1,
         "name": "invoice-check",
         "goal": "Check an invoice against its order.",
@@ -75,15 +75,15 @@ def document(*steps: Plain, **fields: Any) -> Plain:
         "tools": list(TOOLS),
         "writes": ["staging_invoice"],
         "steps": list(steps) or [call("only")],
-        **fields,
     }
+    if fields.get("planner", "steps") != "steps":
+        del plain["steps"]
+    return plain | fields
 
 
 def outside_document(**fields: Any) -> Plain:
     """One whose calls an outside agent asks for."""
-    plain = document(**{"planner": "outside"} | fields)
-    del plain["steps"]
-    return plain
+    return document(**{"planner": "outside"} | fields)
 
 
 def call(step_id: str, **fields: Any) -> Plain:

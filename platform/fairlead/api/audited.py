@@ -95,6 +95,8 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/runs/{run_id}/state": READ,
     "/v1/runs/{run_id}/timeline": READ,
     "/v1/runs/{run_id}/tool-calls": READ,
+    "/v1/runs/{run_id}/tool-calls/{call_id}": None,  # told to nobody but whoever asked for the call
+    "/v1/runs/{run_id}/tools": None,
     "/v1/runs/{run_id}/why": READ,
     "/v1/schemas/timeline": None,
     "/v1/schemas/workflow": None,

@@ -48,6 +48,10 @@ EXAMPLES: dict[str, Any] = {
     },
     "NewWebhook": {"url": "https://hooks.example.com/fairlead", "events": ["run.*", "approval.requested"]},
     "NewWorkspace": {"name": "claims"},
+    "Failure": {"code": "no_model", "message": "the model did not answer"},
+    "Finish": {"output": {"refunded": True}},
+    "GiveUp": {"reason": "there is no such order"},
+    "NewToolCall": {"tool": "orders.find", "arguments": {"number": "4711"}},
     "Explained": {
         "workflow": "refunds",
         "call": {"tool": "payments.refund", "effect": "write", "args": {"amount": 80}},

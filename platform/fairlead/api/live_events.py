@@ -4,8 +4,10 @@ What waits for a slow listener is bounded: past the bound it is cut off, and may
 """
 
 import asyncio
+import time
 from collections import defaultdict, deque
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from weakref import WeakSet
 
 import msgspec
@@ -23,6 +25,8 @@ from fairlead.ports import AnyRecorded, Log
 
 KINDS: tuple[Kind, ...] = ("run", "approval")
 MAX_STREAMS_PER_TENANT = 100
+MAX_WATCHES_PER_TENANT = 1_000
+LINGER_S = 5.0  # the log is followed on for so long after the last who wanted to know of it
 MAX_WAITING_BYTES = 1024 * 1024  # per listener; a commit that is larger may wait alone
 MAX_WAITING = 2_000
 READY_WITHIN_S = 5.0
@@ -116,6 +120,8 @@ class LiveEvents:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._listeners: defaultdict[TenantId, WeakSet[Listener]] = defaultdict(WeakSet)
+        self._watches: defaultdict[TenantId, dict[asyncio.Event, str]] = defaultdict(dict)
+        self._heeded_at = 0.0
         self._position: LogSequence | None = None
         self._wanted = asyncio.Event()
         self._standing = asyncio.Event()
@@ -141,15 +147,34 @@ class LiveEvents:
         if len(self._listeners[tenant_id]) >= MAX_STREAMS_PER_TENANT:
             raise TooManyStreams
         self._listeners[tenant_id].add(listener)
+        await self._stand()
+        assert self._position is not None, "it stands somewhere"
+        listener.since = self._position
+        return listener
+
+    @asynccontextmanager
+    async def watching(self, tenant_id: TenantId, run_id: str) -> AsyncIterator[asyncio.Event]:
+        """Set whenever the run has moved, from when the context is entered. Raises Unavailable, also for too many."""
+        if len(self._watches[tenant_id]) >= MAX_WATCHES_PER_TENANT:
+            raise Unavailable("waiting for runs")
+        moved = asyncio.Event()
+        self._watches[tenant_id][moved] = run_id
+        try:
+            await self._stand()
+            yield moved
+        finally:
+            del self._watches[tenant_id][moved]
+            if not self._watches[tenant_id]:
+                del self._watches[tenant_id]
+
+    async def _stand(self) -> None:
+        """The log is followed from here on. Raises Unavailable."""
         self._wanted.set()
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 await self._standing.wait()
         except TimeoutError:
             raise Unavailable("the log") from None
-        assert self._position is not None, "it stands somewhere"
-        listener.since = self._position
-        return listener
 
     def close(self, tenant_id: TenantId, listener: Listener) -> None:
         self._listeners[tenant_id].discard(listener)
@@ -160,6 +185,12 @@ class LiveEvents:
         for listeners in self._listeners.values():
             for listener in listeners:
                 listener.wake()
+        self._wake_watches()
+
+    def _wake_watches(self) -> None:
+        for watches in self._watches.values():
+            for moved in watches:
+                moved.set()
 
     async def _follow(self) -> None:
         if self._position is None:
@@ -168,7 +199,7 @@ class LiveEvents:
         async with self._log.follow(self._position, KINDS) as batches:
             async for batch in batches:
                 self._listeners = self._still_listening()
-                if not self._listeners:
+                if not self._is_heeded():
                     self._rest()
                     return
                 for each in batch:
@@ -184,7 +215,14 @@ class LiveEvents:
             for listener in listeners:
                 listener.cut_off = True
                 listener.wake()
+        self._wake_watches()
         self._rest()
+
+    def _is_heeded(self) -> bool:
+        now = time.monotonic()
+        if self._listeners or self._watches:
+            self._heeded_at = now
+        return now - self._heeded_at < LINGER_S
 
     def _still_listening(self) -> defaultdict[TenantId, WeakSet[Listener]]:
         return defaultdict(WeakSet, {tenant: heard for tenant, heard in self._listeners.items() if heard})
@@ -197,10 +235,13 @@ class LiveEvents:
 
     def _hand_out(self, recorded: AnyRecorded) -> None:
         commit = recorded.commit
+        run_id = commit.stream_id if commit.kind == "run" else parent_id("run", commit.stream_id)
+        for moved, watched in self._watches.get(commit.tenant_id, {}).items():
+            if watched == run_id:
+                moved.set()
         listeners = self._listeners.get(commit.tenant_id)
         if not listeners:
             return
-        run_id = commit.stream_id if commit.kind == "run" else parent_id("run", commit.stream_id)
         concerned = [listener for listener in listeners if listener.run_id in (None, run_id)]
         if concerned:
             frame = frame_of(CommitRow(run_id, recorded.sequence, commit.at, recorded.plain.decode()))

@@ -24,6 +24,7 @@ from fairlead.api.model_routes import RouteController
 from fairlead.api.oauth_callback import oauth_callback
 from fairlead.api.oauth_clients import OAuthClientController
 from fairlead.api.operations import healthz, metrics, openapi, readyz
+from fairlead.api.outside_runs import OutsideRunController
 from fairlead.api.policies import PolicyController
 from fairlead.api.policy_effects import get_policy_effect
 from fairlead.api.policy_publishing import publish_policy
@@ -75,6 +76,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     ToolsetController,
     RunController,
     RunControlController,
+    OutsideRunController,
     signal_by_label,
     TimelineController,
     list_tool_calls,

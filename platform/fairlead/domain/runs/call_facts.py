@@ -139,6 +139,8 @@ def denied(s: Active, event: e.ToolCallDenied) -> Active:
     if call.phase == "dispatched" and call.attempt == 1 and request_counts(call):
         s = replace(s, made=s.made | {call.request.tool: s.made.get(call.request.tool, 1) - 1})  # it never was
     s = _in_doubt(s, call)
+    if call.request.step in s.asks:
+        s = replace(s, refused_by=s.refused_by | {call.request.step: event.rule_id})
     if call.replay is not None:
         s = _dead(s, call, error.code)
     return settle_call(s, event.call_id, StepOutcome(status="denied", error=error))

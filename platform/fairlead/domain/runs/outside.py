@@ -16,7 +16,7 @@ from fairlead.domain.runs.errors import (
     RunNotActive,
     TooManyAsks,
 )
-from fairlead.domain.runs.states import Active, Ended, requesters
+from fairlead.domain.runs.states import Active, Ask, Ended, RunState, requesters
 
 PLANNER = "outside"
 MAX_OPEN_ASKS = 100
@@ -45,6 +45,12 @@ def hear_agent(command: c.FromAgent, run: Unfolding, rules: RunRules) -> None:
             run.add(e.RunImpossible(reason=redact_text(reason)))
         case c.FailRun(code=code, message=message):
             run.add(e.RunFailed(code=code, message=redact_text(message)))
+
+
+def ask_of(state: RunState, ask_id: str) -> Ask:
+    """After it has been asked."""
+    assert isinstance(state, Active | Ended), "somebody asked for a call in it"
+    return (state.last if isinstance(state, Ended) else state).asked[ask_id]
 
 
 def _has_ended_so(command: c.FromAgent, state: Ended) -> bool:

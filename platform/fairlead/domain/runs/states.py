@@ -128,7 +128,7 @@ class Active(Struct, frozen=True, kw_only=True):
     """A run under way. `open` maps each step in flight to what it waits for (a call, a question, itself). `effects` are
     what it would undo if it ended now, oldest first; `letters` the calls that failed for good; `edits` the arguments
     that a person has given to steps that are still to come. `asked` are all calls that an outside agent asked for, by
-    its own id of each; `asks` those that have no outcome yet, by step."""
+    its own id of each; `asks` those that have no outcome yet, and `refused_by` the rules that denied some, by step."""
 
     run_id: RunId
     start: e.RunStarted
@@ -162,6 +162,7 @@ class Active(Struct, frozen=True, kw_only=True):
     edits: dict[str, Any] = {}
     asked: dict[str, Ask] = {}
     asks: dict[str, Asked] = {}
+    refused_by: dict[str, str] = {}
 
 
 class Ended(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ def call_asked(s: Active, event: e.ToolCallAsked) -> Active:
 
 def ask_refused(s: Active, event: e.ToolCallAskRefused) -> Active:
     error = StepError(error_class="policy", code="denied_by_policy", message=event.reason)
-    s = replace(s, steps_used=s.steps_used + 1)
+    s = replace(s, steps_used=s.steps_used + 1, refused_by=s.refused_by | {event.step: event.rule_id})
     return settle_step(s, event.step, StepOutcome(status="denied", error=error))
 
 
