@@ -1,8 +1,9 @@
 """What the board says of a run is what its history says, after every single commit."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from fairlead_tenants.ids import PrincipalId
@@ -13,7 +14,7 @@ from fairlead.adapters.postgres import Database
 from fairlead.adapters.quiet_runs import QuietRuns
 from fairlead.api.commit_pages import Within
 from fairlead.api.oversight_rows import START, Span, counted
-from fairlead.consumers import open_work, run_board
+from fairlead.consumers import open_work, run_board, switch_pauses, tool_calls
 from fairlead.domain.ids import QuestionId, RunId
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.folding import fold
@@ -284,3 +285,28 @@ async def test_the_report_counts_what_was_undone_of_the_runs_that_have_ended(eng
         assert (row.runs, row.ended_runs, row.rolled_back_runs, row.rollback_rate) == (3, 2, 1, 0.5)
         for other in (nowhere, replace(span, begin=LATER, end=LATER + timedelta(days=1)), replace(span, workflow="x")):
             assert await counted(tx, other, START, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "key"),
+    [
+        (run_board._TOLD, "run_id"),
+        (tool_calls._TOLD, "call_id"),
+        (open_work._TOLD, "run_id"),
+        (switch_pauses._TOLD, "run_id"),
+    ],
+    ids=["run_board", "tool_calls", "open_work", "switch_pauses"],
+)
+async def test_rows_are_found_by_key_also_by_plans_that_were_made_while_tables_were_empty(
+    engine_database: Database, statement: LiteralString, key: str
+) -> None:
+    runs = [f"run_{number}" for number in range(200)]
+    told = {"run_ids": runs, "versions": [1 for _ in runs], "switches": ["s" for _ in runs], "rows": "[]"}
+    times = {"look_at": [T0 for _ in runs], "begun": [True for _ in runs], "ended": [False for _ in runs]}
+    params = {"tenant": ALICE, **told, **times}
+    async with engine_database.session() as session, session.transaction() as tx:
+        await tx.fence(ALICE)
+        lines = [row["QUERY PLAN"] for row in await tx.rows("EXPLAIN " + statement, params, columns)]
+    found = [line for line in lines if re.search(rf"\({key} = \(?[rt]\.", line)]
+    assert found
+    assert all("Index Cond" in line for line in found)

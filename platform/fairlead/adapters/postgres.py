@@ -24,11 +24,14 @@ KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-# Consumers write by key, in statements that are planned once. They do not wait for the disk: rows that a crash of the
-# server takes back take their position back too, and are folded again.
+# Consumers write by key, in statements that are planned once. Without hashing and merging an outer join of what is said
+# with the rows that are there looks each up by its key, also in a plan that was made while the table was empty.
+# They do not wait for the disk: rows that a crash of the server takes back take their position back too, and are folded
+# again.
 # The server, too, looks whether the other end still lives: a machine that vanished must not keep its locks for hours.
 _FOLDING = (
-    "-c synchronous_commit=off -c enable_seqscan=off -c plan_cache_mode=force_generic_plan"
+    "-c synchronous_commit=off -c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off"
     " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
 )
 

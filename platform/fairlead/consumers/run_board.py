@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from fairlead.consumers.expired_runs import delete_expired
-from fairlead.consumers.rows import as_json, printable
+from fairlead.consumers.rows import as_json
 from fairlead.consumers.run_waits import WAIT_EVENTS, write_waits
 from fairlead.consumers.tool_calls import CALL_EVENTS, write_calls
 from fairlead.domain.envelope import Actor, Kind
@@ -26,67 +25,74 @@ NAME = "run_board"
 KINDS: tuple[Kind, ...] = ("run",)
 TABLES: tuple[str, ...] = ("run_board", "run_labels", "tool_calls", "run_waits")
 
-_STARTED = """
-INSERT INTO run_board (
-    tenant_id, run_id, workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version,
-    workflow_hash, policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id,
-    parent_version, data_subject, started_at, deadline_at, started_sequence, updated_at, last_sequence, stream_version)
-SELECT %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.environment_kind, r.workflow_id, r.workflow_name,
-       r.workflow_version, r.workflow_hash, r.policy_version, r.planner, r.agent_principal_id, r.started_by_kind,
-       r.started_by, r.labels, r.parent_run_id, r.parent_version, r.data_subject, r.started_at, r.deadline_at,
-       r.sequence, r.started_at, r.sequence, 0
-  FROM json_to_recordset(%(rows)s) AS r (
-       run_id text, workspace_id text, environment_id text, environment_kind text, workflow_id text,
-       workflow_name text, workflow_version integer, workflow_hash text, policy_version text, planner text,
-       agent_principal_id text, started_by_kind text, started_by text, labels jsonb, parent_run_id text,
-       parent_version bigint, data_subject text, started_at timestamptz, deadline_at timestamptz, sequence bigint)
-    ON CONFLICT DO NOTHING
+# What a run waits for is the busiest of its open calls and waits, as `domain.runs.obligations.awaiting` has it. Nothing
+# is busier than work, so a call that the batch leaves at work says it without a look at the others.
+# One statement for all runs of a batch, for the reason given in tool_calls.py. OFFSET keeps what is awaited from being
+# planned anew for each way in which it is used.
+_TOLD = """
+MERGE INTO run_board AS b
+USING (
+       SELECT t.*, CASE
+              WHEN NOT t.waits_changed THEN NULL
+              WHEN t.at_work THEN 'work'
+              WHEN t.outcome IS NOT NULL THEN 'nothing'
+              ELSE (
+              SELECT coalesce((ARRAY['work', 'approval', 'person', 'connection', 'signal', 'time'])[min(w.rank)],
+                              'nothing')
+                FROM (SELECT CASE c.status
+                             WHEN 'requested' THEN 1 WHEN 'judged' THEN 1 WHEN 'dispatched' THEN 1
+                             WHEN 'started' THEN 1 WHEN 'verifying' THEN 1
+                             WHEN 'awaiting_approval' THEN 2
+                             WHEN 'awaiting_connection' THEN 4
+                             WHEN 'backing_off' THEN 6 END AS rank
+                        FROM tool_calls AS c
+                       WHERE c.tenant_id = %(tenant)s AND c.run_id = t.run_id
+                       UNION ALL
+                      SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 5 WHEN 'time' THEN 6 END
+                        FROM run_waits AS o
+                       WHERE o.tenant_id = %(tenant)s AND o.run_id = t.run_id AND o.open) AS w
+              ) END AS awaiting
+         FROM json_to_recordset(%(rows)s) AS t (
+              run_id text COLLATE "C", first_version bigint, last_version bigint, at timestamptz, sequence bigint,
+              tool_calls integer, waits_changed boolean, at_work boolean, pausing boolean, paused_reason text,
+              compensation text, outcome text, reason_code text, reason text, ended_at timestamptz,
+              workspace_id text, environment_id text, environment_kind text, workflow_id text, workflow_name text,
+              workflow_version integer, workflow_hash text, policy_version text, planner text, agent_principal_id text,
+              started_by_kind text, started_by text, labels jsonb, parent_run_id text, parent_version bigint,
+              data_subject text, started_at timestamptz, deadline_at timestamptz, started_sequence bigint)
+       OFFSET 0) AS r
+   ON b.tenant_id = %(tenant)s AND b.run_id = r.run_id
+ WHEN MATCHED AND b.stream_version < r.first_version THEN UPDATE
+  SET outcome        = coalesce(b.outcome, r.outcome),
+      reason_code    = CASE WHEN b.outcome IS NULL THEN r.reason_code ELSE b.reason_code END,
+      reason         = CASE WHEN b.outcome IS NULL THEN r.reason ELSE b.reason END,
+      ended_at       = coalesce(b.ended_at, r.ended_at),
+      paused_reason  = CASE WHEN r.pausing THEN r.paused_reason ELSE b.paused_reason END,
+      tool_calls     = b.tool_calls + r.tool_calls,
+      compensation   = coalesce(r.compensation, b.compensation),
+      awaiting       = coalesce(r.awaiting, b.awaiting),
+      updated_at     = r.at,
+      last_sequence  = r.sequence,
+      stream_version = r.last_version
+ WHEN NOT MATCHED AND r.workflow_id IS NOT NULL THEN INSERT (
+      tenant_id, run_id, workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version,
+      workflow_hash, policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id,
+      parent_version, data_subject, started_at, deadline_at, started_sequence, awaiting, paused_reason, outcome,
+      reason_code, reason, ended_at, tool_calls, compensation, updated_at, last_sequence, stream_version)
+VALUES (
+      %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.environment_kind, r.workflow_id, r.workflow_name,
+      r.workflow_version, r.workflow_hash, r.policy_version, r.planner, r.agent_principal_id, r.started_by_kind,
+      r.started_by, r.labels, r.parent_run_id, r.parent_version, r.data_subject, r.started_at, r.deadline_at,
+      r.started_sequence, coalesce(r.awaiting, 'nothing'), r.paused_reason, r.outcome, r.reason_code, r.reason,
+      r.ended_at, r.tool_calls, coalesce(r.compensation, 'none'), r.at, r.sequence, r.last_version)
 """
 _LABELLED = """
 INSERT INTO run_labels (tenant_id, key, value, started_sequence, run_id)
-SELECT %(tenant)s, l.key, l.value, r.sequence, r.run_id
-  FROM json_to_recordset(%(rows)s) AS r (run_id text, labels json, sequence bigint), json_each_text(r.labels) AS l
+SELECT %(tenant)s, l.key, l.value, r.started_sequence, r.run_id
+  FROM json_to_recordset(%(rows)s) AS r (run_id text, labels json, started_sequence bigint),
+       json_each_text(r.labels) AS l
     ON CONFLICT DO NOTHING
 """
-# What a run waits for is the busiest of its open calls and waits, as `domain.runs.obligations.awaiting` has it. Nothing
-# is busier than work, so a call that the batch leaves at work says it without a look at the others.
-# Row by row for the reason given in tool_calls.py.
-_CHANGED = """
-UPDATE run_board AS b
-   SET outcome        = coalesce(b.outcome, %(outcome)s),
-       reason_code    = CASE WHEN b.outcome IS NULL THEN %(reason_code)s ELSE b.reason_code END,
-       reason         = CASE WHEN b.outcome IS NULL THEN %(reason)s ELSE b.reason END,
-       ended_at       = coalesce(b.ended_at, %(ended_at)s),
-       paused_reason  = CASE WHEN %(pausing)s THEN %(paused_reason)s ELSE b.paused_reason END,
-       tool_calls     = b.tool_calls + %(tool_calls)s,
-       compensation   = coalesce(%(compensation)s, b.compensation),
-       awaiting       = CASE
-           WHEN NOT %(waits_changed)s THEN b.awaiting
-           WHEN %(at_work)s THEN 'work'
-           WHEN %(outcome)s::text IS NOT NULL THEN 'nothing'
-           ELSE (
-           SELECT coalesce((ARRAY['work', 'approval', 'person', 'connection', 'signal', 'time'])[min(w.rank)],
-                           'nothing')
-             FROM (SELECT CASE c.status
-                          WHEN 'requested' THEN 1 WHEN 'judged' THEN 1 WHEN 'dispatched' THEN 1 WHEN 'started' THEN 1
-                          WHEN 'verifying' THEN 1
-                          WHEN 'awaiting_approval' THEN 2
-                          WHEN 'awaiting_connection' THEN 4
-                          WHEN 'backing_off' THEN 6 END AS rank
-                     FROM tool_calls AS c
-                    WHERE c.tenant_id = %(tenant)s AND c.run_id = %(run_id)s
-                    UNION ALL
-                   SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 5 WHEN 'time' THEN 6 END
-                     FROM run_waits AS o
-                    WHERE o.tenant_id = %(tenant)s AND o.run_id = %(run_id)s AND o.open) AS w
-           ) END,
-       updated_at     = %(at)s,
-       last_sequence  = %(sequence)s,
-       stream_version = %(last_version)s
- WHERE b.tenant_id = %(tenant)s AND b.run_id = %(run_id)s AND b.stream_version < %(first_version)s
-"""
-
-
 _UNLABELLED = """
 DELETE FROM run_labels AS l
  USING run_board AS b CROSS JOIN LATERAL jsonb_each_text(b.labels) AS e
@@ -101,46 +107,43 @@ _EXPIRED = (
 )
 
 
-class _Started(Struct, frozen=True, kw_only=True):
-    run_id: str
-    workspace_id: str
-    environment_id: str
-    environment_kind: str
-    workflow_id: str
-    workflow_name: str
-    workflow_version: int
-    workflow_hash: str
-    policy_version: str
-    planner: str
-    agent_principal_id: str
-    started_by_kind: str
-    started_by: str
-    labels: dict[str, str]
-    parent_run_id: str | None
-    parent_version: int | None
-    data_subject: str
-    started_at: Instant
-    deadline_at: Instant
-    sequence: int
-
-
-class _Changed(Struct, kw_only=True):
-    """What a batch says of one run."""
+class _Row(Struct, kw_only=True, omit_defaults=True):
+    """What a batch says of one run; from its workflow on, of one that it begins."""
 
     run_id: str
     first_version: int
     last_version: int
     at: Instant
     sequence: int
-    tool_calls: int = 0
-    waits_changed: bool = False
-    pausing: bool = False
+    tool_calls: int
+    waits_changed: bool
+    at_work: bool
+    pausing: bool
     paused_reason: str | None = None
     compensation: str | None = None
     outcome: str | None = None
     reason_code: str | None = None
     reason: str | None = None
     ended_at: Instant | None = None
+    workspace_id: str | None = None
+    environment_id: str | None = None
+    environment_kind: str | None = None
+    workflow_id: str | None = None
+    workflow_name: str | None = None
+    workflow_version: int | None = None
+    workflow_hash: str | None = None
+    policy_version: str | None = None
+    planner: str | None = None
+    agent_principal_id: str | None = None
+    started_by_kind: str | None = None
+    started_by: str | None = None
+    labels: dict[str, str] | None = None
+    parent_run_id: str | None = None
+    parent_version: int | None = None
+    data_subject: str | None = None
+    started_at: Instant | None = None
+    deadline_at: Instant | None = None
+    started_sequence: int | None = None
 
 
 _COMPENSATIONS = frozenset({e.CompensationPlanned, e.CompensationDispatched, e.CompensationFailed, e.CompensationEnded})
@@ -150,39 +153,36 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
     tenant_id = batch[0].commit.tenant_id
     at_work = await write_calls(tenant_id, batch, tx)
     await write_waits(tenant_id, batch, tx)
-    started: list[_Started] = []
-    changed: dict[str, _Changed] = {}
+    rows: dict[str, _Row] = {}
     for recorded in batch:
-        _fold(changed, started, recorded)
-    if started:
-        await tx.run(_STARTED, {"tenant": tenant_id, "rows": as_json(started)})
-    if labelled := [row for row in started if row.labels]:
+        _fold(_row(rows, recorded, at_work), recorded)
+    await tx.run(_TOLD, {"tenant": tenant_id, "rows": as_json(list(rows.values()))})
+    if labelled := [row for row in rows.values() if row.labels]:
         await tx.run(_LABELLED, {"tenant": tenant_id, "rows": as_json(labelled)})
-    await tx.run_many(_CHANGED, [_params(tenant_id, row, at_work) for row in changed.values()])
     await delete_expired(batch, tx, *_EXPIRED)
 
 
-def _params(tenant_id: str, row: _Changed, at_work: set[str]) -> dict[str, Any]:
-    return asdict(row) | {
-        "tenant": tenant_id,
-        "at_work": row.run_id in at_work,
-        "reason": row.reason and printable(row.reason),
-        "paused_reason": row.paused_reason and printable(row.paused_reason),
-    }
-
-
-def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRecorded) -> None:
+def _row(rows: dict[str, _Row], recorded: AnyRecorded, at_work: set[str]) -> _Row:
     commit = recorded.commit
-    row = changed.get(commit.stream_id)
+    row = rows.get(commit.stream_id)
     if row is None:
-        row = changed[commit.stream_id] = _Changed(
+        row = rows[commit.stream_id] = _Row(
             run_id=commit.stream_id,
             first_version=commit.first_version,
             last_version=commit.last_version,
             at=commit.at,
             sequence=recorded.sequence,
+            tool_calls=0,
+            waits_changed=False,
+            at_work=commit.stream_id in at_work,
+            pausing=False,
         )
     row.last_version, row.at, row.sequence = commit.last_version, commit.at, recorded.sequence
+    return row
+
+
+def _fold(row: _Row, recorded: AnyRecorded) -> None:
+    commit = recorded.commit
     for event in commit.events:
         kind = type(event)
         if kind in _COMPENSATIONS:
@@ -198,7 +198,7 @@ def _fold(changed: dict[str, _Changed], started: list[_Started], recorded: AnyRe
         elif kind is e.RunStarted or kind is e.RunForked:
             began = fold(NotStarted(), (event,))
             assert isinstance(began, Active), "a start begins a run"
-            started.append(_start(event, began.start, commit.actor, recorded.sequence))
+            _begin(row, event, began.start, commit.actor, recorded.sequence)
             row.tool_calls += began.tool_calls_used  # a fork's calls so far count against its limits too
 
 
@@ -214,27 +214,24 @@ def _compensation(event: Any) -> CompensationStatus | None:
     return None
 
 
-def _start(event: e.RunStarted | e.RunForked, origin: e.RunStarted, actor: Actor, sequence: int) -> _Started:
+def _begin(row: _Row, event: e.RunStarted | e.RunForked, origin: e.RunStarted, actor: Actor, sequence: int) -> None:
     """`origin` is the event itself, or for a fork the start that it goes back to."""
-    return _Started(
-        run_id=event.run_id,
-        workspace_id=origin.workspace_id,
-        environment_id=origin.environment_id,
-        environment_kind=origin.environment_kind,
-        workflow_id=origin.workflow_id,
-        workflow_name=origin.workflow_name,
-        workflow_version=origin.workflow_version,
-        workflow_hash=origin.workflow_hash,
-        policy_version=origin.policy_version,
-        planner=origin.planner,
-        agent_principal_id=origin.agent_principal_id,
-        started_by_kind=actor.kind,
-        started_by=actor.id,
-        labels=origin.labels,
-        parent_run_id=event.parent_run_id if isinstance(event, e.RunForked) else None,
-        parent_version=event.parent_version if isinstance(event, e.RunForked) else None,
-        data_subject=origin.data_subject,
-        started_at=event.started_at,
-        deadline_at=event.deadline_at,
-        sequence=sequence,
-    )
+    row.workspace_id = origin.workspace_id
+    row.environment_id = origin.environment_id
+    row.environment_kind = origin.environment_kind
+    row.workflow_id = origin.workflow_id
+    row.workflow_name = origin.workflow_name
+    row.workflow_version = origin.workflow_version
+    row.workflow_hash = origin.workflow_hash
+    row.policy_version = origin.policy_version
+    row.planner = origin.planner
+    row.agent_principal_id = origin.agent_principal_id
+    row.started_by_kind = actor.kind
+    row.started_by = actor.id
+    row.labels = origin.labels
+    if isinstance(event, e.RunForked):
+        row.parent_run_id, row.parent_version = event.parent_run_id, event.parent_version
+    row.data_subject = origin.data_subject
+    row.started_at = event.started_at
+    row.deadline_at = event.deadline_at
+    row.started_sequence = sequence

@@ -11,27 +11,28 @@ NAME = "switch_pauses"
 KINDS: tuple[Kind, ...] = ("run",)
 TABLES: tuple[str, ...] = ("switch_pauses",)
 
-_PAUSED = """
-INSERT INTO switch_pauses (tenant_id, run_id, switch, stream_version)
-VALUES (%(tenant)s, %(run_id)s, %(switch)s, %(version)s)
-    ON CONFLICT (tenant_id, run_id) DO UPDATE
-   SET switch = excluded.switch, stream_version = excluded.stream_version
- WHERE switch_pauses.stream_version < excluded.stream_version
-"""
-_GOES_ON = """
-DELETE FROM switch_pauses
- WHERE tenant_id = %(tenant)s AND run_id = %(run_id)s AND stream_version < %(version)s
+# One statement for the reason given in tool_calls.py.
+_TOLD = """
+MERGE INTO switch_pauses AS p
+USING unnest(%(run_ids)b::text[], %(switches)b::text[], %(versions)b::bigint[]) AS r (run_id, switch, version)
+   ON p.tenant_id = %(tenant)s AND p.run_id = r.run_id COLLATE "C"
+ WHEN MATCHED AND p.stream_version < r.version AND r.switch IS NULL THEN DELETE
+ WHEN MATCHED AND p.stream_version < r.version THEN UPDATE SET switch = r.switch, stream_version = r.version
+ WHEN NOT MATCHED AND r.switch IS NOT NULL THEN
+      INSERT (tenant_id, run_id, switch, stream_version) VALUES (%(tenant)s, r.run_id, r.switch, r.version)
 """
 _OVER: frozenset[type[Any]] = frozenset({*get_args(RunEnding), RunResumed})
 
 
 async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
-    """Rare, so statement by statement."""
-    for recorded in batch:
-        commit = recorded.commit
+    last: dict[str, tuple[str | None, int]] = {}  # by run, the switch that it waits for and since which version
+    for commit in (recorded.commit for recorded in batch):
         for version, event in enumerate(commit.events, start=commit.first_version):
-            place = {"tenant": commit.tenant_id, "run_id": commit.stream_id, "version": version}
-            if isinstance(event, RunPaused) and event.switch:
-                await tx.run(_PAUSED, place | {"switch": event.switch})
-            elif isinstance(event, RunPaused) or type(event) in _OVER:
-                await tx.run(_GOES_ON, place)
+            if isinstance(event, RunPaused):
+                last[commit.stream_id] = event.switch or None, version
+            elif type(event) in _OVER:
+                last[commit.stream_id] = None, version
+    if last:
+        switches, versions = zip(*last.values(), strict=True)
+        told = {"run_ids": list(last), "switches": list(switches), "versions": list(versions)}
+        await tx.run(_TOLD, {"tenant": batch[0].commit.tenant_id, **told})

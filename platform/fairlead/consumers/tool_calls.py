@@ -4,61 +4,62 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
-from fairlead.consumers.rows import as_json, printable
+from fairlead.consumers.rows import as_json
 from fairlead.domain.instant import Instant
 from fairlead.domain.runs import events as e
 from fairlead.ports import AnyRecorded, SqlTx
 
-_REQUESTED = """
-INSERT INTO tool_calls (
-    tenant_id, call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status, verdict,
-    rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, compensation, error_class,
-    error_code, error_message, connection_id, scope, latency_us, worker, requested_at, updated_at, requested_sequence,
-    stream_version)
-SELECT %(tenant)s, r.call_id, r.run_id, r.step, r.tool, r.tool_version, r.schema_hash, r.effect, r.idempotency,
-       coalesce(r.arguments, 'null'), r.status, r.verdict, r.rule_id, r.policy_version, r.approval_id,
-       coalesce(r.attempt, 0), r.output, r.output_sha256, r.read_back, r.compensation, r.error_class, r.error_code,
-       r.error_message, r.connection_id, r.scope, r.latency_us, r.worker, r.requested_at, r.updated_at,
-       r.requested_sequence, r.last_version
-  FROM json_to_recordset(%(rows)s) AS r (
-       call_id text, run_id text, step text, tool text, tool_version text, schema_hash text, effect text,
+# One statement for all calls of a batch: each reads the table's checks anew, which takes longer than to change a
+# row. That rows may be missing makes it a join that can only look each of them up by its key: see `_FOLDING` in
+# adapters/postgres.py.
+_TOLD = """
+MERGE INTO tool_calls AS c
+USING json_to_recordset(%(rows)s) AS r (
+       call_id text COLLATE "C", run_id text, step text, tool text, tool_version text, schema_hash text, effect text,
        idempotency text, arguments json, status text, verdict text, rule_id text, policy_version text,
        approval_id text, attempt integer, output json, output_sha256 text, read_back text, compensation text,
        error_class text, error_code text, error_message text, connection_id text, scope text, latency_us bigint,
-       worker text, requested_at timestamptz, updated_at timestamptz, requested_sequence bigint, last_version bigint)
-    ON CONFLICT DO NOTHING
-"""
-# Row by row, though in one pipeline: joined with a set of rows, a plan made without statistics reads all of a tenant's.
-_CHANGED = """
-UPDATE tool_calls
-   SET status         = coalesce(%(status)s, status),
-       arguments      = coalesce(%(arguments)s::json, arguments),
-       verdict        = coalesce(%(verdict)s, verdict),
-       rule_id        = coalesce(%(rule_id)s, rule_id),
-       policy_version = coalesce(%(policy_version)s, policy_version),
-       approval_id    = coalesce(%(approval_id)s, approval_id),
-       attempt        = coalesce(%(attempt)s, attempt),
-       output         = coalesce(%(output)s::json, output),
-       output_sha256  = coalesce(%(output_sha256)s, output_sha256),
-       read_back      = coalesce(%(read_back)s, read_back),
-       compensation   = coalesce(%(compensation)s, compensation),
-       error_class    = coalesce(%(error_class)s, error_class),
-       error_code     = coalesce(%(error_code)s, error_code),
-       error_message  = coalesce(%(error_message)s, error_message),
-       connection_id  = coalesce(%(connection_id)s, connection_id),
-       scope          = coalesce(%(scope)s, scope),
-       latency_us     = coalesce(%(latency_us)s, latency_us),
-       worker         = coalesce(%(worker)s, worker),
-       updated_at     = %(updated_at)s,
-       stream_version = %(last_version)s
- WHERE tenant_id = %(tenant)s AND call_id = %(call_id)s AND stream_version < %(first_version)s
+       worker text, requested_at timestamptz, updated_at timestamptz, requested_sequence bigint, first_version bigint,
+       last_version bigint)
+   ON c.tenant_id = %(tenant)s AND c.call_id = r.call_id
+ WHEN MATCHED AND c.stream_version < r.first_version THEN UPDATE
+  SET status         = coalesce(r.status, c.status),
+      arguments      = coalesce(r.arguments, c.arguments),
+      verdict        = coalesce(r.verdict, c.verdict),
+      rule_id        = coalesce(r.rule_id, c.rule_id),
+      policy_version = coalesce(r.policy_version, c.policy_version),
+      approval_id    = coalesce(r.approval_id, c.approval_id),
+      attempt        = coalesce(r.attempt, c.attempt),
+      output         = coalesce(r.output, c.output),
+      output_sha256  = coalesce(r.output_sha256, c.output_sha256),
+      read_back      = coalesce(r.read_back, c.read_back),
+      compensation   = coalesce(r.compensation, c.compensation),
+      error_class    = coalesce(r.error_class, c.error_class),
+      error_code     = coalesce(r.error_code, c.error_code),
+      error_message  = coalesce(r.error_message, c.error_message),
+      connection_id  = coalesce(r.connection_id, c.connection_id),
+      scope          = coalesce(r.scope, c.scope),
+      latency_us     = coalesce(r.latency_us, c.latency_us),
+      worker         = coalesce(r.worker, c.worker),
+      updated_at     = r.updated_at,
+      stream_version = r.last_version
+ WHEN NOT MATCHED AND r.tool IS NOT NULL THEN INSERT (
+      tenant_id, call_id, run_id, step, tool, tool_version, schema_hash, effect, idempotency, arguments, status,
+      verdict, rule_id, policy_version, approval_id, attempt, output, output_sha256, read_back, compensation,
+      error_class, error_code, error_message, connection_id, scope, latency_us, worker, requested_at, updated_at,
+      requested_sequence, stream_version)
+VALUES (
+      %(tenant)s, r.call_id, r.run_id, r.step, r.tool, r.tool_version, r.schema_hash, r.effect, r.idempotency,
+      coalesce(r.arguments, 'null'), r.status, r.verdict, r.rule_id, r.policy_version, r.approval_id,
+      coalesce(r.attempt, 0), r.output, r.output_sha256, r.read_back, r.compensation, r.error_class, r.error_code,
+      r.error_message, r.connection_id, r.scope, r.latency_us, r.worker, r.requested_at, r.updated_at,
+      r.requested_sequence, r.last_version)
 """
 
 
 class CallRow(Struct, kw_only=True, omit_defaults=True):
-    """What a batch says of one call; what it does not say stays as it was."""
+    """What a batch says of one call; what it does not say stays as it was. With its tool it is a new one."""
 
     call_id: str
     run_id: str
@@ -93,9 +94,6 @@ class CallRow(Struct, kw_only=True, omit_defaults=True):
     requested_sequence: int | None = None
 
 
-_FOREIGN = ("error_code", "error_message", "scope")  # texts that a connector or a provider chooses
-
-
 async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -> set[str]:
     """Ids of the runs that the batch leaves with a call at work; others may have one too."""
     rows: dict[str, CallRow] = {}
@@ -106,25 +104,14 @@ async def write_calls(tenant_id: str, batch: Sequence[AnyRecorded], tx: SqlTx) -
             elif type(event) is e.CompensationPlanned:
                 for each in event.calls:
                     _tell(_row(rows, recorded, version, each.call_id), {"compensation": "planned"})
-    requested = [row for row in rows.values() if row.tool is not None]
-    changed = [row for row in rows.values() if row.tool is None]
-    if requested:
-        await tx.run(_REQUESTED, {"tenant": tenant_id, "rows": as_json(requested)})
-    if changed:
-        await tx.run_many(_CHANGED, [_params(tenant_id, row) for row in changed])
+    if rows:
+        await tx.run(_TOLD, {"tenant": tenant_id, "rows": as_json(list(rows.values()))})
     return {row.run_id for row in rows.values() if row.status in _AT_WORK}
 
 
 def _tell(row: CallRow, said: dict[str, Any]) -> None:
     for column, value in said.items():
         setattr(row, column, value)
-
-
-def _params(tenant_id: str, row: CallRow) -> dict[str, Any]:
-    output = None if row.output is None else as_json(row.output)
-    arguments = None if row.arguments is None else as_json(row.arguments)
-    texts = {name: text and printable(text) for name in _FOREIGN if (text := getattr(row, name)) is not None}
-    return asdict(row) | {"tenant": tenant_id, "output": output, "arguments": arguments} | texts
 
 
 def _row(rows: dict[str, CallRow], recorded: AnyRecorded, version: int, call_id: str) -> CallRow:
