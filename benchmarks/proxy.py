@@ -141,6 +141,7 @@ def _in_memory(folder: Path) -> app.Core:
         ids=ids,
         log=log,
         sealed_log=log,
+        masked_log=log,
         contents=UNSEEN,
         content_keys=MemoryContentKeys(),
         copies=log,

@@ -132,9 +132,9 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
     from fairlead.adapters.opened_rows import OpenedRows
     from fairlead.adapters.pepper import pepper
     from fairlead.adapters.positions import lag, ledger_state
-    from fairlead.api.parts import ApiParts
+    from fairlead.api.parts import ApiParts, Sight
 
-    settings = core.settings
+    settings, masked = core.settings, core.contents.behind_masks()
 
     async def lags() -> "list[Lag]":
         return await lag(core.log, core.clock, positions)
@@ -150,7 +150,8 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
 
     return ApiParts(
         log=core.log,
-        contents=core.contents,
+        masked=Sight(log=core.masked_log, contents=masked, database=OpenedRows(database, masked)),
+        unmasked=Sight(log=core.log, contents=core.contents, database=OpenedRows(database, core.contents)),
         content_keys=core.content_keys,
         destroy=Destroying(core.content_keys, core.results, core.stale_objects),
         handler=core.handler,
@@ -161,7 +162,6 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         connectors=core.connectors,
         tools=core.tools,
         expressions=core.expressions,
-        database=OpenedRows(database, core.contents),
         positions=positions,
         keys=ApiKeys(pepper(settings.pepper_file, settings.data_dir)),
         connecting=accounts_of(core, database).connecting(),

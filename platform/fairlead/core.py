@@ -78,13 +78,14 @@ CONNECTOR_PREFIX = "FAIRLEAD_CONNECTOR_"
 
 class Core(Struct, frozen=True, kw_only=True):
     """What every role is built from. One per process. `sealed_log` is the log for those who must not see content: what
-    they store stays sealed."""
+    they store stays sealed. `masked_log` is for those who may not see what is sensitive in it."""
 
     settings: Settings
     clock: Clock
     ids: Ids
     log: Log
     sealed_log: Log
+    masked_log: Log
     contents: Contents
     content_keys: ContentKeys
     copies: LogCopies
@@ -199,13 +200,15 @@ def compose(
     handler = Handler(log, clock, deciders(rulebook), {"run": dispatch.run_appended})
     switches = NatsSwitches(connection, settings.nats_replicas)
     brake = Brake(switches, clock)
+    contents = Contents(content_keys)
     return Core(
         settings=settings,
         clock=clock,
         ids=UuidIds(),
         log=log,
         sealed_log=NatsLog(connection, Codec(EVENTS, UPCASTERS)),
-        contents=Contents(content_keys),
+        masked_log=NatsLog(connection, Codec(EVENTS, UPCASTERS), contents=contents.behind_masks()),
+        contents=contents,
         content_keys=content_keys,
         copies=log,
         removal=NatsRemoval(connection),
@@ -252,7 +255,7 @@ def webhooks_of(core: Core, database: "Database") -> WebhookParts:
     """`database` is connected as the role for requests."""
     return WebhookParts(
         settings=core.settings,
-        log=core.log,
+        log=core.masked_log,
         handler=core.handler,
         clock=core.clock,
         ids=core.ids,

@@ -1,5 +1,7 @@
 """Who decides about each kind of stream."""
 
+from collections.abc import Sequence
+
 from fairlead import accounts
 from fairlead.domain import approvals as approval
 from fairlead.domain import breakers as breaker
@@ -21,6 +23,10 @@ from fairlead.domain.runs import decide as run_decisions
 from fairlead.domain.runs import folding as run_folding
 from fairlead.domain.runs import states as run_states
 from fairlead.domain.runs.commands import ForkRun, StartRun
+from fairlead.domain.runs.events import RunEvent
+from fairlead.domain.runs.marking import marks
+from fairlead.domain.runs.rules import WorkflowRules
+from fairlead.domain.sealing import Marks
 from fairlead.domain.webhooks import subscription as webhook
 from fairlead.handling.handler import Decider
 from fairlead.handling.places import supplied
@@ -39,6 +45,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             decide=approval.decide,
             finished=lambda state: isinstance(state, approval.Settled),
             subject=approval.subject,
+            marks=approval.marks,
         ),
         "switch": SWITCHES,
         "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
@@ -60,7 +67,9 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
         "retention": Decider(initial=retention.initial, evolve=retention.evolve, decide=retention.decide),
         "expiry": Decider(initial=expiry.initial, evolve=expiry.evolve, decide=expiry.decide, finished=lambda _: True),
         "erasure": Decider(initial=erasure.initial, evolve=erasure.evolve, decide=erasure.decide),
-        "case": Decider(initial=case.initial, evolve=case.evolve, decide=case.decide, subject=case.subject),
+        "case": Decider(
+            initial=case.initial, evolve=case.evolve, decide=case.decide, subject=case.subject, marks=case.marks
+        ),
         "route": Decider(initial=route.initial, evolve=route.evolve, decide=route.decide),
         "residency": Decider(initial=residency.initial, evolve=residency.evolve, decide=residency.decide),
         "webhook": Decider(initial=webhook.initial, evolve=webhook.evolve, decide=webhook.decide),
@@ -74,5 +83,10 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             smaller=run_decisions.smaller,
             begins=lambda command: isinstance(command, StartRun | ForkRun),
             subject=run_folding.subject,
+            marks=_of_run,
         ),
     }
+
+
+def _of_run(state: run_states.RunState, facts: Sequence[RunEvent], rules: WorkflowRules | None) -> Marks | None:
+    return None if rules is None else marks(rules.sensitive, state, facts)

@@ -1,7 +1,8 @@
 """Content that is sealed on the log and shown in the clear: held against what the ledger has committed to.
 
 An export says beside an event what is sealed in it: by JSON pointer the commitment, an HMAC-SHA-256 of the value's
-canonical JSON, and its key. Without a key the value was erased, and a mark stands in its place.
+canonical JSON, and its key. Without a key the value was erased, or is masked for whoever exported it, and a mark stands
+in its place: of what is shown, all can be checked.
 """
 
 import hmac
@@ -14,6 +15,7 @@ from typing import Any
 from fairlead_ledger.canonical import SEALED, NotCanonical, canonical
 
 KEY_BYTES = 32
+_WITHOUT = ("erased", "masked")
 _PLACE = re.compile(r"[0-9]{1,18}")
 
 
@@ -61,8 +63,8 @@ def _resealed(value: Any, path: list[str], seal: tuple[str, bytes | None], *, pl
 
 def _commitment(value: Any, commitment: str, key: bytes | None, *, plain: bool) -> dict[str, str]:
     if key is None:
-        if value not in ({"$erased": commitment}, f"[erased:{commitment}]"):
-            raise NotCommitted("something is shown where content was erased")
+        if value not in [mark for word in _WITHOUT for mark in ({f"${word}": commitment}, f"[{word}:{commitment}]")]:
+            raise NotCommitted("something is shown where content was erased, or is masked")
     else:
         try:
             found = hmac.digest(key, canonical(value, plain=plain), "sha256").hex()

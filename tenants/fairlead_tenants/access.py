@@ -47,6 +47,7 @@ class Permission(StrEnum):
     SWITCH_READ = "switch:read"
     SWITCH_SET = "switch:set"  # stop what may happen, and let it go on
     EXPORT_READ = "export:read"
+    CONTENT_UNMASK = "content:unmask"  # see the sensitive values in runs, calls and exports
     LEDGER_READ = "ledger:read"  # heads, proofs and public keys of the whole tenant
     LEDGER_SIGN = "ledger:sign"  # a head of this moment
     AUDIT_READ = "audit:read"
@@ -110,10 +111,13 @@ PERMISSIONS_OF: Mapping[Role, frozenset[Permission]] = {
     Role.AGENT: frozenset({_P.TOOL_CALL}),
 }
 
-# What a kind of principal can hold at most, whatever it was granted. A signature is a person's.
+# What a kind of principal can hold at most, whatever it was granted. A signature is a person's, and so is a look at
+# what is sensitive.
 CEILING_OF: Mapping[PrincipalKind, frozenset[Permission]] = {
     "person": ALL,
-    "service_account": ALL - {_P.APPROVAL_DECIDE, _P.APPROVAL_DELEGATE, _P.TENANT_MANAGE, _P.ERASURE_WRITE},
+    "service_account": ALL
+    - {_P.APPROVAL_DECIDE, _P.APPROVAL_DELEGATE, _P.APPROVAL_UNMASK, _P.CONTENT_UNMASK}
+    - {_P.TENANT_MANAGE, _P.ERASURE_WRITE},
     "agent": PERMISSIONS_OF[Role.AGENT],
 }
 

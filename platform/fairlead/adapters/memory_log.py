@@ -14,6 +14,7 @@ from fairlead.domain.codec import Codec, Unreadable, UnreadableCommit
 from fairlead.domain.envelope import PARTITIONS, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import StreamMoved
+from fairlead.domain.sealing import Marks
 from fairlead.domain.subjects import events_of
 from fairlead.ports import AnyCommit, AnyRecorded, Batches, Copy, CopyBatches, Delivery, Followed, Shares
 
@@ -108,6 +109,7 @@ class MemoryLog:
         commit: AnyCommit,
         expected: LogSequence,
         subject: str = "",  # noqa: ARG002  # nothing is stored that outlives the process, so nothing is sealed
+        marks: Marks | None = None,  # noqa: ARG002  # see above
     ) -> LogSequence:
         body = self._store.codec.encode(commit)
         stream, head = commit.stream, self._head(commit.stream)

@@ -10,6 +10,7 @@ from fairlead.adapters.nats_messages import header_in
 from fairlead.domain.codec import Codec, Unreadable, UnreadableCommit
 from fairlead.domain.envelope import CLAIM_CHECK_BYTES
 from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.sealing import Marks
 from fairlead.domain.subjects import stream_of
 from fairlead.handling.contents import Contents
 from fairlead.ports import AnyCommit, AnyRecorded, Copy, Followed
@@ -44,9 +45,9 @@ class CommitBodies:
         self._blobs = blobs
         self._contents = contents
 
-    async def pack(self, commit: AnyCommit, subject: str) -> bytes:
+    async def pack(self, commit: AnyCommit, subject: str, marks: Marks | None = None) -> bytes:
         """The message for a commit. Raises CommitTooLarge, Unavailable."""
-        body = self._codec.encode(await self._contents.sealed(commit, subject))
+        body = self._codec.encode(await self._contents.sealed(commit, subject, marks))
         if len(body) <= CLAIM_CHECK_BYTES:
             return body
         digest = await self._blobs.put(commit.tenant_id, body)

@@ -28,6 +28,7 @@ from fairlead.domain.codec import SCHEMA_VERSION, Codec
 from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import StreamMoved
+from fairlead.domain.sealing import Marks
 from fairlead.domain.subjects import events_of, events_of_kinds, header_value
 from fairlead.handling.contents import UNSEEN, Contents
 from fairlead.handling.log_guard import LogGuard
@@ -60,8 +61,10 @@ class NatsLog:
         self._failover_s = failover_s
         self._guard = guard
 
-    async def append(self, commit: AnyCommit, expected: LogSequence, subject: str = "") -> LogSequence:
-        body = await self._bodies.pack(commit, subject)
+    async def append(
+        self, commit: AnyCommit, expected: LogSequence, subject: str = "", marks: Marks | None = None
+    ) -> LogSequence:
+        body = await self._bodies.pack(commit, subject, marks)
         return await self._connection.patiently(lambda: self._append_once(commit, body, expected))
 
     async def _append_once(self, commit: AnyCommit, body: bytes, expected: LogSequence) -> LogSequence:

@@ -7,7 +7,7 @@ from typing import Any
 from fairlead_tenants.access import Principal
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.types import Middleware
 
@@ -20,6 +20,7 @@ from fairlead.api.bodies import MAX_BODY_BYTES, ApiRequest
 from fairlead.api.edge import Edge
 from fairlead.api.gate import Passage
 from fairlead.api.live_events import LiveEvents
+from fairlead.api.looking import LOOKS, Looking, Unmasked
 from fairlead.api.metrics import Metrics
 from fairlead.api.parts import ApiParts
 from fairlead.api.problems import HANDLERS
@@ -36,17 +37,18 @@ def create_api(parts: ApiParts, more_authenticators: Sequence[Authenticator] = (
     by_key = ByApiKey(parts.keys, parts.log, parts.handler, parts.clock)
     passage = Passage(parts, (by_key, *more_authenticators))
     metrics = Metrics()
-    live = LiveEvents(parts.log)
+    live, unmasked = LiveEvents(parts.masked.log), LiveEvents(parts.unmasked.log)
     state = State(
         {
             "parts": parts,
             "metrics": metrics,
             "admission": Admission(parts.backlog, parts.backlog_limit),
             "live": live,
+            "live_unmasked": unmasked,
             "places": RunPlaces(parts.handler),
         }
     )
-    lifespan: list[Lifespan] = [lambda _: passage.open(), lambda _: followed(live, parts.closing)]
+    lifespan: list[Lifespan] = [lambda _: passage.open(), lambda _: followed((live, unmasked), parts.closing)]
     api = routed(state, middleware=[passage.gate], lifespan=lifespan)
     api.asgi_handler = Edge(api.asgi_handler, metrics).handle
     return api
@@ -72,7 +74,9 @@ def routed(
             "principal": Provide(_principal, sync_to_thread=False),
             "tenant": Provide(_tenant, sync_to_thread=False),
             "act": Provide(_act, sync_to_thread=False),
+            "looking": Provide(_looking, sync_to_thread=False),
             "live": Provide(_live, sync_to_thread=False),
+            "heard": Provide(_heard, sync_to_thread=False),
             "places": Provide(_places, sync_to_thread=False),
         },
         lifespan=lifespan,
@@ -133,9 +137,25 @@ def _admission(state: State) -> Admission:
     return admission
 
 
+def _looking(
+    request: ApiRequest,
+    parts: NamedDependency[ApiParts],
+    principal: NamedDependency[Principal],
+    unmasked: Unmasked = False,
+) -> Looking:
+    request.scope["state"][LOOKS] = unmasked
+    return Looking(parts, principal, unmasked=unmasked)
+
+
 def _live(state: State) -> LiveEvents:
     live: LiveEvents = state["live"]
     return live
+
+
+def _heard(state: State, looking: NamedDependency[Looking]) -> LiveEvents:
+    """As far as the reader may see them."""
+    heard: LiveEvents = state["live_unmasked" if looking.unmasked else "live"]
+    return heard
 
 
 def _places(state: State) -> RunPlaces:

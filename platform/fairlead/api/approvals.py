@@ -21,7 +21,7 @@ from fairlead.api.approval_views import (
 from fairlead.api.commit_pages import LAST
 from fairlead.api.guards import requires
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
-from fairlead.api.parts import ApiParts
+from fairlead.api.parts import ApiParts, Sight
 from fairlead.api.run_access import within
 from fairlead.api.runs import aware
 from fairlead.domain.errors import Denied
@@ -77,22 +77,22 @@ class ApprovalController(Controller):
         self, approval_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
     ) -> ApprovalDetail:
         """What would be done, on what evidence, and who has answered. Sensitive values are masked."""
-        return masked_view(await _seen(parts, principal, approval_id))
+        return masked_view(await _seen(parts.masked, principal, approval_id))
 
     @get("/{approval_id:str}/unmasked", opt=requires(Permission.APPROVAL_UNMASK, "approvals", "run_board"))
     async def get_unmasked_approval(
         self, approval_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
     ) -> ApprovalDetail:
         """The same with the sensitive values. It is on record who has seen them."""
-        found = await _seen(parts, principal, approval_id)
+        found = await _seen(parts.unmasked, principal, approval_id)
         if not may(principal, Permission.APPROVAL_UNMASK, found.workspace_id, found.environment_id):
             raise Denied(Permission.APPROVAL_UNMASK)
         return found
 
 
-async def _seen(parts: ApiParts, principal: Principal, approval_id: str) -> ApprovalDetail:
+async def _seen(sight: Sight, principal: Principal, approval_id: str) -> ApprovalDetail:
     """Raises NoSuchApproval."""
-    async with parts.database.read(principal.tenant_id) as tx:
+    async with sight.database.read(principal.tenant_id) as tx:
         found = await approval_of(tx, approval_id)
     if found is None or not may(principal, Permission.APPROVAL_READ, found.workspace_id, found.environment_id):
         raise NoSuchApproval("no such approval")

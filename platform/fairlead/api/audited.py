@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 from litestar.types import HTTPScope, Message, Send
 
 from fairlead.api.authentication import SignedIn
+from fairlead.api.looking import LOOKS
 from fairlead.domain.accesses import MAX_OBJECT, MAX_QUERY, Access, Accessed
 from fairlead.domain.redaction import redact_text
 from fairlead.handling.access_audit import AccessAudit
@@ -143,7 +144,7 @@ class Recorded:
     def _accessed(self) -> Accessed:
         scope, principal = self._scope, self._who.principal
         route = scope["path_template"]
-        access = AUDITED[route]
+        access = UNMASKED if scope["state"].get(LOOKS) else AUDITED[route]
         assert access is not None, "only what is recorded comes here"
         return Accessed(
             at=self._clock.now(),

@@ -16,11 +16,13 @@ from fairlead.api.case_rows import CaseView
 from fairlead.api.connection_access import Id
 from fairlead.api.explanations import as_file, gathering
 from fairlead.api.guards import LARGE, check_place, requires
+from fairlead.api.looking import Looking
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import load_run, within
+from fairlead.api.run_access import RunPlace, load_run, within
 from fairlead.api.workflows import named_workspace
 from fairlead.domain import cases as c
+from fairlead.domain.bundled_masks import behind_masks
 from fairlead.domain.bundles import Bundle, digest_of, read_bundle
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Invalid, Problem
@@ -161,7 +163,11 @@ class CaseController(Controller):
 
     @get("/{case_id:str}/bundle", opt=requires(Permission.EXPORT_READ))
     async def get_case_bundle(
-        self, case_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
+        self,
+        case_id: FromPath[str],
+        principal: NamedDependency[Principal],
+        parts: NamedDependency[ApiParts],
+        looking: NamedDependency[Looking],
     ) -> Response[Bundle]:
         """The bundle that is kept with the case: what had happened when it was reported."""
         state = (await parts.handler.load(StreamRef(principal.tenant_id, "case", case_id))).state
@@ -170,9 +176,11 @@ class CaseController(Controller):
         case = state.case
         if not may(principal, Permission.EXPORT_READ, case.workspace_id, case.environment_id):
             raise c.NoSuchCase("no such case")
+        looking.check(RunPlace(case.workspace_id, case.environment_id))
         if isinstance(case, c.CaseImported):
-            return as_file(read_bundle(msgspec.json.encode(case.bundle)))
-        return as_file(await gathering(parts).bundle(principal.tenant_id, case.run_id, case.through))
+            bundle = read_bundle(msgspec.json.encode(case.bundle))
+            return as_file(bundle if looking.unmasked else behind_masks(bundle))
+        return as_file(await gathering(parts, looking.sight).bundle(principal.tenant_id, case.run_id, case.through))
 
 
 async def _kept(act: Act, case: c.CaseReported | c.CaseImported) -> Response[KeptCase]:

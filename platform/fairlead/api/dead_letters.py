@@ -23,9 +23,10 @@ from fairlead.api.dead_letter_views import (
     letters_page,
 )
 from fairlead.api.guards import requires
+from fairlead.api.looking import Looking
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import LoadedRun, RunPlace, check_run, load_run, place_of_run, role_names, within
+from fairlead.api.run_access import LoadedRun, RunPlace, check_run, load_run, place_of_run, role_names
 from fairlead.api.runs import Reason
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Rejected
@@ -47,7 +48,8 @@ class UndoNotEditable(Rejected):
 
 
 class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The arguments as a whole. They must fit the tool's schema, and policy must not deny them."""
+    """The arguments as a whole; what is `[sensitive]` in them stays as it is. They must fit the tool's schema, and
+    policy must not deny them."""
 
     arguments: dict[str, Any]
     reason: Reason
@@ -85,7 +87,7 @@ class DeadLetterController(Controller):
     async def list_dead_letters(
         self,
         principal: NamedDependency[Principal],
-        parts: NamedDependency[ApiParts],
+        looking: NamedDependency[Looking],
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
         status: Annotated[LetterStatus | None, QueryParameter(name="status")] = None,
@@ -98,7 +100,7 @@ class DeadLetterController(Controller):
     ) -> Page[DeadLetter]:
         """Letters that the principal may see, newest failure first."""
         wanted = Wanted(
-            within=within(principal, Permission.RUN_READ).narrowed(workspace),
+            within=looking.within(Permission.RUN_READ).narrowed(workspace),
             limit=limit + 1,
             below=after(cursor, LIST, principal.tenant_id, str),
             status=status,
@@ -108,21 +110,23 @@ class DeadLetterController(Controller):
             tool=tool,
             workflow=workflow,
         )
-        async with parts.database.read(principal.tenant_id) as tx:
+        async with looking.sight.database.read(principal.tenant_id) as tx:
             found = await letters_page(tx, wanted, LAST)
         placed = page(found, limit, LIST, principal.tenant_id, lambda each: each.place)
         return Page([each.letter for each in placed.items], placed.next_cursor)
 
     @get("/{letter_id:str}", opt=requires(Permission.RUN_READ, "run_board", "dead_letters"))
     async def get_dead_letter(
-        self, letter_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
+        self, letter_id: FromPath[str], principal: NamedDependency[Principal], looking: NamedDependency[Looking]
     ) -> DeadLetter:
         """What failed, why, and what has become of it."""
-        async with parts.database.read(principal.tenant_id) as tx:
+        async with looking.sight.database.read(principal.tenant_id) as tx:
             found = await letter_of(tx, letter_id)
         if found is None:
             raise NoSuchLetter("no such dead letter")
-        _check(principal, Permission.RUN_READ, RunPlace(found.workspace_id, found.environment_id))
+        place = RunPlace(found.workspace_id, found.environment_id)
+        _check(principal, Permission.RUN_READ, place)
+        looking.check(place)
         return found
 
     @post("/{letter_id:str}/edit", status_code=200, opt=requires(Permission.RUN_REPAIR))

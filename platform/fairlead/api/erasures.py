@@ -132,7 +132,7 @@ async def _erased(data: NewErasure, act: Act, parts: ApiParts, erasure_id: str) 
     tenant_id = act.tenant_id
     if not await parts.positions.reached(READ_MODELS, await parts.log.last_sequence(), MAX_WAIT_S):
         raise TryAgain("the read models are behind", 1)
-    subject = "" if data.data_subject is None else await parts.contents.name(tenant_id, data.data_subject)
+    subject = "" if data.data_subject is None else await parts.unmasked.contents.name(tenant_id, data.data_subject)
     whom = {"everybody": data.tenant, "data_subject": subject}
     async with parts.database.tenant(tenant_id) as tx:
         runs = await tx.rows(_RUNS, whom, _Run)

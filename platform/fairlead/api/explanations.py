@@ -6,8 +6,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from fairlead.api.guards import requires
-from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import load_run
+from fairlead.api.looking import Looking
+from fairlead.api.parts import ApiParts, Sight
+from fairlead.api.run_access import load_run, place_of_run
 from fairlead.api.tool_calls import NoSuchCall
 from fairlead.domain.bundles import Bundle
 from fairlead.domain.errors import Rejected
@@ -27,7 +28,10 @@ class RunNotEnded(Rejected):
 
 @get("/v1/tool-calls/{call_id:str}/why", opt=requires(Permission.RUN_READ), tags=["Tool calls"])
 async def explain_tool_call(
-    call_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
+    call_id: FromPath[str],
+    principal: NamedDependency[Principal],
+    parts: NamedDependency[ApiParts],
+    looking: NamedDependency[Looking],
 ) -> Why:
     """Why a call was made: the plan, what it read, the rule with what it looked at, who signed, and what came of it.
 
@@ -35,8 +39,8 @@ async def explain_tool_call(
     """
     run_id = parent_id("run", call_id)
     try:
-        await load_run(parts, principal, run_id, Permission.RUN_READ)
-        found = why_call(await gathering(parts).of_run(principal.tenant_id, run_id), call_id)
+        looking.check(place_of_run((await load_run(parts, principal, run_id, Permission.RUN_READ)).run))
+        found = why_call(await gathering(parts, looking.sight).of_run(principal.tenant_id, run_id), call_id)
     except NoSuchRun:
         found = None
     if found is None:
@@ -46,11 +50,14 @@ async def explain_tool_call(
 
 @get("/v1/runs/{run_id:str}/why", opt=requires(Permission.RUN_READ), tags=["Runs"])
 async def explain_ending(
-    run_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
+    run_id: FromPath[str],
+    principal: NamedDependency[Principal],
+    parts: NamedDependency[ApiParts],
+    looking: NamedDependency[Looking],
 ) -> Why:
     """Why a run ended as it did, as a tree of events."""
-    await load_run(parts, principal, run_id, Permission.RUN_READ)
-    found = why_ending(await gathering(parts).of_run(principal.tenant_id, run_id))
+    looking.check(place_of_run((await load_run(parts, principal, run_id, Permission.RUN_READ)).run))
+    found = why_ending(await gathering(parts, looking.sight).of_run(principal.tenant_id, run_id))
     if found is None:
         raise RunNotEnded(f"run {run_id} has not ended")
     return found
@@ -58,11 +65,17 @@ async def explain_ending(
 
 @get("/v1/runs/{run_id:str}/bundle", opt=requires(Permission.EXPORT_READ), tags=["Exports"])
 async def export_bundle(
-    run_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
+    run_id: FromPath[str],
+    principal: NamedDependency[Principal],
+    parts: NamedDependency[ApiParts],
+    looking: NamedDependency[Looking],
 ) -> Response[Bundle]:
-    """A run with all that decided about it, to be decided again elsewhere. It fits `bundle.schema.json`."""
-    await load_run(parts, principal, run_id, Permission.EXPORT_READ)
-    return as_file(await gathering(parts).bundle(principal.tenant_id, run_id))
+    """A run with all that decided about it, to be decided again elsewhere. It fits `bundle.schema.json`.
+
+    One that is masked says so: what is decided on sensitive values comes out otherwise there.
+    """
+    looking.check(place_of_run((await load_run(parts, principal, run_id, Permission.EXPORT_READ)).run))
+    return as_file(await gathering(parts, looking.sight).bundle(principal.tenant_id, run_id))
 
 
 def as_file(bundle: Bundle) -> Response[Bundle]:
@@ -70,8 +83,17 @@ def as_file(bundle: Bundle) -> Response[Bundle]:
     return Response(bundle, headers={"Content-Disposition": disposition})
 
 
-def gathering(parts: ApiParts) -> Gathering:
+def gathering(parts: ApiParts, shown: Sight | None = None) -> Gathering:
+    """What is not to be shown is gathered with all there is."""
     governance = Governance(
         log=parts.log, rulebook=parts.rulebook, policies=parts.tools.policies, expressions=parts.expressions
     )
-    return Gathering(log=parts.log, rulebook=parts.rulebook, governance=governance, clock=parts.clock)
+    shown = shown or parts.unmasked
+    return Gathering(
+        log=parts.log,
+        shown=shown.log,
+        masked=shown.contents.masked,
+        rulebook=parts.rulebook,
+        governance=governance,
+        clock=parts.clock,
+    )

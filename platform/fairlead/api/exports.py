@@ -35,8 +35,9 @@ from fairlead.api.export_proofs import (
     with_end,
 )
 from fairlead.api.guards import FILES, requires
+from fairlead.api.looking import Looking
 from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import find_place, reader, shower, within
+from fairlead.api.run_access import find_place, reader
 from fairlead.api.runs import aware
 from fairlead.api.timeline_events import START, CommitRow, Place, events_of, place_of
 from fairlead.domain.errors import Invalid, Problem
@@ -61,6 +62,7 @@ async def export_run(
     run_id: FromPath[str],
     principal: NamedDependency[Principal],
     parts: NamedDependency[ApiParts],
+    looking: NamedDependency[Looking],
     form: As = "json",
     after: After = None,
     proofs: WithProofs = True,
@@ -71,7 +73,7 @@ async def export_run(
 
     With proofs it goes as far as the ledger does, and `fairlead ledger verify` says whether it was changed since.
     """
-    await find_place(parts, principal, run_id, Permission.EXPORT_READ)
+    looking.check(await find_place(parts, principal, run_id, Permission.EXPORT_READ))
     read, now = reader(parts, principal.tenant_id), parts.clock.now()
     start = START if after is None else place_of(after)
     proven = None
@@ -80,7 +82,7 @@ async def export_run(
             folded = await folded_up_to(tx)
         proven = await proven_up_to(parts, read, principal.tenant_id, folded, head, receipt)
     where = {"run_id": run_id, "to_sequence": proven.to_sequence if proven else LAST}
-    found = pages(read, OF_RUN, where, start.sequence, shower(parts, principal.tenant_id))
+    found = pages(read, OF_RUN, where, start.sequence, looking.show_to_prove)
     export = Export(found, start, Scope(run_id=run_id, after=after), form)
     return export.as_file(run_id, now, principal, read, proven)
 
@@ -89,6 +91,7 @@ async def export_run(
 async def export_events(
     principal: NamedDependency[Principal],
     parts: NamedDependency[ApiParts],
+    looking: NamedDependency[Looking],
     from_at: Annotated[datetime, QueryParameter(name="from", description="Events recorded from this moment on.")],
     to_at: Annotated[datetime | None, QueryParameter(name="to", description="Exclusive; now without.")] = None,
     form: As = "ndjson",
@@ -113,9 +116,9 @@ async def export_events(
         proven = await proven_up_to(parts, read, principal.tenant_id, folded, head, receipt)
         folded = proven.to_sequence
     asked = {"from_at": begin_at, "to_at": span.end, "to_sequence": folded, "workflow": workflow}
-    where = within(principal, Permission.EXPORT_READ).as_params()
+    where = looking.within(Permission.EXPORT_READ).as_params()
     scope = Scope(from_=span.begin, to=span.end, workflow_id=workflow, after=after)
-    found = pages(read, OF_TIME, where | asked, start.sequence, shower(parts, principal.tenant_id))
+    found = pages(read, OF_TIME, where | asked, start.sequence, looking.show_to_prove)
     export = Export(found, start, scope, form)
     return export.as_file(f"events-{span.begin:{_STAMP}}-{span.end:{_STAMP}}", now, principal, read, proven)
 

@@ -111,15 +111,28 @@ class Connectors(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What is read to be shown. All three open content in the same way: with what is sensitive in it, or masked."""
+
+    log: Log
+    contents: Contents
+    database: SqlDatabase
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApiParts:
-    """`lag`, `backlog`, `queues` and `breakers` are asked when metrics are read; `backlog` also before a run is taken.
+    """`log` and `handler` know everything, to decide by it; what is shown is read by `masked`, or where somebody may
+    and has asked, `unmasked`. `database` is that of `masked`.
+
+    `lag`, `backlog`, `queues` and `breakers` are asked when metrics are read; `backlog` also before a run is taken.
     `breakers` counts them by connector and state.
 
     `closing` is set by whoever stops the process, before connections are closed: open streams then end themselves.
     """
 
     log: Log
-    contents: Contents
+    masked: Sight
+    unmasked: Sight
     content_keys: ContentKeys
     destroy: Forgotten
     handler: Handler
@@ -130,7 +143,6 @@ class ApiParts:
     connectors: Connectors
     tools: TenantTools
     expressions: Expressions
-    database: SqlDatabase
     positions: Positions
     keys: Keys
     connecting: Connecting
@@ -151,3 +163,7 @@ class ApiParts:
     backlog_limit: int = 10_000
     rate_limit: RateLimit = DEFAULT_RATE
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def database(self) -> SqlDatabase:
+        return self.masked.database

@@ -26,6 +26,7 @@ from fairlead.domain.policy.document import CaseCall
 from fairlead.domain.policy.explaining import Explanation
 from fairlead.domain.policy.layers import Layer
 from fairlead.domain.runs.events import ToolCallJudged
+from fairlead.domain.runs.masked_explanations import behind_masks
 from fairlead.domain.runs.past import as_judged
 from fairlead.domain.tenants.states import Tenant
 from fairlead.domain.workflow.plain import document_hash
@@ -133,7 +134,7 @@ async def _of_recorded(parts: ApiParts, principal: Principal, call_id: CallId) -
     workflow = StreamRef(principal.tenant_id, "workflow", start.workflow_id)
     rules = await parts.rulebook.of_version(workflow, start.workflow_version)
     now = await explained(parts.log, principal.tenant_id, rules, past)
-    return ExplanationView(now=now, recorded=_recorded(past.judged))
+    return ExplanationView(now=behind_masks(now, rules.sensitive, past.run), recorded=_recorded(past.judged))
 
 
 async def _of_hypothetical(

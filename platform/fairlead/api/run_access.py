@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from fairlead.api.commit_pages import Read, Within
 from fairlead.api.guards import check_place
-from fairlead.api.opened_commits import Show, opening
-from fairlead.api.parts import ApiParts
+from fairlead.api.parts import ApiParts, Sight
 from fairlead.api.run_views import RunDetail, run_from_board, run_from_log
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.ids import RunId
@@ -83,12 +82,12 @@ async def find_place(parts: ApiParts, principal: Principal, run_id: str, needed:
     return place
 
 
-async def read_run(parts: ApiParts, principal: Principal, run_id: str) -> RunDetail:
+async def read_run(parts: ApiParts, principal: Principal, run_id: str, sight: Sight) -> RunDetail:
     """From the read model, from the log when it is not there yet. Raises NoSuchRun."""
-    async with parts.database.read(principal.tenant_id) as tx:
+    async with sight.database.read(principal.tenant_id) as tx:
         found = await run_from_board(tx, run_id)
     if found is None:
-        found = run_from_log(await parts.log.read(StreamRef(principal.tenant_id, "run", RunId(run_id))))
+        found = run_from_log(await sight.log.read(StreamRef(principal.tenant_id, "run", RunId(run_id))))
     if found is None:
         await load_run(parts, principal, run_id, Permission.RUN_READ)
         raise NoSuchRun("no such run")
@@ -99,11 +98,6 @@ async def read_run(parts: ApiParts, principal: Principal, run_id: str) -> RunDet
 def reader(parts: ApiParts, tenant_id: TenantId) -> Read:
     """Transactions that see one tenant and change nothing."""
     return lambda: parts.database.read(tenant_id)
-
-
-def shower(parts: ApiParts, tenant_id: TenantId) -> Show:
-    """Opens what is sealed in a tenant's commits."""
-    return opening(parts.contents, tenant_id)
 
 
 async def place_on_board(tx: SqlTx, run_id: str) -> RunPlace | None:

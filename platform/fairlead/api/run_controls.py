@@ -11,8 +11,9 @@ from msgspec import Meta, Struct
 
 from fairlead.api.acting import Act
 from fairlead.api.guards import requires
+from fairlead.api.looking import Looking
 from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import load_run, place_of_run, read_run, role_names, within
+from fairlead.api.run_access import RunPlace, load_run, place_of_run, read_run, role_names, within
 from fairlead.api.run_lists import Label, RunAndPlace, under_way_with
 from fairlead.api.run_views import OpenQuestion
 from fairlead.api.runs import LabelKey, LabelValue, Reason, RunAnswer
@@ -141,10 +142,16 @@ class RunControlController(Controller):
 
     @get("/questions", opt=requires(Permission.RUN_READ, "run_board"))
     async def list_questions(
-        self, run_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
+        self,
+        run_id: FromPath[str],
+        principal: NamedDependency[Principal],
+        parts: NamedDependency[ApiParts],
+        looking: NamedDependency[Looking],
     ) -> list[OpenQuestion]:
         """What the run asks people at the moment."""
-        return (await read_run(parts, principal, run_id)).awaited.questions
+        found = await read_run(parts, principal, run_id, looking.sight)
+        looking.check(RunPlace(found.workspace_id, found.environment_id))
+        return found.awaited.questions
 
     @post("/questions/{question_id:str}/answer", status_code=200, opt=requires(Permission.RUN_ANSWER))
     async def answer_question(

@@ -14,9 +14,10 @@ from fairlead.api.acting import Act
 from fairlead.api.admission import Admission
 from fairlead.api.commit_pages import LAST
 from fairlead.api.guards import requires
+from fairlead.api.looking import Looking
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import load_run, read_run, within
+from fairlead.api.run_access import RunPlace, load_run, read_run, within
 from fairlead.api.run_lists import MAX_LABELS, Label, Wanted, runs_page
 from fairlead.api.run_views import RunDetail, RunSummary
 from fairlead.api.workflows import named_workspace
@@ -161,14 +162,20 @@ class RunController(Controller):
 
     @get("/{run_id:str}", opt=requires(Permission.RUN_READ, "run_board"))
     async def get_run(
-        self, run_id: FromPath[str], principal: NamedDependency[Principal], parts: NamedDependency[ApiParts]
+        self,
+        run_id: FromPath[str],
+        principal: NamedDependency[Principal],
+        parts: NamedDependency[ApiParts],
+        looking: NamedDependency[Looking],
     ) -> RunDetail:
         """One run, with everything that it waits for."""
-        return await read_run(parts, principal, run_id)
+        found = await read_run(parts, principal, run_id, looking.sight)
+        looking.check(RunPlace(found.workspace_id, found.environment_id))
+        return found
 
 
 async def _subject(act: Act, parts: ApiParts, named: str | None) -> str:
-    return "" if named is None else await parts.contents.name(act.tenant_id, named)
+    return "" if named is None else await parts.unmasked.contents.name(act.tenant_id, named)
 
 
 async def _begun(act: Act, run_id: RunId, command: object) -> Response[RunAnswer]:

@@ -31,7 +31,7 @@ START = Place(0, -1)  # before everything
 
 class Seal(Struct, frozen=True, kw_only=True):
     """What the ledger holds instead of a value: HMAC-SHA-256 of its canonical JSON under `key`, which is in base64url,
-    and null where the value was erased."""
+    and null where the value was erased, or is masked."""
 
     commitment: str
     key: str | None

@@ -9,10 +9,11 @@ from litestar.params import FromPath, QueryParameter
 
 from fairlead.api.commit_pages import LAST, OF_RUN, Read, pages
 from fairlead.api.guards import requires
+from fairlead.api.looking import Looking
 from fairlead.api.opened_commits import Show
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
-from fairlead.api.run_access import find_place, load_run, reader, shower
+from fairlead.api.run_access import find_place, load_run, place_of_run, reader
 from fairlead.api.run_states import RunStateAt, state_as_of
 from fairlead.api.timeline_events import START, Place, TimelineEvent, events_of, place_of
 from fairlead.domain.runs.errors import NoSuchRun
@@ -30,6 +31,7 @@ class TimelineController(Controller):
         run_id: FromPath[str],
         principal: NamedDependency[Principal],
         parts: NamedDependency[ApiParts],
+        looking: NamedDependency[Looking],
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
         event_type: Annotated[
@@ -37,12 +39,11 @@ class TimelineController(Controller):
         ] = "",
     ) -> Page[TimelineEvent]:
         """Every event of the run and of its approvals, in the order in which they were recorded."""
-        await find_place(parts, principal, run_id, Permission.RUN_READ)
+        looking.check(await find_place(parts, principal, run_id, Permission.RUN_READ))
         name = f"timeline/{run_id}"
         last = after(cursor, name, principal.tenant_id, str)
         start = START if last is None else place_of(last, "cursor")
-        read, show = reader(parts, principal.tenant_id), shower(parts, principal.tenant_id)
-        found = await _events(read, show, run_id, start, event_type, limit + 1)
+        found = await _events(reader(parts, principal.tenant_id), looking.show, run_id, start, event_type, limit + 1)
         kept = min(limit, fitting(found))
         return page(found[: kept + 1], kept, name, principal.tenant_id, lambda event: event.position)
 
@@ -52,13 +53,15 @@ class TimelineController(Controller):
         run_id: FromPath[str],
         principal: NamedDependency[Principal],
         parts: NamedDependency[ApiParts],
+        looking: NamedDependency[Looking],
         at: Annotated[
             int | None, QueryParameter(name="at", ge=1, description="A version of the run; the newest without.")
         ] = None,
     ) -> RunStateAt:
         """The run as it was after its event number `at`: folded from the log, which never forgets."""
         run = await load_run(parts, principal, run_id, Permission.RUN_READ)
-        found = state_as_of(await parts.log.read(run.stream), at)
+        looking.check(place_of_run(run.run))
+        found = state_as_of(await looking.sight.log.read(run.stream), at)
         if found is None:
             raise NoSuchRun("no such run")
         return found

@@ -16,8 +16,8 @@ MAX_QUERY = 500
 
 
 class Access(StrEnum):
-    """`read` one thing, `search` a list, `export` a file, `approval`: what people are to sign, `unmasked`: the
-    sensitive values in it, `follow` live events."""
+    """`read` one thing, `search` a list, `export` a file, `approval`: what people are to sign,
+    `unmasked`: sensitive values, in whatever is read, `follow` live events."""
 
     READ = "read"
     SEARCH = "search"

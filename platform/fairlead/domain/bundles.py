@@ -89,7 +89,8 @@ class Hashes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Bundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`through` is the last place on the log that was looked at. Later fields may be added under the same format."""
+    """`through` is the last place on the log that was looked at. `masked`: what is sensitive in the history stands as
+    `[sensitive]`, or as its commitment. Later fields may be added under the same format."""
 
     format: Literal["fairlead.bundle.v1"]
     run_id: str
@@ -102,6 +103,7 @@ class Bundle(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     documents: list[BundledDocument]
     history: list[BundledCommit]
     hashes: Hashes
+    masked: bool = False
 
 
 def hashes_of(bundle: Bundle) -> Hashes:

@@ -13,7 +13,9 @@ from msgspec.structs import replace
 
 from fairlead.domain.envelope import Event
 from fairlead.domain.errors import NotFound
+from fairlead.domain.masking import WHOLE
 from fairlead.domain.redaction import redact, redact_text
+from fairlead.domain.sealing import Marks
 
 MAX_COMMENT = 2_000
 
@@ -98,6 +100,11 @@ def decide(command: KeepCase, state: CaseState) -> list[CaseEvent]:
 def subject(_: CaseState, facts: Sequence[CaseEvent]) -> str:
     """Whose content it is: that of its run; one of elsewhere is the tenant's."""
     return next((fact.data_subject for fact in facts if isinstance(fact, CaseReported)), "")
+
+
+def marks(_state: CaseState, _facts: Sequence[CaseEvent], _rules: object) -> Marks:
+    """What was expected, and a run of elsewhere, come without anything that says which of it is sensitive: all is."""
+    return lambda _event, _tag, name, _value: WHOLE if name in ("expected", "bundle") else ()
 
 
 def evolve(_: CaseState, event: CaseEvent) -> CaseState:

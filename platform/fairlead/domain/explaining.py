@@ -14,6 +14,7 @@ from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.envelope import Actor, Kind, Recorded, position
 from fairlead.domain.expressions import ExpressionInvalid
 from fairlead.domain.instant import Instant
+from fairlead.domain.masking import is_masked
 from fairlead.domain.policies import PolicyPublished, ScopeKind
 from fairlead.domain.policy.in_force import LayerInForce, PolicyInForce, deciding
 from fairlead.domain.runs import events as e
@@ -189,7 +190,7 @@ class _Explaining:
         found: list[Why] = []
         if self._start is not None and "input" in names:
             given = self._start.event.input
-            found.append(_node("input", self._start, {"input": given, "sha256": canonical_sha256(given)}))
+            found.append(_node("input", self._start, {"input": given, **_hashed("sha256", given)}))
         return found + [node for step in sorted(steps) for node in self._gave(step)]
 
     def _gave(self, step: str) -> Iterator[Why]:
@@ -369,7 +370,7 @@ def _said(said: Located) -> Why:
     """Of an approval: what people were shown, and what each of them said. What they were shown is given by its hash."""
     if isinstance(said.event, a.ApprovalRequested):
         facts = _facts(said.event)
-        facts["evidence"] = {"sha256": canonical_sha256(facts["evidence"])}
+        facts["evidence"] = _hashed("sha256", facts["evidence"])
         return _node("approval", said, facts)
     return _node("signature", said)
 
@@ -385,8 +386,13 @@ def _without_content(event: Any) -> dict[str, Any]:
         facts.pop(name, None)
     if "output" in facts:
         output = facts.pop("output")
-        facts.setdefault("output_sha256", canonical_sha256(output))
+        facts = {**_hashed("output_sha256", output), **facts}
     return facts
+
+
+def _hashed(name: str, content: Any) -> dict[str, str]:
+    """Nothing where it is masked: a hash of that would be taken for one of the content."""
+    return {} if is_masked(content) else {name: canonical_sha256(content)}
 
 
 def _is_of(located: Located, kinds: tuple[type[Any], ...], call_id: str) -> bool:

@@ -8,14 +8,17 @@ lists are, and they say nothing of what is in there.
 
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 MASK = "[sensitive]"
+MASKED = "$masked"  # with the commitment, in place of an object
 EXTENSION = "x-sensitive"
 MAX_PLACES = 200
 MAX_DEPTH = 200
 MAX_STEPS = 50_000
 EVERYTHING = ("/arguments", "/evidence")
+WHOLE = ("",)
 ANY = "*"
 SHORTEST = 4  # characters; shorter values occur in any text
 
@@ -25,14 +28,22 @@ Schema = dict[str, Any]
 Path = tuple[str, ...]
 
 
-def sensitive_places(schema: Schema, arguments: Any, evidence: Any) -> tuple[str, ...]:
-    """In `{"arguments": …, "evidence": …}`, sorted. All of it where there are too many, or the schema is a maze."""
+def sensitive_places(
+    schema: Schema,
+    arguments: Any,
+    evidence: Any,
+    others: frozenset[str] = frozenset(),
+    known: frozenset[str] = frozenset(),
+) -> tuple[str, ...]:
+    """In `{"arguments": …, "evidence": …}`, sorted. All of it where there are too many, or the schema is a maze. Also
+    what is called like one of `others`, and what says one of the texts that are `known` to be sensitive."""
     try:
         found = set(_Search(schema).found(schema, arguments, ("arguments",)))
     except _TooMuch:
         return EVERYTHING
-    names = _names(schema)
-    values = {text for path in found for text in _texts(_at(arguments, path[1:])) if len(text) >= SHORTEST}
+    found |= set(_alike(arguments, others, known, ("arguments",)))
+    names = _names(schema) | others
+    values = known | {text for path in found for text in _texts(_at(arguments, path[1:])) if len(text) >= SHORTEST}
     found |= set(_alike(evidence, names, values, ("evidence",)))
     if len(found) > MAX_PLACES:
         return EVERYTHING
@@ -43,6 +54,77 @@ def masked(name: str, value: Any, places: Sequence[str]) -> Any:
     """`value` is what stands under `name`, which the places begin with."""
     paths = [path for path in map(_path, places) if path[0] == name]
     return _masked(value, [path[1:] for path in paths]) if paths else value
+
+
+def places_of(schema: Schema, value: Any) -> tuple[str, ...]:
+    """Where `value` is sensitive by its schema. An empty pointer is all of it."""
+    try:
+        found = set(_Search(schema).found(schema, value, ()))
+    except _TooMuch:
+        return WHOLE
+    return _few(found)
+
+
+def places_alike(value: Any, names: frozenset[str], values: frozenset[str]) -> tuple[str, ...]:
+    """Where a value that no schema speaks of is like what is sensitive: by the name of a field, or by what is said."""
+    return _few(set(_alike(value, names, values, ())))
+
+
+def texts_at(value: Any, places: Sequence[str]) -> Iterator[str]:
+    """What stands in these places, as far as it can be known again elsewhere."""
+    for path in map(_path, places):
+        yield from (text for text in _texts(_at(value, path)) if len(text) >= SHORTEST)
+
+
+def names_in(schema: Schema) -> frozenset[str]:
+    """Names of members that are marked anywhere in the schema."""
+    return _names(schema)
+
+
+def has_marks(schema: Any, depth: int = 0) -> bool:
+    """Whether anything in the schema is sensitive. So is what is too deep to be read."""
+    match schema:
+        case dict():
+            return (
+                depth > MAX_DEPTH or _is_marked(schema) or any(has_marks(each, depth + 1) for each in schema.values())
+            )
+        case list() | tuple():
+            return depth > MAX_DEPTH or any(has_marks(each, depth + 1) for each in schema)
+        case _:
+            return False
+
+
+def hidden(value: Any, places: Sequence[str]) -> Any:
+    """`value` as those see it who may not see what is in these places."""
+    return _masked(value, [_path(place) for place in places])
+
+
+def is_masked(value: Any) -> bool:
+    """Whether anything in it is."""
+    match value:
+        case str():
+            return value == MASK
+        case dict():
+            return MASKED in value or any(map(is_masked, value.values()))
+        case list() | tuple():
+            return any(map(is_masked, value))
+        case _:
+            return False
+
+
+def left_alone(given: Any, before: Any) -> Any:
+    """`given` with each mask replaced by what was `before` in the same place."""
+    match given:
+        case str() if given == MASK and before is not None:
+            return before
+        case dict():
+            old = before if isinstance(before, dict) else {}
+            return {key: left_alone(inner, old.get(key)) for key, inner in given.items()}
+        case list():
+            olds = [*(before if isinstance(before, list | tuple) else ()), *([None] * len(given))]
+            return [left_alone(inner, old) for inner, old in zip(given, olds, strict=False)]
+        case _:
+            return given
 
 
 def kept(given: Any, before: Any, places: Sequence[str]) -> Any:
@@ -177,7 +259,7 @@ def _says_so(schema: Any) -> bool:
     return _is_marked(schema) or any(isinstance(each, dict) and _is_marked(each) for each in ways)
 
 
-def _alike(value: Any, names: frozenset[str], values: set[str], path: Path) -> Iterator[Path]:
+def _alike(value: Any, names: frozenset[str], values: AbstractSet[str], path: Path) -> Iterator[Path]:
     match value:
         case dict():
             for key, inner in value.items():
@@ -215,6 +297,10 @@ def _at(value: Any, path: Path) -> Any:
             return [_at(inner, path[place + 1 :]) for inner in inside]
         value = value.get(step) if isinstance(value, dict) else None
     return value
+
+
+def _few(found: set[Path]) -> tuple[str, ...]:
+    return WHOLE if len(found) > MAX_PLACES else tuple(sorted(_pointer(path) for path in found))
 
 
 def _pointer(path: Path) -> str:

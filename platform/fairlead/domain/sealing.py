@@ -6,15 +6,17 @@ AES-256-GCM over that key and the content, and names the place that it is for: i
 beside that commitment, and nowhere else. Where a field's type is text, the object stands as text wherever it is not
 opened.
 
-Nonce and commitment key follow from the data key, the place, the command and the content, so that a commit that is
-appended again is the same bytes. Nobody without the data key can tell them from random ones.
+Beside the content a box may hold which places in it are sensitive: whoever may not see those opens it masked.
+
+Nonce and commitment key follow from the data key, the place, the command and all that is in the box, so that a commit
+that is appended again is the same bytes. Nobody without the data key can tell them from random ones.
 """
 
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -28,16 +30,25 @@ from msgspec.structs import replace
 from fairlead.domain.codec import UnreadableCommit
 from fairlead.domain.contents import CONTENT, NESTED, UNTAGGED
 from fairlead.domain.envelope import Commit, StreamRef
+from fairlead.domain.masking import WHOLE, hidden
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
 _TAG_BYTES = 16
-_SAME, _OTHER = b"\0", b"\1"  # whether the content in a box is written canonically
+_SAME, _OTHER = 0, 1  # whether the content in a box is written canonically
+_MARKED = 2  # added where it says which places are sensitive
+_LENGTH_BYTES = 2
+_MOST_MARKS = 2 ** (8 * _LENGTH_BYTES) - 1
 _EMPTY: tuple[Any, ...] = (None, "", {}, [], ())  # says nothing, and stays
 _MARK = b'{"$sealed":"'
 _SEALED = re.compile(rb'\{"\$sealed":"([0-9a-f]{64})","box":"v1\.([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]+)"\}')
 
+# Which places of a field are sensitive: of an event, its tag or name, the field's name and its value.
+Marks = Callable[[Any, str, str, Any], tuple[str, ...]]
+
 _encode = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder().decode
+_places = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class BoxRefused(UnreadableCommit):
@@ -69,16 +80,18 @@ class ContentKey:
         """What a data subject is called in events: nobody without the key can test a guess."""
         return hmac.digest(self._seed, b"subject\0" + subject.encode(), "sha256").hex()[:40]
 
-    def seal(self, tenant_id: str, place: str, command_id: str, value: Any) -> bytes:
+    def seal(self, tenant_id: str, place: str, command_id: str, value: Any, sensitive: tuple[str, ...] = ()) -> bytes:
         """The object, as JSON."""
         content = _encode(value)
         simple = content.isascii() and b"\\u" not in content and not _has_float(content)
         written = content if simple else _canonical(content)
-        where = place.encode()
-        drawn = blake2b(b"\0".join((tenant_id.encode(), where, command_id.encode(), content)), key=self._seed).digest()
+        where, marks = place.encode(), _marks(sensitive)
+        known = (tenant_id.encode(), where, command_id.encode(), content, *((marks,) if marks else ()))
+        drawn = blake2b(b"\0".join(known), key=self._seed).digest()
         key, nonce = drawn[:KEY_BYTES], drawn[KEY_BYTES : KEY_BYTES + NONCE_BYTES]
         commitment = hmac.digest(key, written, "sha256").hex().encode()
-        plain = (_SAME if simple else _OTHER) + key + content
+        flag = (_SAME if simple else _OTHER) + (_MARKED if marks else 0)
+        plain = b"%c%b%b%b" % (flag, key, marks, content)
         sealed = self._aead.encrypt(nonce, plain, _associated(tenant_id, where, commitment))
         box = urlsafe_b64encode(b"%b%c%b%b" % (nonce, len(where), where, sealed)).rstrip(b"=")
         return b'{"$sealed":"%b","box":"v1.%b.%b"}' % (commitment, self.key_id.encode(), box)
@@ -91,10 +104,14 @@ class ContentKey:
         except (InvalidTag, ValueError):
             raise BoxRefused("a box was altered, or sealed for another place") from None
         key, content = plain[1 : 1 + KEY_BYTES], plain[1 + KEY_BYTES :]
-        written = content if plain[:1] == _SAME else _canonical(content)
+        sensitive: tuple[str, ...] = ()
+        if plain[0] & _MARKED:
+            end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES])
+            sensitive, content = _places(content[_LENGTH_BYTES:end]), content[end:]
+        written = _canonical(content) if plain[0] & _OTHER else content
         if not hmac.compare_digest(hmac.digest(key, written, "sha256").hex(), box.commitment):
             raise BoxRefused("a box does not hold what was committed to")
-        return Opened(content=content, key=key)
+        return Opened(content=content, key=key, sensitive=sensitive)
 
 
 class Box(Struct, frozen=True, kw_only=True):
@@ -109,10 +126,12 @@ class Box(Struct, frozen=True, kw_only=True):
 
 
 class Opened(Struct, frozen=True, kw_only=True):
-    """Content as JSON, and the key of its commitment: with both, anybody can check what was committed to."""
+    """Content as JSON, and the key of its commitment: with both, anybody can check what was committed to. `sensitive`
+    are the places in it that only some may see."""
 
     content: bytes
     key: bytes
+    sensitive: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "Opened(…)"
@@ -130,11 +149,23 @@ class Field(Struct, frozen=True, kw_only=True):
 Keys = Mapping[str, ContentKey | None]  # None: destroyed
 
 
-def sealed(commit: Commit[Any], key: ContentKey) -> Commit[Any]:
+class _Sealing(Struct, frozen=True):
+    """How the fields of one commit are sealed."""
+
+    key: ContentKey
+    commit: Commit[Any]
+    marks: Marks | None
+
+    def field(self, event: Any, tag: str, name: str, value: Any) -> Raw:
+        commit, sensitive = self.commit, () if self.marks is None else self.marks(event, tag, name, value)
+        where = f"{commit.kind}/{commit.stream_id}/{tag}/{name}"
+        return Raw(self.key.seal(commit.tenant_id, where, commit.commit_id, value, sensitive))
+
+
+def sealed(commit: Commit[Any], key: ContentKey, marks: Marks | None = None) -> Commit[Any]:
     """The commit with its content under lock, to be encoded and nothing else."""
-    where = f"{commit.kind}/{commit.stream_id}"
-    events = [_sealed(event, _tag_of(event), key, commit, where) for event in commit.events]
-    return replace(commit, events=tuple(events))
+    how = _Sealing(key, commit, marks)
+    return replace(commit, events=tuple(_sealed(event, _tag_of(event), how) for event in commit.events))
 
 
 def has_content(commit: Commit[Any]) -> bool:
@@ -155,20 +186,48 @@ def fields_in(stream: StreamRef, body: bytes) -> list[Field]:
         return []  # it is no commit, which whoever decodes it says better
 
 
-def opened(tenant_id: str, body: bytes, fields: Iterable[Field], keys: Keys) -> bytes:
+def opened(tenant_id: str, body: bytes, fields: Iterable[Field], keys: Keys, *, masked: bool = False) -> bytes:
     """The body with its content in the clear, and a mark where the key was destroyed. Raises BoxRefused, KeyMissing."""
-    return shown(body, {field: open_box(tenant_id, field.box, keys) for field in fields})
+    return shown(body, {field: open_box(tenant_id, field.box, keys) for field in fields}, masked=masked)
 
 
-def shown(body: bytes, fields: Mapping[Field, Opened | None]) -> bytes:
-    """The same, with boxes that are open already."""
+def shown(body: bytes, found: Mapping[Field, Opened | None], *, masked: bool) -> bytes:
+    """The same with boxes that are open already."""
+    texts = {
+        field.box.text: said(field.box, each, is_text=field.is_text, masked=masked) for field, each in found.items()
+    }
+    return _instead(body, texts)
+
+
+def provable(body: bytes, fields: Mapping[Field, Opened | None], *, masked: bool) -> bytes:
+    """The same, but so that all that is shown can be held against a commitment: nothing is shown in part."""
     return _instead(
         body,
         {
-            field.box.text: erased(field.box, is_text=field.is_text) if found is None else found.content
+            field.box.text: withheld(field.box, is_text=field.is_text)
+            if masked and found is not None and found.sensitive
+            else said(field.box, found, is_text=field.is_text, masked=False)
             for field, found in fields.items()
         },
     )
+
+
+def said(box: Box, found: Opened | None, *, is_text: bool, masked: bool) -> bytes:
+    """What stands, as JSON, in place of a box."""
+    if found is None:
+        return erased(box, is_text=is_text)
+    if not (masked and found.sensitive):
+        return found.content
+    value = _decode(found.content)
+    if isinstance(value, dict) and found.sensitive == WHOLE:
+        return withheld(box, is_text=False)  # an object stays one: some fields are nothing else
+    return _encode(hidden(value, found.sensitive))
+
+
+def withheld(box: Box, *, is_text: bool) -> bytes:
+    """What stands, as JSON, where content may not be seen at all."""
+    commitment = box.commitment.encode()
+    return b'"[masked:%b]"' % commitment if is_text else b'{"$masked":"%b"}' % commitment
 
 
 def veiled(body: bytes, fields: Iterable[Field]) -> bytes:
@@ -245,6 +304,16 @@ def _canonical(content: bytes) -> bytes:
     return canonical(value, plain=plain)
 
 
+def _marks(sensitive: tuple[str, ...]) -> bytes:
+    """Empty for none. Where they are too many to be said, everything is sensitive."""
+    if not sensitive:
+        return b""
+    said = _encode(sensitive)
+    if len(said) > _MOST_MARKS:
+        said = _encode(WHOLE)
+    return len(said).to_bytes(_LENGTH_BYTES) + said
+
+
 def _associated(tenant_id: str, place: bytes, commitment: bytes) -> bytes:
     return b"\0".join((b"fairlead.content.1", tenant_id.encode(), place, commitment))
 
@@ -253,16 +322,16 @@ def _tag_of(event: Struct) -> str:
     return str(event.__struct_config__.tag or type(event).__name__)
 
 
-def _sealed(event: Any, tag: str, key: ContentKey, commit: Commit[Any], where: str) -> Any:
+def _sealed(event: Any, tag: str, how: _Sealing) -> Any:
     changed: dict[str, Any] = {}
     for name in CONTENT.get(tag, ()):
         value = getattr(event, name)
         if value not in _EMPTY:
-            changed[name] = Raw(key.seal(commit.tenant_id, f"{where}/{tag}/{name}", commit.commit_id, value))
+            changed[name] = how.field(event, tag, name, value)
     for name in NESTED.get(tag, ()):
         inner = getattr(event, name)
         if inner:
-            changed[name] = tuple(_sealed(each, _tag_of(each), key, commit, where) for each in inner)
+            changed[name] = tuple(_sealed(each, _tag_of(each), how) for each in inner)
     return replace(event, **changed) if changed else event
 
 

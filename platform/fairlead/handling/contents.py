@@ -16,13 +16,14 @@ from fairlead.domain.sealing import (
     Box,
     Field,
     Keys,
+    Marks,
     Opened,
     box_in,
-    erased,
     fields_in,
     has_content,
     open_box,
     opened,
+    said,
     sealed,
     veiled,
 )
@@ -38,17 +39,22 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Contents:
-    """`keys` None: content is neither written nor seen."""
+    """`keys` None: content is neither written nor seen. `masked`: for those who may not see what is sensitive in it."""
 
-    def __init__(self, keys: ContentKeys | None = None) -> None:
+    def __init__(self, keys: ContentKeys | None = None, *, masked: bool = False) -> None:
         self._keys = keys
+        self.masked = masked
 
-    async def sealed(self, commit: AnyCommit, subject: str = THE_TENANT) -> AnyCommit:
+    def behind_masks(self) -> "Contents":
+        """The same for those who may not see what is sensitive."""
+        return Contents(self._keys, masked=True)
+
+    async def sealed(self, commit: AnyCommit, subject: str = THE_TENANT, marks: Marks | None = None) -> AnyCommit:
         """To be encoded. Raises Unavailable."""
         if not has_content(commit):
             return commit
         assert self._keys is not None, "whoever writes content has keys"
-        return sealed(commit, await self._keys.sealing(commit.tenant_id, subject))
+        return sealed(commit, await self._keys.sealing(commit.tenant_id, subject), marks)
 
     async def opened(self, stream: StreamRef, body: bytes) -> bytes:
         """A stored commit as it can be decoded. Raises BoxRefused, KeyMissing, Unavailable."""
@@ -57,7 +63,8 @@ class Contents:
             return body
         if self._keys is None:
             return veiled(body, fields)
-        return opened(stream.tenant_id, body, fields, await self._of(stream.tenant_id, fields))
+        keys = await self._of(stream.tenant_id, fields)
+        return opened(stream.tenant_id, body, fields, keys, masked=self.masked)
 
     async def fields(self, stream: StreamRef, body: bytes) -> dict[Field, Opened | None]:
         """What the boxes of a stored commit hold; None for what was destroyed. Raises as `opened`."""
@@ -87,7 +94,8 @@ class Contents:
         if not boxes or self._keys is None:
             return [dict(row) for row in rows]
         keys = await self._keys.opening(tenant_id, {box.key_id for box in boxes.values()})
-        return [{name: _shown(value, tenant_id, boxes, keys) for name, value in row.items()} for row in rows]
+        shown = _Showing(tenant_id, boxes, keys, self.masked)
+        return [{name: shown.value(value) for name, value in row.items()} for row in rows]
 
     async def _of(self, tenant_id: TenantId, fields: Collection[Field]) -> Keys:
         assert self._keys is not None, "the caller has looked"
@@ -113,22 +121,30 @@ def _gather(value: Any, boxes: dict[str, Box]) -> None:
             _gather(inner, boxes)
 
 
-def _shown(value: Any, tenant_id: str, boxes: Mapping[str, Box], keys: Keys) -> Any:
-    if isinstance(value, str):
-        return _content(value, tenant_id, boxes, keys) if value in boxes else value
-    if isinstance(value, dict):
-        if "$sealed" in value and (text := _text(value)) in boxes:
-            return _content(text, tenant_id, boxes, keys, is_text=False)
-        return {name: _shown(inner, tenant_id, boxes, keys) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_shown(inner, tenant_id, boxes, keys) for inner in value]
-    return value
+class _Showing:
+    """Values of rows with what is sealed in them open."""
 
+    def __init__(self, tenant_id: str, boxes: Mapping[str, Box], keys: Keys, masked: bool) -> None:
+        self._tenant_id = tenant_id
+        self._boxes = boxes
+        self._keys = keys
+        self._masked = masked
 
-def _content(text: str, tenant_id: str, boxes: Mapping[str, Box], keys: Keys, *, is_text: bool = True) -> Any:
-    box = boxes[text]
-    found = open_box(tenant_id, box, keys)
-    return _decode(erased(box, is_text=is_text) if found is None else found.content)
+    def value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._content(value) if value in self._boxes else value
+        if isinstance(value, dict):
+            if "$sealed" in value and (text := _text(value)) in self._boxes:
+                return self._content(text, is_text=False)
+            return {name: self.value(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self.value(inner) for inner in value]
+        return value
+
+    def _content(self, text: str, *, is_text: bool = True) -> Any:
+        box = self._boxes[text]
+        found = open_box(self._tenant_id, box, self._keys)
+        return _decode(said(box, found, is_text=is_text, masked=self._masked))
 
 
 def _text(value: Mapping[str, Any]) -> str:

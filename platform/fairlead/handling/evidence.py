@@ -20,23 +20,28 @@ from fairlead.ports import AnyRecorded, Clock, Log
 
 
 class Gathering(Struct, frozen=True, kw_only=True):
+    """`log` is for deciding; `shown` is what may be told of it, `masked` where that is not all."""
+
     log: Log
+    shown: Log
+    masked: bool
     rulebook: Rulebook
     governance: Governance
     clock: Clock
 
     async def of_run(self, tenant_id: TenantId, run_id: str, through: int | None = None) -> Evidence:
-        """Up to the place `through`, to the end without. Raises NoSuchRun, RunContentGone."""
-        whole = await self.log.read(StreamRef(tenant_id, "run", run_id))
+        """To be shown. Up to the place `through`, to the end without. Raises NoSuchRun, RunContentGone."""
+        return await self._of_run(self.shown, tenant_id, run_id, through)
+
+    async def _of_run(self, log: Log, tenant_id: TenantId, run_id: str, through: int | None) -> Evidence:
+        whole = await log.read(StreamRef(tenant_id, "run", run_id))
         if whole and isinstance(whole[-1].commit.events[-1], RunContentExpired):
             raise RunContentGone(RunId(run_id))
         run = _up_to(whole, through)
         if not run:
             raise NoSuchRun("no such run")
         approvals = {
-            str(event.approval_id): _up_to(
-                await self.log.read(StreamRef(tenant_id, "approval", event.approval_id)), through
-            )
+            str(event.approval_id): _up_to(await log.read(StreamRef(tenant_id, "approval", event.approval_id)), through)
             for recorded in run
             for event in recorded.commit.events
             if isinstance(event, ToolCallApprovalRequested)
@@ -54,13 +59,14 @@ class Gathering(Struct, frozen=True, kw_only=True):
 
     async def bundle(self, tenant_id: TenantId, run_id: str, through: int | None = None) -> b.Bundle:
         """The same for the same place, but for when it was made. Raises NoSuchRun, NoSuchVersion."""
-        evidence = await self.of_run(tenant_id, run_id, through)
+        evidence = await self._of_run(self.log, tenant_id, run_id, through)
+        shown = await self.of_run(tenant_id, run_id, evidence.run[-1].sequence) if self.masked else evidence
         start = start_of(evidence.run)
         workflow = StreamRef(tenant_id, "workflow", WorkflowId(start.workflow_id))
         known = await self.rulebook.published(workflow, start.workflow_version)
         published = known.version.published
         history = sorted(
-            [*evidence.run, *(each for found in evidence.approvals.values() for each in found)],
+            [*shown.run, *(each for found in shown.approvals.values() for each in found)],
             key=lambda recorded: recorded.sequence,
         )
         tools = [known.rules.tool(name) for name in sorted(known.rules.workflow.tools)]
@@ -88,6 +94,7 @@ class Gathering(Struct, frozen=True, kw_only=True):
             documents=b.documents_in(history),
             history=b.bundled(history),
             hashes=b.NO_HASHES,
+            masked=self.masked,
         )
         places = await self.governance.places(tenant_id, bundle, evidence.run)
         return b.sealed(replace(bundle, policy=replace(bundle.policy, places=places)))

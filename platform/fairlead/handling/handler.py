@@ -22,6 +22,7 @@ from fairlead.domain.envelope import Actor, Commit, Event, Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, StreamMoved
 from fairlead.domain.ids import CommandId
+from fairlead.domain.sealing import Marks
 from fairlead.domain.tallies import PlacesWanted
 from fairlead.ports import AnyRecorded, Clock, Log
 
@@ -52,6 +53,7 @@ class Decider(Struct, frozen=True, kw_only=True):
     smaller: Callable[[Any], Any | None] = lambda _: None  # what to ask instead when the answer fits no commit
     begins: Callable[[Any], bool] = lambda _: False  # a command for a stream that is new, which is not looked for first
     subject: Callable[[Any, Sequence[Any]], str] = lambda _state, _facts: ""  # whose the facts' content is
+    marks: Callable[[Any, Sequence[Any], Any], Marks | None] = lambda _state, _facts, _rules: None  # what is sensitive
 
 
 class Cause(Struct, frozen=True, kw_only=True):
@@ -134,18 +136,18 @@ class Handler:
             if (done := loaded.commands.get(cause.command_id)) is not None:
                 return Handled(sequence=done, state=loaded.state)
             try:
-                facts = await self._decide(stream, command, loaded.state)
+                facts, rules = await self._decide(stream, command, loaded.state)
             except FairleadError:
                 if certain:
                     raise
-                facts = []
+                facts, rules = [], None
             if not facts and not certain:
                 loaded, certain = await self._catch_up(stream, loaded), True
                 continue
             if not facts:
                 return Handled(sequence=loaded.sequence, state=loaded.state)
             try:
-                return await self._append(stream, facts, loaded, cause)
+                return await self._append(stream, facts, rules, loaded, cause)
             except StreamMoved:
                 await asyncio.sleep(random.uniform(0, 0.002 * attempt))  # noqa: S311  # spreads rivals, guards nothing
                 loaded, certain = await self._catch_up(stream, loaded), True
@@ -162,21 +164,22 @@ class Handler:
             return await self._catch_up(stream, self._blank(stream)), True
         return kept or self._blank(stream), False
 
-    async def _decide(self, stream: StreamRef, command: Any, state: Any) -> list[Any]:
+    async def _decide(self, stream: StreamRef, command: Any, state: Any) -> tuple[list[Any], Any]:
+        """With the rules that it was decided by, where there are any."""
         decider = self._deciders[stream.kind]
         if decider.rules is None:
-            return decider.decide(command, state)
+            return decider.decide(command, state), None
         rules = await decider.rules(stream, state, command)
         for _ in range(MAX_SUPPLIES):
             try:
-                return decider.decide(command, state, rules)
+                return decider.decide(command, state, rules), rules
             except PlacesWanted as wanted:
                 if decider.supply is None:
                     raise
                 rules = await decider.supply(self, stream, rules, wanted)
         raise StreamMoved(f"{stream.kind} {stream.id} wants to know more and more")
 
-    async def _append(self, stream: StreamRef, facts: list[Any], loaded: Loaded, cause: Cause) -> Handled:
+    async def _append(self, stream: StreamRef, facts: list[Any], rules: Any, loaded: Loaded, cause: Cause) -> Handled:
         commit: Commit[Any] = Commit(
             commit_id=cause.command_id,
             tenant_id=stream.tenant_id,
@@ -190,8 +193,9 @@ class Handler:
             correlation_id=cause.correlation_id,
             trace_parent=cause.trace_parent,
         )
-        subject = self._deciders[stream.kind].subject(loaded.state, facts)
-        sequence = await self._log.append(commit, loaded.sequence, subject)
+        decider = self._deciders[stream.kind]
+        subject, marks = decider.subject(loaded.state, facts), decider.marks(loaded.state, facts, rules)
+        sequence = await self._log.append(commit, loaded.sequence, subject, marks)
         moved = self._fold(stream, loaded, commit, sequence, len(_encode(commit.events)))
         self._keep(stream, moved)
         return Handled(sequence=sequence, state=moved.state, facts=commit.events)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from fairlead.domain.codec import Unreadable
 from fairlead.domain.envelope import Commit, Kind, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
+from fairlead.domain.sealing import Marks
 
 AnyCommit = Commit[Any]
 AnyRecorded = Recorded[Any]
@@ -20,9 +21,11 @@ Followed = AnyRecorded | Unreadable  # a reader of many streams is not stopped b
 class Log(Protocol):
     """The truth. Every method raises Unavailable when the engine does not answer."""
 
-    async def append(self, commit: AnyCommit, expected: LogSequence, subject: str = "") -> LogSequence:
+    async def append(
+        self, commit: AnyCommit, expected: LogSequence, subject: str = "", marks: Marks | None = None
+    ) -> LogSequence:
         """Store the commit if the stream's last commit is at `expected` (0: the stream is empty). Its content is sealed
-        under the key of the data subject, see `ContentKeys`.
+        under the key of the data subject, see `ContentKeys`, together with which places `marks` calls sensitive.
 
         Durable when it returns. Retries an unknown answer by itself under the same commit id, so one call makes
         at most one commit. Raises StreamMoved when the stream's last commit is elsewhere, and when a commit of that id

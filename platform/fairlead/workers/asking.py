@@ -17,6 +17,7 @@ from fairlead.domain.redaction import redact
 from fairlead.domain.runs.capabilities import hold_to
 from fairlead.domain.runs.commands import RecordRefusal
 from fairlead.domain.runs.events import OnExpiry, ToolCallApprovalRequested
+from fairlead.domain.runs.marking import known_texts
 from fairlead.domain.runs.obligations import ApprovalOrder, Order, order_id
 from fairlead.domain.runs.states import Active, OpenCall, RunState, requesters
 from fairlead.handling.dispatch import ApprovalAlarm, Dispatch
@@ -73,12 +74,13 @@ class Asking:
             return redact({"preview_failed": {"code": str(error.code), "message": str(error)}})[0]
 
     async def _sensitive(self, wanted: ApprovalOrder, state: Active, call: OpenCall, shown: Any) -> tuple[str, ...]:
-        """All of it where nothing is known of the tool any more."""
+        """All of it where nothing is known of the tool any more, or too much of the run is sensitive."""
         workflow = StreamRef(wanted.tenant_id, "workflow", WorkflowId(state.start.workflow_id))
-        tool = (await self._rulebook.of_version(workflow, state.start.workflow_version)).tool(call.request.tool)
-        if tool is None:
+        rules = await self._rulebook.of_version(workflow, state.start.workflow_version)
+        tool, known = rules.tool(call.request.tool), known_texts(rules.sensitive, state)
+        if tool is None or known is None:
             return EVERYTHING
-        return sensitive_places(tool.input_schema, call.request.arguments, shown)
+        return sensitive_places(tool.input_schema, call.request.arguments, shown, rules.sensitive.names, known)
 
     async def _set_alarm(self, wanted: ApprovalOrder, due_at: Instant) -> None:
         await self._dispatch.approval_deadline(

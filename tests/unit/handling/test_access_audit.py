@@ -25,11 +25,11 @@ class Away(MemoryLog):
         super().__init__(CODEC)
         self.back = asyncio.Event()
 
-    async def append(self, commit: Any, expected: LogSequence, subject: str = "") -> LogSequence:
+    async def append(self, commit: Any, expected: LogSequence, subject: str = "", marks: Any = None) -> LogSequence:
         if not self.back.is_set():
             await asyncio.sleep(0)
             raise Unavailable("the log")
-        return await super().append(commit, expected, subject)
+        return await super().append(commit, expected, subject, marks)
 
 
 def accessed(number: int = 1, access: Access = Access.READ) -> Accessed:

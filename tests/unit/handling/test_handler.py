@@ -70,11 +70,11 @@ class WatchedLog(MemoryLog):
         self.before_append: Any = None
         self.hold_reads: asyncio.Event | None = None
 
-    async def append(self, commit: AnyCommit, expected: Sequence, subject: str = "") -> Sequence:
+    async def append(self, commit: AnyCommit, expected: Sequence, subject: str = "", marks: Any = None) -> Sequence:
         self.appends += 1
         if self.before_append is not None:
             await self.before_append(self.appends)
-        return await super().append(commit, expected, subject)
+        return await super().append(commit, expected, subject, marks)
 
     async def read(self, stream: StreamRef, after: Sequence = Sequence(0)) -> list[AnyRecorded]:
         self.reads += 1
@@ -192,8 +192,8 @@ class MemoryLogOf:
     def __init__(self, log: WatchedLog) -> None:
         self._log = log
 
-    async def append(self, commit: AnyCommit, expected: Sequence, subject: str = "") -> Sequence:
-        return await MemoryLog.append(self._log, commit, expected, subject)
+    async def append(self, commit: AnyCommit, expected: Sequence, subject: str = "", marks: Any = None) -> Sequence:
+        return await MemoryLog.append(self._log, commit, expected, subject, marks)
 
     async def read(self, stream: StreamRef, after: Sequence = Sequence(0)) -> list[AnyRecorded]:
         return await MemoryLog.read(self._log, stream, after)

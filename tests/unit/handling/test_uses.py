@@ -23,11 +23,11 @@ class Moody(MemoryLog):
         super().__init__(CODEC)
         self._moods = list(moods)
 
-    async def append(self, commit: Any, expected: LogSequence, subject: str = "") -> LogSequence:
+    async def append(self, commit: Any, expected: LogSequence, subject: str = "", marks: Any = None) -> LogSequence:
         await asyncio.sleep(0)
         if self._moods:
             raise self._moods.pop(0)
-        return await super().append(commit, expected, subject)
+        return await super().append(commit, expected, subject, marks)
 
 
 def used(number: int, connection: str = MAIN) -> ConnectionUsed:

@@ -49,7 +49,8 @@ def gathering(platform: Platform) -> Gathering:
     governance = Governance(
         log=platform.log, rulebook=rulebook, policies=platform.main.known.policies, expressions=EXPRESSIONS
     )
-    return Gathering(log=platform.log, rulebook=rulebook, governance=governance, clock=platform.clock)
+    log, clock = platform.log, platform.clock
+    return Gathering(log=log, shown=log, masked=False, rulebook=rulebook, governance=governance, clock=clock)
 
 
 async def ran(books: Books | None = None, given: Any = None, **fields: Any) -> tuple[Platform, StreamRef]:

@@ -17,6 +17,7 @@ from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import SYSTEM, Commit, StreamRef
 from fairlead.domain.ids import CallId, CommandId, RunId
+from fairlead.domain.masking import MASK, WHOLE
 from fairlead.domain.runs import events as e
 from fairlead.domain.sealing import (
     BoxRefused,
@@ -24,6 +25,7 @@ from fairlead.domain.sealing import (
     KeyMissing,
     fields_in,
     opened,
+    provable,
     sealed,
     veiled,
 )
@@ -221,3 +223,55 @@ async def test_whoever_has_no_keys_cannot_write_content() -> None:
         await Contents().sealed(commit(completed("x")))
     dispatched = commit(e.ToolCallDispatched(call_id=CallId("tcl_x-1"), attempt=1))
     assert await Contents().sealed(dispatched) == dispatched
+
+
+def marked(*places: str) -> Any:
+    return lambda _event, _tag, _name, _value: places
+
+
+def test_what_is_sensitive_opens_masked_for_those_who_may_not_see_it() -> None:
+    plain = commit(completed({"a": MARKER, "b": 1.5}), failed(MARKER))
+    body = CODEC.encode(sealed(plain, KEY, lambda _event, _tag, name, _value: ("/a",) if name == "output" else ("",)))
+    fields = fields_in(plain.stream, body)
+    assert read(plain, body) == plain
+    seen = CODEC.decode("run", opened(TENANT, body, fields, KEYS, masked=True))
+    assert (seen.events[0].output, seen.events[1].message) == ({"a": MASK, "b": 1.5}, MASK)
+
+
+def test_masks_change_no_proof_and_of_a_field_that_is_shown_in_part_nothing_is_said_to_be_proved() -> None:
+    plain = commit(completed({"a": MARKER, "b": 1}))
+    body = CODEC.encode(sealed(plain, KEY, marked("/a")))
+    (field,) = fields_in(plain.stream, body)
+    opened_box = KEY.open(TENANT, field.box)
+    key = base64.urlsafe_b64encode(opened_box.key).decode().rstrip("=")
+    seal = {"commitment": field.box.commitment, "key": key}
+    assert resealed({"output": plain.events[0].output}, {"/output": seal}, plain=False)
+    shown = json.loads(provable(body, {field: opened_box}, masked=True))["events"][0]["output"]
+    assert shown == {"$masked": field.box.commitment}
+    withheld = {"/output": {**seal, "key": None}}
+    assert resealed({"output": shown}, withheld, plain=False) == {"output": {"$sealed": field.box.commitment}}
+    with pytest.raises(NotCommitted):
+        resealed({"output": {**shown, "a": "another"}}, withheld, plain=False)
+
+
+def test_an_object_that_is_sensitive_as_a_whole_stays_an_object() -> None:
+    plain = commit(completed({"a": MARKER}))
+    body = CODEC.encode(sealed(plain, KEY, marked("")))
+    (field,) = fields_in(plain.stream, body)
+    seen = CODEC.decode("run", opened(TENANT, body, [field], KEYS, masked=True))
+    assert seen.events[0].output == {"$masked": field.box.commitment}
+
+
+def test_content_that_is_marked_otherwise_never_meets_the_same_nonce() -> None:
+    boxes = [
+        fields_in(commit().stream, CODEC.encode(sealed(commit(completed(MARKER)), KEY, marked(*places))))[0].box
+        for places in ((), ("",), ("/a",), ("", "/a"))
+    ]
+    assert len({box.nonce for box in boxes}) == len(boxes)
+
+
+def test_more_places_than_can_be_said_are_everything() -> None:
+    plain = commit(completed({"a": MARKER}))
+    body = CODEC.encode(sealed(plain, KEY, marked(*(f"/{number:08}" * 40 for number in range(200)))))
+    (field,) = fields_in(plain.stream, body)
+    assert KEY.open(TENANT, field.box).sensitive == WHOLE

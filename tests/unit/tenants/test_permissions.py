@@ -53,6 +53,7 @@ breaker:reset     x x . x . . .
 switch:read       x x x x x x .
 switch:set        x x . x . . .
 export:read       x x . x . x .
+content:unmask    x x . . . . .
 ledger:read       x x . x . x .
 ledger:sign       x x . x . . .
 audit:read        x x . . . x .

@@ -51,6 +51,7 @@ from fairlead.domain.approvals.events import (
     ReviewersTold,
     Told,
 )
+from fairlead.domain.approvals.marking import marks
 from fairlead.domain.approvals.states import (
     ApprovalState,
     NotRequested,
@@ -108,5 +109,6 @@ __all__ = [
     "decide",
     "evolve",
     "initial",
+    "marks",
     "subject",
 ]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.ids import CallId
+from fairlead.domain.masking import left_alone
 from fairlead.domain.redaction import redact, redact_text
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
@@ -89,10 +90,11 @@ def _check_open(letter: Letter) -> None:
 def _edit(command: c.EditLetter, letter: Letter, run: Unfolding, rules: RunRules) -> None:
     request = letter.call.request
     _check_open(letter)
-    if problems := rules.argument_problems(request.tool, command.arguments):
+    given = left_alone(command.arguments, letter.arguments)
+    if problems := rules.argument_problems(request.tool, given):
         under = [replace(problem, path=f"/arguments{problem.path}") for problem in problems]
         raise Invalid(under, "the arguments do not fit the tool")
-    arguments, _ = redact(command.arguments)
+    arguments, _ = redact(given)
     proposed = replace(letter.call, request=replace(request, arguments=arguments))
     said = rules.judge(proposed, _last(run.state), command.now, counts=False)
     if said.verdict == "deny":

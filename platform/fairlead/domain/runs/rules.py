@@ -18,6 +18,7 @@ from fairlead.domain.policy.layers import NO_LAYERS, Layer, Layers
 from fairlead.domain.policy.proposed import People, ProposedCall, RunSoFar, nobody
 from fairlead.domain.policy.sequences import SESSION, Past
 from fairlead.domain.policy.trying import judge_both, tried_beside
+from fairlead.domain.runs.marking import Sensitive
 from fairlead.domain.runs.states import Active, OpenCall, request_counts
 from fairlead.domain.tallies import Places
 from fairlead.domain.tools import ToolCatalogue, ToolFacts
@@ -58,6 +59,7 @@ class WorkflowRules:
         self._people = people
         self.apply(layers)
         self.places: Places = {}
+        self.sensitive = Sensitive(workflow, {name: catalogue.get(name) for name in workflow.tools})
         self._input = compile_schema(workflow.input)
         self._output = compile_schema(workflow.output)
 
