@@ -294,8 +294,6 @@ def worker_name() -> str:
 
 def gates(core: Core, worker_id: str) -> Gates:
     """What calls of one process pass before they are made."""
-    settings = core.settings
-    tenant = Bound(settings.tenant_calls_per_minute, settings.tenant_max_concurrent)
     return Gates(
         worker_id=worker_id,
         board=BreakerBoard(core.log, core.handler, core.clock),
@@ -303,8 +301,14 @@ def gates(core: Core, worker_id: str) -> Gates:
         handler=core.handler,
         clock=core.clock,
         ids=core.ids,
-        limits_of=CallLimits(core.tools, tenant, host_limits(settings)),
+        limits_of=call_limits(core),
     )
+
+
+def call_limits(core: Core) -> CallLimits:
+    settings = core.settings
+    tenant = Bound(settings.tenant_calls_per_minute, settings.tenant_max_concurrent)
+    return CallLimits(core.tools, tenant, host_limits(settings))
 
 
 def host_limits(settings: Settings) -> dict[str, Bound]:

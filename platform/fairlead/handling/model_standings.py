@@ -13,6 +13,7 @@ from fairlead_tenants.ids import TenantId
 
 from fairlead.domain.models.failures import Window
 from fairlead.domain.routing.standing import Figures
+from fairlead.handling.model_entrance import Counter
 
 WINDOW_S = 900.0
 KEPT_CALLS = 256  # of a model
@@ -24,15 +25,6 @@ class ModelKey(NamedTuple):
     tenant_id: TenantId
     provider: str
     model: str
-
-
-class AccountKey(NamedTuple):
-    """`connection` is the name that a route gives; empty: the only one there is."""
-
-    tenant_id: TenantId
-    environment_id: str
-    provider: str
-    connection: str
 
 
 class _Past(NamedTuple):
@@ -54,8 +46,7 @@ class ModelStandings:
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._steady = steady
         self._models: OrderedDict[ModelKey, _Model] = OrderedDict()
-        self._full_until_s: OrderedDict[AccountKey, float] = OrderedDict()
-        self._per_minute: OrderedDict[AccountKey, int] = OrderedDict()
+        self._full_until_s: OrderedDict[Counter, float] = OrderedDict()
 
     def figures(self, key: ModelKey) -> Figures:
         model = self._models.get(key)
@@ -74,30 +65,28 @@ class ModelStandings:
             right=sum(checks),
         )
 
-    def answered(self, key: ModelKey, latency_ms: int) -> None:
-        self._model(key).calls.append(_Past(self._steady(), latency_ms))
+    def answered(self, key: ModelKey, latency_ms: int, age_s: float = 0.0) -> None:
+        """`age_s` ago."""
+        self._model(key).calls.append(_Past(self._steady() - age_s, latency_ms))
 
-    def failed(self, key: ModelKey) -> None:
-        self._model(key).calls.append(_Past(self._steady(), None))
+    def failed(self, key: ModelKey, age_s: float = 0.0) -> None:
+        self._model(key).calls.append(_Past(self._steady() - age_s, None))
 
-    def checked(self, key: ModelKey, right: bool) -> None:
+    def checked(self, key: ModelKey, right: bool, age_s: float = 0.0) -> None:
         """Something that this model led to was verified."""
-        self._model(key).checks.append((self._steady(), right))
+        self._model(key).checks.append((self._steady() - age_s, right))
 
-    def learned(self, account: AccountKey, windows: Iterable[Window], retry_after_s: float | None = None) -> None:
+    def learned(self, account: Counter, windows: Iterable[Window], retry_after_s: float | None = None) -> None:
         """What a provider has told of its limits."""
         for window in windows:
-            if window.kind == "requests" and window.limit:
-                self._per_minute[account] = window.limit
             if window.remaining == 0 and window.resets_in_s is not None:
                 self._is_full(account, window.resets_in_s)
         if retry_after_s is not None:
             self._is_full(account, retry_after_s)
-        for kept in (self._per_minute, self._full_until_s):
-            while len(kept) > KEPT_ACCOUNTS:
-                kept.popitem(last=False)
+        while len(self._full_until_s) > KEPT_ACCOUNTS:
+            self._full_until_s.popitem(last=False)
 
-    def room_in_s(self, account: AccountKey) -> float:
+    def room_in_s(self, account: Counter) -> float:
         until_s = self._full_until_s.get(account)
         if until_s is None:
             return 0.0
@@ -107,11 +96,7 @@ class ModelStandings:
             return 0.0
         return left_s
 
-    def calls_per_minute(self, account: AccountKey) -> int | None:
-        """As the provider has told; None: it has not."""
-        return self._per_minute.get(account)
-
-    def _is_full(self, account: AccountKey, for_s: float) -> None:
+    def _is_full(self, account: Counter, for_s: float) -> None:
         until_s = self._steady() + for_s
         self._full_until_s[account] = max(until_s, self._full_until_s.pop(account, 0.0))
 

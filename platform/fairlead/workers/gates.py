@@ -174,6 +174,15 @@ class Gates:
             )
             await self._tell(entered, trip)
 
+    async def closed_for_s(self, asked: Asked) -> float | None:
+        """None: calls are made. 0: one call may find out whether somebody answers again; more: not before that."""
+        counterpart = self._known(asked) or await self._counterpart(asked)
+        standing = self._board.at_hand(counterpart.breaker) or await self._board.look(counterpart.breaker)
+        if isinstance(standing.state, b.Closed):
+            return None
+        left_s = max(0.0, self._left_s(asked, standing))
+        return min(left_s, PROBED_S) if isinstance(standing.state, b.HalfOpen) else left_s
+
     def _known(self, asked: Asked) -> Counterpart | None:
         known = self._counterparts.get((asked.tenant_id, asked.environment_id, asked.tool, asked.connection))
         return known if known is not None and self._steady() < known.stale_s else None

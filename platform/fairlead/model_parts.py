@@ -1,0 +1,54 @@
+"""What chooses models in a process that asks any, whatever its role."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fairlead.core import Core
+from fairlead.handling.model_hearing import ModelHearing
+from fairlead.handling.model_hosts import ModelHosts
+from fairlead.handling.model_router import ModelRouter
+from fairlead.handling.model_standings import ModelStandings
+from fairlead.workers.breaker_board import BreakerBoard
+from fairlead.workers.gates import Gates, LimitsOf
+from fairlead.workers.model_gates import ModelGates, ToldLimits
+
+KEPT_ALIVE_S = 3.0  # places of a process that says nothing for longer than a lease go to others
+
+
+@asynccontextmanager
+async def model_router(core: Core, worker_id: str, limits_of: LimitsOf) -> AsyncIterator[ModelRouter]:
+    """One for each process. It follows the log for as long as it is open."""
+    told = ToldLimits(limits_of)
+    gates = Gates(
+        worker_id=worker_id,
+        board=BreakerBoard(core.log, core.handler, core.clock),
+        throttle=core.throttle,
+        handler=core.handler,
+        clock=core.clock,
+        ids=core.ids,
+        limits_of=told,
+    )
+    standings = ModelStandings()
+    hearing = ModelHearing(core.copies, standings, core.clock)
+    router = ModelRouter(
+        core.routes,
+        core.tools,
+        core.prices,
+        ModelHosts(core.log, core.clock),
+        standings,
+        ModelGates(gates, told),
+    )
+    following = [asyncio.create_task(each) for each in (gates.run(), _kept_alive(gates), hearing.run())]
+    try:
+        yield router
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+
+
+async def _kept_alive(gates: Gates) -> None:
+    while True:
+        await asyncio.sleep(KEPT_ALIVE_S)
+        await gates.keep()
