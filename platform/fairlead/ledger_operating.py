@@ -17,6 +17,7 @@ from fairlead.adapters.postgres import Database
 from fairlead.consumers.ledger import Keeper, LogDiverged
 from fairlead.consumers.ledger_check import Fault, check, compared, kept_commits, side_by_side
 from fairlead.consumers.ledger_expired import going_of
+from fairlead.consumers.ledger_leaves import removed_leaves
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
 from fairlead.domain.envelope import Sequence as LogSequence
@@ -144,13 +145,13 @@ async def _compared(log: LogCopies, session: SqlSession, shard: int) -> _Places:
     first, put_back, expected, lost = 0, 0, 1, 0
     blobs: list[Copy] = []
     strangers: list[Copy] = []
-    is_tail, going = True, await going_of(session, shard)
+    is_tail, going, removed = True, await going_of(session, shard), await removed_leaves(session, shard)
     async with aclosing(side_by_side(log, session, shard)) as places:
         async for copy, kept in places:
             there = kept.copy if kept else copy
             assert there is not None, "a place has something"
             sequence = there.sequence
-            lost += sequence - expected
+            lost += removed.unknown(expected, sequence)
             expected = sequence + 1
             if kept is not None and kept.leaf_text is not None:  # it has expired: there is nothing to put back
                 is_tail &= not first

@@ -58,6 +58,16 @@ class Frontier:
         self.size += 1
         return b"".join(made)
 
+    def append_whole(self, level: int, root: bytes) -> None:
+        """A complete part by its root alone, where one of its size can be."""
+        place = self.size >> level
+        assert place << level == self.size, "parts begin where one of their size can"
+        node = root
+        while place & 1:
+            node, place = node_hash(self._peaks.pop(), node), place >> 1
+        self._peaks.append(node)
+        self.size += 1 << level
+
     @property
     def peaks(self) -> list[bytes]:
         return list(self._peaks)

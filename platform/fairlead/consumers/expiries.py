@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fairlead.domain.envelope import Kind
-from fairlead.domain.expiries import ExpiryEvent, ExpiryOfAccessesBegun, ExpiryOfRunsBegun
+from fairlead.domain.expiries import ExpiryEvent, ExpiryOfAccessesBegun, ExpiryOfLeavesBegun, ExpiryOfRunsBegun
 from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "expiries"
@@ -39,4 +39,6 @@ def _said(event: ExpiryEvent) -> tuple[str, int]:
         return "runs", len(event.runs)
     if isinstance(event, ExpiryOfAccessesBegun):
         return "accesses", len(event.sequences)
+    if isinstance(event, ExpiryOfLeavesBegun):
+        return "leaves", len(event.sequences)
     return "objects", len(event.versions)

@@ -7,12 +7,14 @@ import msgspec
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec import Struct
 
+from fairlead.consumers.ledger_leaves import old_leaves
 from fairlead.domain.envelope import SYSTEM
 from fairlead.domain.expiries import (
     BeginExpiry,
     ExpiringRun,
     ExpiryEvent,
     ExpiryOfAccessesBegun,
+    ExpiryOfLeavesBegun,
     ExpiryOfObjectsBegun,
     ExpiryOfRunsBegun,
 )
@@ -26,6 +28,7 @@ from fairlead.ports import Ids, SqlSession, StaleObjects
 RUNS = 50  # of one expiry
 ACCESSES = 1_000  # commits of one expiry
 OBJECTS = 200  # of one expiry
+DAYS_OF_A_YEAR = 366  # never less than a year
 BEGINNING = datetime(1970, 1, 1).astimezone()
 
 _RUNS = """
@@ -123,6 +126,16 @@ class Expiring:
             return None
         sequences = tuple(row.sequence for row in rows)
         return await self._begin(tenant_id, ExpiryOfAccessesBegun(made_before=before, sequences=sequences))
+
+    async def begin_leaves(
+        self, session: SqlSession, tenant_id: TenantId, retention: Retention, now: Instant
+    ) -> str | None:
+        """The expiry that was begun, if anything is to go."""
+        before = now - timedelta(days=DAYS_OF_A_YEAR * retention.at(now).ledger_years)
+        sequences = await old_leaves(session, tenant_id, before, held(retention)["held_runs"])
+        if not sequences:
+            return None
+        return await self._begin(tenant_id, ExpiryOfLeavesBegun(made_before=before, sequences=sequences))
 
     async def begin_objects(
         self, objects: StaleObjects, tenant_id: TenantId, retention: Retention, now: Instant

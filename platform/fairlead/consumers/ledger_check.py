@@ -1,6 +1,6 @@
 """Holds the log, the ledger and the read model of commits against each other, commit by commit, in constant memory."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Literal
 
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from fairlead.consumers.ledger import place_of
 from fairlead.consumers.ledger_expired import NONE, Going, Tree, each_tenant, going_of, unfounded
+from fairlead.consumers.ledger_leaves import Nodes, grow_over, removed_leaves
 from fairlead.domain.envelope import Kind, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.ports import Copy, LogCopies, SqlSession, SqlTx
@@ -169,20 +170,25 @@ async def check(
     """Everything that does not agree. `session` is the owner's; `receipts` are heads that were kept elsewhere."""
     position = await _position(session, shard, "ledger")
     last = await log.last_sequence()
-    trees = _Trees([*await _newest_heads(session, shard), *(_Head(r.tenant_id, r.size, r.root) for r in receipts)])
+    removed = await removed_leaves(session, shard)
+    heads = [*await _newest_heads(session, shard), *(_Head(r.tenant_id, r.size, r.root) for r in receipts)]
+    trees = _Trees(heads, removed.nodes)
     going, expected = await going_of(session, shard), 1
     async with aclosing(side_by_side(log, session, shard)) as places:
         async for copy, kept in places:
             found = copy or (kept.copy if kept else None)
             assert found is not None, "a place has something"
-            if found.sequence > expected:
-                text = f"neither the log nor the ledger has {expected} to {found.sequence - 1}"
+            if missing := removed.unknown(expected, found.sequence):
+                text = f"neither the log nor the ledger has {missing} of {expected} to {found.sequence - 1}"
                 yield Fault(kind="lost", sequence=expected, tenant_id="", text=text)
             expected = found.sequence + 1
             for fault in (*compared(copy, kept, position, going), *(trees.grown(kept, shard) if kept else ())):
                 yield fault
     for fault in trees.ended():
         yield fault
+    for tenant_id, count in removed.unsaid.items():
+        text = f"{count} leaves are gone from the ledger, and nothing there says that they are kept no longer"
+        yield Fault(kind="expired_unsaid", sequence=0, tenant_id=tenant_id, text=text)
     for fault in await _positions_beyond(session, shard, last):
         yield fault
     for fault in await _read_model(session, shard, going):
@@ -214,7 +220,8 @@ def compared(copy: Copy | None, kept: Kept | None, position: int, going: Going =
 class _Trees:
     """Grows every tenant's tree again, and compares it with what was stored and signed."""
 
-    def __init__(self, heads: Sequence[_Head]) -> None:
+    def __init__(self, heads: Sequence[_Head], nodes: Mapping[str, Nodes]) -> None:
+        self._nodes = nodes
         self._trees: dict[str, Frontier] = {}
         self._heads: dict[tuple[str, int], list[_Head]] = {}
         for head in heads:
@@ -228,15 +235,29 @@ class _Trees:
         found = leaf_of(place_of(kept.copy, shard), kept.copy.body).hash if text is None else leaf_hash(text)
         if found != kept.hashes[:HASH_BYTES]:
             faults.append(_fault("ledger_changed", kept.copy, "is not what its hash in the ledger says"))
+        faults += self._over_removed(tree, tenant_id, kept)
         if kept.leaf != tree.size:
             faults.append(_fault("ledger_missing", kept.copy, f"is leaf {kept.leaf}, and {tree.size} would follow"))
         if tree.append(kept.hashes[:HASH_BYTES]) != kept.hashes and kept.leaf == tree.size - 1:
             faults.append(_fault("ledger_changed", kept.copy, "does not lead on from those before it"))
-        root = tree.root().hex()
-        signed = {head.root for head in self._heads.pop((tenant_id, tree.size), ())}
-        if signed - {root}:
-            faults.append(_fault("head_differs", kept.copy, f"the tree of size {tree.size} is not the signed one"))
+        return faults + self._as_signed(tree, tenant_id, kept)
+
+    def _over_removed(self, tree: Frontier, tenant_id: str, kept: Kept) -> list[Fault]:
+        """Leaves that are gone stand as nodes; a head may end among them, if it still counts."""
+        faults: list[Fault] = []
+        ends = sorted(size for tenant, size in self._heads if tenant == tenant_id and tree.size < size < kept.leaf)
+        for size in (*ends, kept.leaf):
+            if grow_over(tree, size, self._nodes.get(tenant_id, {})):
+                faults += self._as_signed(tree, tenant_id, kept)
+            else:
+                self._heads.pop((tenant_id, size), None)  # older than leaves are kept for
         return faults
+
+    def _as_signed(self, tree: Frontier, tenant_id: str, kept: Kept) -> list[Fault]:
+        signed = {head.root for head in self._heads.pop((tenant_id, tree.size), ())}
+        if signed - {tree.root().hex()}:
+            return [_fault("head_differs", kept.copy, f"the tree of size {tree.size} is not the signed one")]
+        return []
 
     def ended(self) -> list[Fault]:
         """Heads of trees larger than there are."""

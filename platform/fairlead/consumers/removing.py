@@ -15,10 +15,17 @@ from fairlead_ledger.merkle import HASH_BYTES
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
 
+from fairlead.consumers.ledger_leaves import remove_leaves
 from fairlead.domain.envelope import SYSTEM, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.errors import FairleadError, Unavailable
-from fairlead.domain.expiries import Begun, ExpiringRun, ExpiryOfAccessesBegun, ExpiryOfObjectsBegun
+from fairlead.domain.expiries import (
+    Begun,
+    ExpiringRun,
+    ExpiryOfAccessesBegun,
+    ExpiryOfLeavesBegun,
+    ExpiryOfObjectsBegun,
+)
 from fairlead.domain.expiries import stream_of as expiry_stream
 from fairlead.domain.ids import CommandId
 from fairlead.domain.runs.commands import ExpireRun
@@ -103,6 +110,8 @@ class Removing:
         assert isinstance(state, Begun), "the read model heard of it"
         if isinstance(state.what, ExpiryOfAccessesBegun):
             done = await self._accesses(session, tenant_id, loaded.sequence, state.what)
+        elif isinstance(state.what, ExpiryOfLeavesBegun):
+            done = await self._leaves(session, tenant_id, loaded.sequence, state.what)
         elif isinstance(state.what, ExpiryOfObjectsBegun):
             done = await self._stale_objects(tenant_id, state.what)
         else:
@@ -117,6 +126,14 @@ class Removing:
         if self._objects is not None:
             await self._objects.remove(tenant_id, what.stored_before, what.versions)
         return self._objects is not None
+
+    async def _leaves(
+        self, session: SqlSession, tenant_id: TenantId, fact: LogSequence, what: ExpiryOfLeavesBegun
+    ) -> bool:
+        if not await self._is_folded(session, fact):
+            return False
+        await remove_leaves(session, tenant_id, fact, what.sequences, what.made_before)
+        return True
 
     async def _accesses(
         self, session: SqlSession, tenant_id: TenantId, fact: LogSequence, what: ExpiryOfAccessesBegun

@@ -105,6 +105,8 @@ class RetentionSweep:
             begun = await self._expiring.begin_accesses(session, tenant_id, retention, self._clock.now())
             if begun is None and self._objects is not None:
                 begun = await self._expiring.begin_objects(self._objects, tenant_id, retention, self._clock.now())
+            if begun is None:
+                begun = await self._expiring.begin_leaves(session, tenant_id, retention, self._clock.now())
             if begun is None or not await self._removing.carry_out(session, tenant_id, begun):
                 return lots
             lots += 1

@@ -48,7 +48,15 @@ class ExpiryOfObjectsBegun(Event, frozen=True, kw_only=True, tag="expiry.objects
     versions: tuple[str, ...]
 
 
-ExpiryEvent = ExpiryOfRunsBegun | ExpiryOfAccessesBegun | ExpiryOfObjectsBegun
+class ExpiryOfLeavesBegun(Event, frozen=True, kw_only=True, tag="expiry.leaves_begun.v1"):
+    """These commits are from before `made_before`, and their content has expired: their leaves go from the ledger, by
+    place on the log. The nodes stay that proofs of all other leaves are made of."""
+
+    made_before: Instant
+    sequences: tuple[int, ...]
+
+
+ExpiryEvent = ExpiryOfRunsBegun | ExpiryOfAccessesBegun | ExpiryOfObjectsBegun | ExpiryOfLeavesBegun
 
 
 class BeginExpiry(Struct, frozen=True, kw_only=True):

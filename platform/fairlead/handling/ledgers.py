@@ -42,6 +42,12 @@ SELECT tenant_id, leaf, shard, sequence, kind, stream_id, message_id, hashes
 _BY_LEAF = """
 SELECT leaf, hashes FROM ledger_commits WHERE tenant_id = app_tenant() AND leaf = ANY (%(leaves)s)
 """
+_LEFT_OF_REMOVED = """
+SELECT n.level, n.number, n.hash
+  FROM unnest(%(levels)s::smallint[], %(numbers)s::bigint[]) AS wanted (level, number)
+  JOIN ledger_nodes AS n USING (level, number)
+ WHERE n.tenant_id = app_tenant()
+"""
 _KEEP_HEAD = """
 INSERT INTO ledger_heads (tenant_id, size, at, root, key_id, signature)
 VALUES (app_tenant(), %(size)s, %(at)s, %(root)s, %(key_id)s, %(signature)s)
@@ -91,6 +97,12 @@ class _Place(Struct, frozen=True):
 class _Hashes(Struct, frozen=True):
     leaf: int
     hashes: bytes
+
+
+class _NodeRow(Struct, frozen=True):
+    level: int
+    number: int
+    hash: bytes
 
 
 class _Body(Struct, frozen=True):
@@ -150,14 +162,18 @@ async def text_of(tx: SqlTx, kept: KeptCommit) -> bytes:
 
 
 async def nodes(tx: SqlTx, wanted: Iterable[Node]) -> dict[Node, bytes]:
-    """A node lies with the leaf that made it whole. Raises NoSuchLeaf."""
+    """A node lies with the leaf that made it whole, or apart where that was removed. Raises NoSuchLeaf."""
     chosen = list(wanted)
     rows = await tx.rows(_BY_LEAF, {"leaves": sorted({node.last_leaf for node in chosen})}, _Hashes)
     by_leaf = {row.leaf: row.hashes for row in rows}
-    try:
-        return {node: _at_level(by_leaf[node.last_leaf], node.level) for node in chosen}
-    except KeyError as missing:
-        raise NoSuchLeaf(f"the ledger has no leaf {missing}") from None
+    found = {node: _at_level(by_leaf[node.last_leaf], node.level) for node in chosen if node.last_leaf in by_leaf}
+    if left := [node for node in chosen if node not in found]:
+        where = {"levels": [node.level for node in left], "numbers": [node.number for node in left]}
+        found |= {Node(row.level, row.number): row.hash for row in await tx.rows(_LEFT_OF_REMOVED, where, _NodeRow)}
+    for node in left:
+        if node not in found:
+            raise NoSuchLeaf(f"the ledger has no leaf {node.last_leaf}, or keeps it no longer")
+    return {node: found[node] for node in chosen}
 
 
 async def root_of(tx: SqlTx, size: int) -> bytes:
