@@ -14,7 +14,7 @@ from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.rerun import Parted, rerun
 from fairlead.domain.tallies import PlacesWanted
 
-PLANNERS = frozenset({"steps", "outside"})  # what decides the same whenever it is asked
+PLANNERS = frozenset({"steps", "outside", "model"})  # what decides the same whenever it is asked
 
 
 class Replayed(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from fairlead.domain import erasures as erasure
 from fairlead.domain import expiries as expiry
 from fairlead.domain import policies as policy
 from fairlead.domain import price_lists as price_list
+from fairlead.domain import prompts as prompt
 from fairlead.domain import retention
 from fairlead.domain import tallies as tally
 from fairlead.domain import toolsets as toolset
@@ -50,6 +51,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
         "switch": SWITCHES,
         "breaker": Decider(initial=breaker.initial, evolve=breaker.evolve, decide=breaker.decide),
         "tally": Decider(initial=tally.initial, evolve=tally.evolve, decide=tally.decide),
+        "prompt": Decider(initial=prompt.initial, evolve=prompt.evolve, decide=prompt.decide),
         "policy": Decider(initial=policy.initial, evolve=policy.evolve, decide=policy.decide),
         "toolset": Decider(
             initial=toolset.initial,

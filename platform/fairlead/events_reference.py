@@ -34,6 +34,7 @@ _STREAMS: dict[Kind, str] = {
     "connection_use": "Streams of one connection and one worker: which calls were lent its credential.",
     "oauth_client": "One stream for each registration at a connector's provider.",
     "connector": "One stream for each connector that was published to the installation, under a tenant of nobody.",
+    "prompt": "One stream for each prompt of a workspace: its versions.",
     "policy": "One stream for each policy of a tenant, a workspace or a workflow's name: its versions.",
     "route": "One stream for each name of a route of models: its versions, and how far candidates are rolled out.",
     "residency": "One stream for each tenant: in which regions, and by whose models, its data may be read.",

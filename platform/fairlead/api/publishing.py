@@ -20,6 +20,7 @@ from fairlead.api.workflows import InWorkspace, named_workspace
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.ids import WorkflowId
+from fairlead.domain.prompts import NoSuchPrompt, PinnedPrompt
 from fairlead.domain.tenants.commands import CreateAgent
 from fairlead.domain.tenants.errors import WorkspaceUnknown
 from fairlead.domain.tenants.limits import MAX_REASON
@@ -27,6 +28,7 @@ from fairlead.domain.tools import ToolCatalogue
 from fairlead.domain.workflow.document import Workflow
 from fairlead.domain.workflow.validation import named_tools, validate
 from fairlead.domain.workflows import PublishWorkflow, VersionMismatch, workflow_id
+from fairlead.handling.prompt_book import PromptBook
 
 PUBLISHES = requires(Permission.WORKFLOW_PUBLISH) | {DOCUMENT: {"type": "object"}, ALSO: (201,)}
 IfMatch = Annotated[
@@ -85,6 +87,7 @@ async def publish_workflow(
         tool_versions=_tool_versions(checked, catalogue),
         expected_version=expected,
         unstated_autonomy="propose_only",
+        prompt=await _prompt(parts, act, workspace, checked),
     )
     return await _published(act, stream, command)
 
@@ -106,6 +109,18 @@ async def _agent(act: Act, parts: ApiParts, workflow: WorkflowId, workspace_id: 
 
 def _tool_versions(workflow: Workflow, catalogue: ToolCatalogue) -> dict[str, str]:
     return {name: f"{catalogue[name].version}/{catalogue[name].schema_hash}" for name in workflow.tools}
+
+
+async def _prompt(parts: ApiParts, act: Act, workspace_id: WorkspaceId, workflow: Workflow) -> PinnedPrompt | None:
+    """The version that the document names, or the newest. Raises Invalid."""
+    agent = workflow.agent
+    if agent is None:
+        return None
+    try:
+        found = await PromptBook(parts.log).version(act.tenant_id, workspace_id, agent.prompt, agent.prompt_version)
+    except NoSuchPrompt as missing:
+        raise Invalid([Problem(path="/agent/prompt", message=str(missing), code=missing.code)]) from missing
+    return found.pinned()
 
 
 async def _published(act: Act, stream: StreamRef, command: PublishWorkflow) -> Response[PublishedVersion]:

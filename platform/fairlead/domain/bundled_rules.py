@@ -64,6 +64,7 @@ class BundledRules:
                 self._expressions,
                 layers=NO_LAYERS if policy is None else layers_of(policy),
                 unstated=self._bundle.workflow.unstated_autonomy,
+                prompt=self._bundle.workflow.prompt,
                 people=_people(policy.people if policy is not None else []),
             )
         return self._built[key]

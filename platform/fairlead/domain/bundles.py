@@ -20,6 +20,7 @@ from fairlead.domain.ids import CallId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import Autonomy
 from fairlead.domain.policy.in_force import PolicyInForce
+from fairlead.domain.prompts import PinnedPrompt
 from fairlead.domain.runs.events import ModelCallCompleted, ToolCallCompleted
 from fairlead.domain.tools import ToolFacts
 
@@ -29,7 +30,7 @@ MAX_BYTES = 64 * 1024 * 1024
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
-class BundledWorkflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BundledWorkflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The version that the run went by. `document_hash` is what the run recorded of it."""
 
     workflow_id: str
@@ -39,6 +40,7 @@ class BundledWorkflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     document_hash: str
     tool_versions: dict[str, str]
     unstated_autonomy: Autonomy
+    prompt: PinnedPrompt | None = None
 
 
 class BundledPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from fairlead.domain.erasures import Erased
 from fairlead.domain.expiries import ExpiryEvent
 from fairlead.domain.policies import PolicyEvent
 from fairlead.domain.price_lists import PriceListEvent
+from fairlead.domain.prompts import PromptEvent
 from fairlead.domain.retention import RetentionEvent
 from fairlead.domain.routing.residency import ResidencyEvent
 from fairlead.domain.routing.routes import RouteEvent
@@ -42,6 +43,7 @@ EVENTS: Mapping[Kind, Any] = {
     "webhook": WebhookEvent,
     "switch": SwitchEvent,
     "policy": PolicyEvent,
+    "prompt": PromptEvent,
     "tally": TallyEvent,
     "access": Accessed,
     "case": CaseEvent,

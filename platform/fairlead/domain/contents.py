@@ -71,6 +71,7 @@ NOT_CONTENT: Mapping[str, tuple[str, ...]] = {
     "tool_call.judged.v1": ("places",),
     "workflow.published.v1": ("document", "tool_versions"),
     "policy.published.v1": ("document",),
+    "prompt.published.v1": ("document",),
     "route.published.v1": ("document",),
     "connection.created.v1": ("config",),
     "connector.published.v1": ("manifest",),

@@ -31,6 +31,7 @@ Kind = Literal[
     "webhook",
     "switch",
     "policy",
+    "prompt",
     "tally",
     "access",
     "case",

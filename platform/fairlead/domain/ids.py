@@ -10,6 +10,7 @@ QuestionId = NewType("QuestionId", str)  # qst_<run>-<n>
 TimerId = NewType("TimerId", str)  # tmr_<run>-<n>
 WorkflowId = NewType("WorkflowId", str)  # wfl_<hash of workspace and name>: one stream per name
 ConnectionId = NewType("ConnectionId", str)  # con_<hash of workspace, environment and name>
+PromptId = NewType("PromptId", str)  # pmt_…
 PolicyId = NewType("PolicyId", str)  # pol_<hash of scope>: one stream per tenant, workspace or workflow name
 RouteId = NewType("RouteId", str)  # rte_<hash of name>: one stream per name of a route
 OAuthClientId = NewType("OAuthClientId", str)  # oac_<hash of workspace, environment and connector>
@@ -30,6 +31,7 @@ PREFIX_OF_KIND = {
     "webhook": "whk_",
     "switch": "swi_",
     "policy": "pol_",
+    "prompt": "pmt_",
     "tally": "tal_",
     "access": "acs_",
     "case": "cas_",

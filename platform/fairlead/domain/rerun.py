@@ -127,6 +127,8 @@ def _split(facts: list[Any], state: RunState) -> tuple[list[Any], list[Any]]:
 def _is_given(fact: Any, known: frozenset[Any]) -> bool:
     if isinstance(fact, e.QuestionAsked):
         return fact.purpose not in ("step", "limit")
+    if isinstance(fact, e.GuardrailFound):
+        return bool(fact.call_id)  # what a planner finds it says of a step
     if isinstance(fact, e.ModelCallRequested):
         return fact.door != "run"
     if isinstance(fact, e.RunFailed):

@@ -17,6 +17,7 @@ from fairlead.domain.errors import NotFound, Rejected
 from fairlead.domain.ids import WorkflowId
 from fairlead.domain.instant import Instant
 from fairlead.domain.policy.document import Autonomy
+from fairlead.domain.prompts import PinnedPrompt
 from fairlead.domain.tenants import limits
 from fairlead.domain.workflow.plain import document_hash
 
@@ -32,8 +33,8 @@ def workflow_id(tenant_id: TenantId, workspace_id: WorkspaceId, name: str) -> Wo
 class WorkflowPublished(Event, frozen=True, kw_only=True, tag="workflow.published.v1", omit_defaults=True):
     """`document` is the plain data that was validated, `tool_versions` the `version/schema_hash` of its tools then.
 
-    `unstated_autonomy` is the level where neither the document nor a policy states one: versions from before there were
-    levels act within policy.
+    `prompt` is the version that its agent's name stood for, where a model plans. `unstated_autonomy` is the level where
+    neither the document nor a policy states one: versions from before there were levels act within policy.
     """
 
     workspace_id: WorkspaceId
@@ -45,6 +46,7 @@ class WorkflowPublished(Event, frozen=True, kw_only=True, tag="workflow.publishe
     agent_principal_id: PrincipalId
     tool_versions: dict[str, str]
     unstated_autonomy: Autonomy = "act_within_policy"
+    prompt: PinnedPrompt | None = None
 
 
 class WorkflowArchived(Event, frozen=True, kw_only=True, tag="workflow.archived.v1"):
@@ -73,6 +75,7 @@ class PublishWorkflow(Struct, frozen=True, kw_only=True):
     tool_versions: dict[str, str]
     expected_version: int | None = None
     unstated_autonomy: Autonomy = "act_within_policy"
+    prompt: PinnedPrompt | None = None
 
 
 class ArchiveWorkflow(Struct, frozen=True, kw_only=True):
@@ -98,6 +101,7 @@ class Published(Struct, frozen=True, kw_only=True):
     tool_versions: dict[str, str]
     agent_principal_id: PrincipalId
     archived: bool = False
+    prompt: PinnedPrompt | None = None
 
 
 WorkflowState = Unpublished | Published
@@ -159,16 +163,18 @@ def _publish(publish: PublishWorkflow, state: WorkflowState) -> list[WorkflowEve
             agent_principal_id=publish.agent_principal_id,
             tool_versions=publish.tool_versions,
             unstated_autonomy=publish.unstated_autonomy,
+            prompt=publish.prompt,
         )
     ]
 
 
 def _same(publish: PublishWorkflow, digest: str, state: Published) -> bool:
-    """The same document on other tool versions is a new version: it means something else."""
-    return (digest, publish.tool_versions, publish.agent_principal_id) == (
+    """The same document on other tool versions, or with another prompt, is a new version: it means something else."""
+    return (digest, publish.tool_versions, publish.agent_principal_id, publish.prompt) == (
         state.document_hash,
         state.tool_versions,
         state.agent_principal_id,
+        state.prompt,
     )
 
 
@@ -180,6 +186,7 @@ def evolve(state: WorkflowState, event: WorkflowEvent) -> WorkflowState:
                 document_hash=event.document_hash,
                 tool_versions=event.tool_versions,
                 agent_principal_id=event.agent_principal_id,
+                prompt=event.prompt,
             )
         case WorkflowArchived() | WorkflowRestored():
             assert isinstance(state, Published), "only what was published is archived or restored"

@@ -84,6 +84,7 @@ class Gathering(Struct, frozen=True, kw_only=True):
                 document_hash=published.document_hash,
                 tool_versions=published.tool_versions,
                 unstated_autonomy=published.unstated_autonomy,
+                prompt=published.prompt,
             ),
             policy=b.BundledPolicy(
                 version=start.policy_version,

@@ -132,6 +132,7 @@ class Rulebook:
             self._expressions,
             unstated=published.unstated_autonomy,
             people=self._tools.people(tenant_id, published.workspace_id),
+            prompt=published.prompt,
         )
 
 

@@ -1,5 +1,6 @@
 """Beginning a run: from what a caller asks for to a command that a run can decide on."""
 
+import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -106,6 +107,7 @@ class Starter:
             deadline_at=now + timedelta(seconds=limits.deadline_s),
             labels=asked.labels,
             data_subject=asked.data_subject,
+            mark=secrets.token_hex(16) if rules.workflow.planner == "model" else "",
         )
         return StartRun(started=started, now=now)
 

@@ -38,7 +38,7 @@ class Detector(Protocol):
         """In time that is proportional to the text."""
 
 
-class Guards(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Guards(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is done about each kind of finding on one side.
 
     `note` records it, `mark` also says so beside the text, `redact` takes the piece out, `block` the whole text: on the
@@ -54,7 +54,7 @@ class Guards(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_chars: Annotated[int, Meta(ge=100, le=1_000_000)] = 200_000
 
 
-class Guardrails(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Guardrails(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`input` is what tools, people and documents said; `output` what the model says."""
 
     input: Guards = Guards()

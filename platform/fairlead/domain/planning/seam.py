@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from fairlead.domain.guardrails.findings import Finding
 from fairlead.domain.ids import RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.models.asking import ModelCandidate, PromptUsed
@@ -32,6 +33,14 @@ class RunFacts(Struct, frozen=True, kw_only=True):
     id: RunId
     started_at: Instant
     version: int  # of the workflow
+    mark: str = ""  # what text of others is fenced with, and nobody outside knows
+
+
+class Used(Struct, frozen=True, kw_only=True):
+    """What the run has used so far."""
+
+    retries: int = 0  # attempts of calls of tools after the first
+    cost_usd_micros: int = 0  # of model calls
 
 
 class StepError(Struct, frozen=True, kw_only=True):
@@ -68,6 +77,7 @@ class PlanView(Struct, frozen=True, kw_only=True):
     choices: Mapping[str, Choice]
     open: frozenset[str]
     asked: Mapping[str, Asked] = {}
+    used: Used = Used()
 
 
 class CallTool(Struct, frozen=True, kw_only=True, tag_field="kind", tag="call_tool"):
@@ -99,6 +109,7 @@ class AskModel(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ask_mod
     checked: bool = False
     attempts: int = 3
     timeout_s: float | None = None  # of one attempt; None: as the provider's connector has it
+    found: tuple[Finding, ...] = ()  # by guardrails, in what the request shows for the first time
 
 
 class AskPerson(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ask_person"):
@@ -130,6 +141,13 @@ class Choose(Struct, frozen=True, kw_only=True, tag_field="kind", tag="choose"):
     choice: Choice
 
 
+class Found(Struct, frozen=True, kw_only=True, tag_field="kind", tag="found"):
+    """Record what guardrails found in the answer of a step. It follows a choice that says so, and is said once."""
+
+    step: str
+    findings: tuple[Finding, ...]
+
+
 class Finish(Struct, frozen=True, kw_only=True, tag_field="kind", tag="finish"):
     output: Any
 
@@ -149,7 +167,7 @@ class DeclareImpossible(Struct, frozen=True, kw_only=True, tag_field="kind", tag
 Ending = Finish | Fail | DeclareImpossible
 """Comes last and alone but for choices. Steps of other branches may still be open: the run settles or releases them."""
 
-Decision = CallTool | AskModel | AskPerson | AwaitSignal | AwaitTime | Choose | Ending
+Decision = CallTool | AskModel | AskPerson | AwaitSignal | AwaitTime | Choose | Found | Ending
 
 
 class Planner(Protocol):

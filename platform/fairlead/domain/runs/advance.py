@@ -1,14 +1,15 @@
 """What follows by itself: ask the planner, turn its decisions into facts, until the run only waits or has ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Protocol, assert_never
+from typing import Any, Literal, Protocol, assert_never
 
 from fairlead_sdk.contract import Effect, Idempotency
 
 from fairlead.domain.canonical import canonical_sha256
 from fairlead.domain.connections.resolution import name_for
 from fairlead.domain.errors import Problem
+from fairlead.domain.guardrails.findings import Finding
 from fairlead.domain.ids import ApprovalId, CallId, ModelCallId, QuestionId, child_id, parent_id
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning import seam
@@ -125,11 +126,17 @@ def _view(state: Active, workflow: Workflow) -> seam.PlanView:
     return seam.PlanView(
         workflow=workflow,
         input=state.start.input,
-        run=seam.RunFacts(id=state.run_id, started_at=state.start.started_at, version=state.start.workflow_version),
+        run=seam.RunFacts(
+            id=state.run_id,
+            started_at=state.start.started_at,
+            version=state.start.workflow_version,
+            mark=state.start.mark,
+        ),
         outcomes=state.outcomes,
         choices=state.choices,
         open=frozenset(state.open),
         asked=state.asks,
+        used=seam.Used(retries=state.retries_used, cost_usd_micros=state.cost_usd_micros),
     )
 
 
@@ -137,6 +144,8 @@ def _carry_out(decision: seam.Decision, run: Unfolding, rules: RunRules, now: In
     match decision:
         case seam.Choose(step=step, choice=choice):
             run.add(e.ChoiceMade(step=step, choice=choice))
+        case seam.Found(step=step, findings=findings):
+            run.add(*_found("output", step, findings))
         case seam.Finish(output=output):
             run.add(_finish(output, rules))
         case seam.Fail(code=code, message=message, step=step):
@@ -237,7 +246,7 @@ def _take_step(
         case seam.CallTool():
             _request(decision, run, rules, now)
         case seam.AskModel():
-            run.add(_ask_model(decision, state))
+            run.add(_ask_model(decision, state), *_found("input", decision.step, decision.found))
         case seam.AskPerson():
             run.add(
                 e.QuestionAsked(
@@ -272,6 +281,18 @@ def _ask_model(decision: seam.AskModel, state: Active) -> e.ModelCallRequested:
         attempts=decision.attempts,
         timeout_s=decision.timeout_s,
     )
+
+
+def _found(side: Literal["input", "output"], step: str, findings: Iterable[Finding]) -> Iterator[e.GuardrailFound]:
+    for each in findings:
+        yield e.GuardrailFound(
+            side=side,
+            detector=each.detector,
+            version=str(each.version),
+            action=each.action,
+            where=each.where,
+            step=step,
+        )
 
 
 def _after(now: Instant, timeout_s: int | None) -> Instant | None:

@@ -118,6 +118,7 @@ def failed(s: Active, event: e.ToolCallFailed) -> Active:
     call = s.calls[event.call_id]
     call = replace(call, unclear=call.unclear or event.unclear)
     if event.retry_at is not None:
+        s = replace(s, retries_used=s.retries_used + 1)
         return with_call(s, replace(call, phase="backing_off", retry_at=event.retry_at))
     error = StepError(error_class=event.error_class, code=event.code, message=event.message)
     s = _dead(s, call, event.code)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
+from fairlead.domain.agents.planner import ModelPlanner
 from fairlead.domain.errors import Problem
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.instant import Instant
@@ -18,6 +19,7 @@ from fairlead.domain.policy.layers import NO_LAYERS, Layer, Layers
 from fairlead.domain.policy.proposed import People, ProposedCall, RunSoFar, nobody
 from fairlead.domain.policy.sequences import SESSION, Past
 from fairlead.domain.policy.trying import judge_both, tried_beside
+from fairlead.domain.prompts import PinnedPrompt
 from fairlead.domain.runs.marking import Sensitive
 from fairlead.domain.runs.states import Active, OpenCall, request_counts
 from fairlead.domain.tallies import Places
@@ -26,12 +28,17 @@ from fairlead.domain.workflow.document import Workflow
 from fairlead.domain.workflow.schemas import compile_schema, faults
 
 
-def planner_of(workflow: Workflow, expressions: Expressions) -> Planner:
+def planner_of(
+    workflow: Workflow, expressions: Expressions, tools: ToolCatalogue, prompt: PinnedPrompt | None
+) -> Planner:
     match workflow.planner:
         case "steps":
             return StepsPlanner(workflow, expressions)
         case "outside":
             return OutsidePlanner()
+        case "model":
+            assert prompt is not None, "a version with this planner was published with a prompt"
+            return ModelPlanner(workflow, prompt, tools, expressions)
 
 
 class WorkflowRules:
@@ -49,9 +56,10 @@ class WorkflowRules:
         layers: Layers = NO_LAYERS,
         unstated: Autonomy = "act_within_policy",
         people: People = nobody,
+        prompt: PinnedPrompt | None = None,
     ) -> None:
         self.workflow = workflow
-        self.planner = planner_of(workflow, expressions)
+        self.planner = planner_of(workflow, expressions, catalogue, prompt)
         self.version = version
         self._catalogue = catalogue
         self._expressions = expressions

@@ -152,6 +152,7 @@ class Active(Struct, frozen=True, kw_only=True):
     tokens_used: int = 0
     cost_usd_micros: int = 0  # of model calls
     steps_used: int = 0
+    retries_used: int = 0  # attempts of calls of tools after the first
     numbered: int = 0  # child ids given out
     paused: str | None = None
     paused_by: str = ""  # the switch, where one did

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from fairlead.domain.policy.document import Level, PolicyDocument, RoleName, ToolName
+from fairlead.domain.workflow.agent_section import Agent
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 MAX_STEPS = 200
@@ -222,8 +223,14 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         OnOutage | None, Meta(description="Of steps that say nothing; without it, as the tool says.")
     ] = None
     planner: Annotated[
-        Literal["steps", "outside"],
-        Meta(description="Who decides what is called: the steps of this document, or an agent outside that asks."),
+        Literal["steps", "outside", "model"],
+        Meta(
+            description="Who decides what is called: the steps of this document, an agent outside that asks, a model."
+        ),
     ] = "steps"
-    steps: Annotated[Steps, Meta(min_length=1, description="Of the planner `steps`, and of no other.")] = ()
+    agent: Annotated[Agent | None, Meta(description="Of the planner `model`, and of no other.")] = None
+    steps: Annotated[
+        Steps,
+        Meta(min_length=1, description="Of the planner `steps`; of `model`, what takes over from it. Of no other."),
+    ] = ()
     result: Annotated[dict[str, Any], Meta(description="The run's output; without it, the last step's.")] | None = None

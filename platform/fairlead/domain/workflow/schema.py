@@ -10,9 +10,13 @@ from fairlead.domain.workflow.document import STEP_KINDS, Workflow
 SCHEMA_ID = "urn:fairlead:workflow:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 STEPS_AND_PLANNER = {
-    "if": {"properties": {"planner": {"const": "outside"}}, "required": ["planner"]},
-    "then": {"properties": {"steps": False, "result": False}},
-    "else": {"required": ["steps"]},
+    "if": {"properties": {"planner": {"const": "steps"}}},
+    "then": {"required": ["steps"], "properties": {"agent": False}},
+    "else": {
+        "if": {"properties": {"planner": {"const": "outside"}}},
+        "then": {"properties": {"steps": False, "result": False, "agent": False}},
+        "else": {"if": {"properties": {"planner": {"const": "model"}}}, "then": {"required": ["agent"]}},
+    },
 }
 _STEP = {"$ref": "#/$defs/Step"}
 

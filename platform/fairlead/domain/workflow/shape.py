@@ -30,7 +30,7 @@ def shape_problems(document: Any) -> Iterator[Problem]:
                 yield Problem(path=pointer(tuple(error.instance_path)), code="wait_kind", message=message)
             case "falseSchema":
                 place = tuple(error.instance_path)
-                message = f"{place[-1]} is for the planner steps alone"
+                message = f"{place[-1]} is not for this planner"
                 yield Problem(path=pointer(place), code="not_for_planner", message=message)
             case _:
                 yield from problems_of(error, ())

@@ -7,6 +7,7 @@ from fairlead.domain.errors import Invalid, Problem
 from fairlead.domain.expressions import Expressions
 from fairlead.domain.policy.checks import texts
 from fairlead.domain.tools import ToolFacts
+from fairlead.domain.workflow.agent_checks import agent_problems
 from fairlead.domain.workflow.document import DEFAULT_TOOL_CAP, Workflow
 from fairlead.domain.workflow.flow import flow_problems
 from fairlead.domain.workflow.plain import plain_problems, secret_problems, unseen_problems
@@ -32,6 +33,7 @@ def validate(
     if isinstance(document, dict):
         problems += surface_problems(document, tools, expressions, tool_cap)
         problems += flow_problems(document, tools, expressions)
+        problems += agent_problems(document)
         problems += unseen_problems(document.get("policy"), ("policy",))
     _refuse(problems)
     return read(document)

@@ -28,7 +28,8 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1", omit_de
     """Everything that stays fixed for the run's whole life; `input` is redacted, `limits` may be raised later.
 
     `data_subject` names the person or business that the run is about, by a hash that only the tenant's key can make:
-    its content is sealed under a key of theirs. Empty: under the tenant's.
+    its content is sealed under a key of theirs. Empty: under the tenant's. `mark` fences text of others that a model is
+    shown: nobody outside can guess it.
     """
 
     run_id: RunId
@@ -49,6 +50,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run.started.v1", omit_de
     deadline_at: Instant
     labels: dict[str, str]
     data_subject: str = ""
+    mark: str = ""
 
 
 class ChoiceMade(Event, frozen=True, kw_only=True, tag="run.choice_made.v1"):
