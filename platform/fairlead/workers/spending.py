@@ -111,6 +111,14 @@ def spender_of(run: Active, what: str) -> Spender:
     )
 
 
+def fee_of(cost_usd_micros: int, call: OpenCall, outcome: Result) -> int:
+    """What is due for an attempt, whether or not somebody keeps budgets."""
+    if call.obligations.dry_run or (isinstance(outcome, CallSucceeded) and outcome.cached is not None):
+        return 0
+    actual = _actual(Amount(usd_micros=cost_usd_micros), outcome)
+    return 0 if actual is None else actual.usd_micros
+
+
 def _actual(bound: Amount, outcome: Result) -> Amount | None:
     """The fee is due for what was done and for what nobody knows; a call that failed for certain counts as a call."""
     if isinstance(outcome, CallSucceeded):

@@ -60,7 +60,7 @@ from fairlead.workers.gates import Entered, Gates, Instead, PutBack
 from fairlead.workers.holding import Holding, asked_for
 from fairlead.workers.kept_orders import KeptOrder, kept_of
 from fairlead.workers.remembering import Recall
-from fairlead.workers.spending import NoBudget, Spending, Spent
+from fairlead.workers.spending import NoBudget, Spending, Spent, fee_of
 from fairlead.workers.undeliverable import undeliverable
 from fairlead.workers.undoing import Undoing
 from fairlead.workers.verifying import Verifying
@@ -395,7 +395,7 @@ class ToolWorker:
                 await self._gates.leave(entered, made.outcome if made is not None else None)
         assert made is not None, "a call that was made has an outcome"
         outcome = made.outcome
-        await self._record(run, wanted, outcome, made.latency_us, because(wanted, self._seen(order), agent))
+        await self._record(run, wanted, outcome, made.latency_us, because(wanted, self._seen(order), agent), made.fee)
         self._spending.end(made.spent, outcome)
         if isinstance(outcome, c.CallErred) and outcome.connection_id:
             await self._access.look(run, outcome.connection_id, f"{wanted.call_id}.{wanted.attempt}")
@@ -431,7 +431,8 @@ class ToolWorker:
                 self._spending.give_back(spent)
             await self._braking.take_back(run, wanted, call, braked, lost_answer)
             raise
-        return _Made(outcome, round((time.perf_counter() - began) * 1_000_000), spent)
+        took_us = round((time.perf_counter() - began) * 1_000_000)
+        return _Made(outcome, took_us, spent, fee_of(cost_usd_micros, call, outcome))
 
     async def _refuse_for_budget(
         self,
@@ -468,7 +469,13 @@ class ToolWorker:
         return bool(marked.facts)
 
     async def _record(
-        self, run: StreamRef, wanted: o.CallOrder, outcome: Result, latency_us: int, cause: Cause
+        self,
+        run: StreamRef,
+        wanted: o.CallOrder,
+        outcome: Result,
+        latency_us: int,
+        cause: Cause,
+        fee_usd_micros: int = 0,
     ) -> None:
         """The effect has happened: keep trying to record it while this worker lives, then leave it to the next."""
         command = c.RecordOutcome(
@@ -478,6 +485,7 @@ class ToolWorker:
             latency_us=latency_us,
             worker=self._worker_id,
             now=self._clock.now(),
+            fee_usd_micros=fee_usd_micros,
         )
         while True:
             tenant_head = asyncio.ensure_future(self._log.heads([_tenant(run)]))  # leaves together with the append
@@ -504,11 +512,12 @@ class ToolWorker:
 
 
 class _Made(NamedTuple):
-    """What came of a call, how long it took, and what it had reserved."""
+    """What came of a call, how long it took, what it had reserved, and what is due for it in millionths of a dollar."""
 
     outcome: Result
     latency_us: int = 0
     spent: Spent | None = None
+    fee: int = 0
 
 
 def _tenant(run: StreamRef) -> StreamRef:

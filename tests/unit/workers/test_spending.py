@@ -58,6 +58,18 @@ async def denials(platform: Platform, run: Any) -> list[str]:
     ]
 
 
+async def fees(platform: Platform, run: Any) -> int:
+    """What the facts of the run say that its tools have cost."""
+    found = 0
+    for fact in await platform.history(run):
+        match fact:
+            case e.ToolCallCompleted(cost_usd_micros=fee):
+                found += fee
+            case e.ToolCallFailed(charged_usd_micros=fee) | e.ToolCallOutcomeUnknown(charged_usd_micros=fee):
+                found += fee
+    return found
+
+
 async def test_calls_are_made_until_the_cap_and_no_further() -> None:
     books = Books()
     platform = Platform(books.keyed(cost_usd_micros=FEE), steps=several(3))
@@ -67,6 +79,7 @@ async def test_calls_are_made_until_the_cap_and_no_further() -> None:
         await platform.until(run, ended)
         spent = await account(platform)
     assert (spent.spent, spent.reserved) == (Amount(usd_micros=2 * FEE, calls=2), Amount())
+    assert await fees(platform, run) == 2 * FEE
     assert await denials(platform, run) == ["budget_tenant_usd_micros"]
     assert len(books.requests) == 2
 
@@ -123,14 +136,17 @@ async def test_what_failed_for_certain_costs_no_fee_and_what_nobody_knows_does(e
         await platform.until(run, lambda state: ended(state) or bool(state.questions))
         found = await account(platform)
     assert (found.spent, found.reserved) == (spent, Amount())
+    assert await fees(platform, run) == spent.usd_micros
 
 
 async def test_a_tenant_without_budgets_writes_and_asks_nothing() -> None:
     books = Books()
     platform = Platform(books.keyed(cost_usd_micros=FEE))
     async with platform.at_work():
-        await platform.until(await platform.start(), ended)
+        run = await platform.start()
+        await platform.until(run, ended)
     assert await platform.log.read(page_stream(TENANT, 1)) == []
+    assert await fees(platform, run) == FEE
 
 
 async def test_a_free_call_is_not_counted_against_money() -> None:

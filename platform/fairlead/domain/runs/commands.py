@@ -69,7 +69,7 @@ class CallErred(Struct, frozen=True, kw_only=True):
 
 
 class RecordOutcome(Struct, frozen=True, kw_only=True):
-    """What a worker saw. A second report of the same attempt changes nothing."""
+    """What a worker saw. A second report of the same attempt changes nothing. `fee_usd_micros` is due for it."""
 
     call_id: CallId
     attempt: int
@@ -77,6 +77,7 @@ class RecordOutcome(Struct, frozen=True, kw_only=True):
     latency_us: int
     worker: str
     now: Instant
+    fee_usd_micros: int = 0
 
 
 class ReadBack(Struct, frozen=True, kw_only=True):

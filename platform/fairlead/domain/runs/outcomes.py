@@ -39,6 +39,8 @@ def record_outcome(command: c.RecordOutcome, run: Unfolding) -> None:
     if call is None or call.attempt != command.attempt or call.phase not in ("dispatched", "started", "unknown"):
         return
     was_unknown = call.phase == "unknown"
+    if was_unknown:
+        command = replace(command, fee_usd_micros=0)  # it was charged when nobody knew
     match command.outcome:
         case c.CallSucceeded() as succeeded:
             was_made = succeeded.settled == "call" and succeeded.cached is None
@@ -83,6 +85,7 @@ def completed(
         verifying=verifying,
         replayed=replayed,
         cached=succeeded.cached,
+        cost_usd_micros=command.fee_usd_micros,
     )
 
 
@@ -99,6 +102,7 @@ def _failed(command: c.RecordOutcome, erred: c.CallErred, call: OpenCall, state:
         worker=command.worker,
         retry_at=command.now + backoff(call, erred.retry_after_s) if again else None,
         unclear=erred.unclear,
+        charged_usd_micros=command.fee_usd_micros,
     )
 
 
@@ -154,7 +158,11 @@ def _ask_whether_it_happened(command: c.RecordOutcome, erred: c.CallErred, call:
     message = redact_text(erred.message)[:MAX_MESSAGE]
     run.add(
         e.ToolCallOutcomeUnknown(
-            call_id=command.call_id, attempt=command.attempt, message=message, question_id=question_id
+            call_id=command.call_id,
+            attempt=command.attempt,
+            message=message,
+            question_id=question_id,
+            charged_usd_micros=command.fee_usd_micros,
         ),
         e.QuestionAsked(
             question_id=question_id,

@@ -127,7 +127,7 @@ class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.complet
 
     `verifying`: the run goes on once it is known what the counterpart shows. `replayed`: the call had failed for good
     before, so the run has gone on without it. `cached`: no call was made, this is what the last such read gave.
-    `settled` by `preview`: nothing was done, `output` shows what would be.
+    `settled` by `preview`: nothing was done, `output` shows what would be. `cost_usd_micros` is the tool's fee.
     """
 
     call_id: CallId
@@ -140,6 +140,7 @@ class ToolCallCompleted(Event, frozen=True, kw_only=True, tag="tool_call.complet
     verifying: bool = False
     replayed: bool = False
     cached: FromCache | None = None
+    cost_usd_micros: int = 0
 
 
 class Change(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -168,7 +169,7 @@ class ToolCallVerified(Event, frozen=True, kw_only=True, tag="tool_call.verified
 class ToolCallFailed(Event, frozen=True, kw_only=True, tag="tool_call.failed.v1", omit_defaults=True):
     """One attempt failed. `retry_at` says when the next begins; without it the call is over.
 
-    `unclear`: no answer came, so it may have taken effect all the same.
+    `unclear`: no answer came, so it may have taken effect all the same, and `charged_usd_micros` counts as spent.
     """
 
     call_id: CallId
@@ -180,6 +181,7 @@ class ToolCallFailed(Event, frozen=True, kw_only=True, tag="tool_call.failed.v1"
     worker: str
     retry_at: Instant | None = None
     unclear: bool = False
+    charged_usd_micros: int = 0
 
 
 class ToolCallConnectionAwaited(
@@ -196,13 +198,17 @@ class ToolCallConnectionAwaited(
     scope: str = ""
 
 
-class ToolCallOutcomeUnknown(Event, frozen=True, kw_only=True, tag="tool_call.outcome_unknown.v1"):
-    """The effect may or may not have happened and nothing can tell but a person. Never repeated silently."""
+class ToolCallOutcomeUnknown(Event, frozen=True, kw_only=True, tag="tool_call.outcome_unknown.v1", omit_defaults=True):
+    """The effect may or may not have happened and nothing can tell but a person. Never repeated silently.
+
+    `charged_usd_micros` counts as spent, whatever they say.
+    """
 
     call_id: CallId
     attempt: int
     message: str
     question_id: QuestionId
+    charged_usd_micros: int = 0
 
 
 class ToolCallDenied(Event, frozen=True, kw_only=True, tag="tool_call.denied.v1", omit_defaults=True):
