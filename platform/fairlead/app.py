@@ -22,6 +22,7 @@ from fairlead.consumers import (
     dead_letters,
     executor,
     expiries,
+    model_usage,
     open_work,
     policy_versions,
     price_versions,
@@ -99,6 +100,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     accesses,
     cases,
     expiries,
+    model_usage,
 )
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
 

@@ -42,10 +42,11 @@ NOBODY_WAITS = e.RunLimits(tool_calls=15, model_calls=0, steps=50, tokens=0, cos
 class Writer:
     """Appends commits to a log the way the command handler does, a second apart."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, number: int = 1) -> None:
+        """`number` of its first commit: what others write into the same log has other numbers."""
         self.log = log
         self._heads: dict[StreamRef, tuple[Sequence, int]] = {}
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(number)
 
     async def append(self, stream: StreamRef, *events: Any, actor: Actor = SYSTEM) -> Sequence:
         head, version = self._heads.get(stream, (Sequence(0), 0))

@@ -32,6 +32,7 @@ ReadModel = Literal[
     "policy_versions",
     "price_versions",
     "route_versions",
+    "model_usage",
 ]
 
 NEEDS = "needs"

@@ -1,21 +1,19 @@
 """Reports: how often people look at what workflows do, decide otherwise, and how often it is undone."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
-import msgspec
 from fairlead_tenants.access import Permission, Principal
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from fairlead.api.export_csv import cell
 from fairlead.api.guards import FILES, requires
 from fairlead.api.oversight_rows import START, Oversight, Place, Span, counted, pages
 from fairlead.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, after, page
 from fairlead.api.parts import ApiParts
+from fairlead.api.report_files import MEDIA_TYPES, Form, report_file
 from fairlead.api.run_access import reader, within
 from fairlead.api.runs import aware
 from fairlead.domain.errors import Invalid, Problem
@@ -23,8 +21,6 @@ from fairlead.domain.errors import Invalid, Problem
 LIST = "oversight"
 USUALLY = timedelta(days=30)
 AT_MOST = timedelta(days=366)
-MEDIA_TYPES = {"ndjson": "application/x-ndjson", "csv": "text/csv"}
-COLUMNS = tuple(Oversight.__struct_fields__)
 
 From = Annotated[
     datetime | None,
@@ -33,8 +29,6 @@ From = Annotated[
 To = Annotated[datetime | None, QueryParameter(name="to", description="Exclusive; now without.")]
 OfWorkflow = Annotated[str | None, QueryParameter(name="workflow", max_length=200, description="Its name.")]
 InWorkspace = Annotated[str | None, QueryParameter(name="workspace_id", max_length=64)]
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ReportController(Controller):
@@ -73,14 +67,11 @@ class ReportController(Controller):
         to_at: To = None,
         workflow: OfWorkflow = None,
         workspace: InWorkspace = None,
-        form: Annotated[Literal["ndjson", "csv"], QueryParameter(name="format")] = "ndjson",
+        form: Annotated[Form, QueryParameter(name="format")] = "ndjson",
     ) -> Stream:
         """The same, all of it, as a file."""
         span = _span(principal, parts, from_at, to_at, workflow, workspace, Permission.EXPORT_READ)
-        found = pages(reader(parts, principal.tenant_id), span)
-        headers = {"Content-Disposition": f'attachment; filename="oversight.{form}"'}
-        written = _csv(found) if form == "csv" else _ndjson(found)
-        return Stream(written, media_type=MEDIA_TYPES[form], headers=headers)
+        return report_file(pages(reader(parts, principal.tenant_id), span), Oversight, "oversight", form)
 
 
 def _span(
@@ -107,24 +98,3 @@ def _place(cursor: str) -> Place:
     if not version.isdecimal() or len(version) > 9:
         raise Invalid([Problem(path="/cursor", message="is not a cursor of this list", code="cursor_invalid")])
     return workflow_id, int(version)
-
-
-async def _ndjson(found: AsyncIterator[list[Oversight]]) -> AsyncIterator[bytes]:
-    async for rows in found:
-        yield b"".join(_encode(row) + b"\n" for row in rows)
-
-
-async def _csv(found: AsyncIterator[list[Oversight]]) -> AsyncIterator[bytes]:
-    """With a byte order mark, for spreadsheets."""
-    yield "\N{ZERO WIDTH NO-BREAK SPACE}".encode() + ",".join(COLUMNS).encode() + b"\r\n"
-    async for rows in found:
-        yield "".join(_line(row) for row in rows).encode()
-
-
-def _line(row: Oversight) -> str:
-    values = (getattr(row, name) for name in COLUMNS)
-    return ",".join(cell(each) if isinstance(each, str) else _number(each) for each in values) + "\r\n"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else str(value)

@@ -13,6 +13,7 @@ from fairlead.api.catalogue import CatalogueController
 from fairlead.api.connection_sign_ins import SignInController
 from fairlead.api.connections import ConnectionController
 from fairlead.api.connectors import ConnectorController
+from fairlead.api.cost_reports import CostReportController
 from fairlead.api.dead_letters import DeadLetterController
 from fairlead.api.delegations import DelegationController
 from fairlead.api.erasures import ErasureController
@@ -85,6 +86,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     ApprovalAnswerController,
     DelegationController,
     ReportController,
+    CostReportController,
     open_link,
     answer_by_link,
     ConnectionController,

@@ -5,9 +5,7 @@ from pathlib import Path
 import rich_click as click
 
 from fairlead.cli.access import limit_option
-from fairlead.cli.downloads import Download, download
-from fairlead.cli.exits import Exit
-from fairlead.cli.failures import Failure
+from fairlead.cli.cost_reports import costs, margins, shown, success_costs
 from fairlead.cli.record_views import OVERSIGHT
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.spans import since as moment
@@ -45,11 +43,8 @@ def oversight(
 ) -> None:
     """How often people look, decide otherwise, and how often it is undone, for each version of each workflow."""
     params = {"from": moment(since), "to": moment(until), "workflow": workflow}
-    if file is None:
-        session.out.many(session.api.pages(REPORT, params, limit=limit), OVERSIGHT)
-        return
-    if file.exists() and not force:
-        raise Failure(f"{file} is there already", Exit.REFUSED, details=("--force replaces it",))
-    form = "csv" if file.suffix == ".csv" else "ndjson"
-    download(session.api, Download(path=f"{REPORT}/export", params=params | {"format": form}, form=form, target=file))
-    session.out.done(f"{file} has {file.stat().st_size:,} bytes", {"file": str(file), "format": form})
+    shown(session, REPORT, params, OVERSIGHT, file, force, limit)
+
+
+for _command in (costs, success_costs, margins):
+    report.add_command(_command)
