@@ -72,6 +72,7 @@ NOT_CONTENT: Mapping[str, tuple[str, ...]] = {
     "workflow.published.v1": ("document", "tool_versions"),
     "policy.published.v1": ("document",),
     "prompt.published.v1": ("document",),
+    "prices.published.v1": ("document",),
     "route.published.v1": ("document",),
     "connection.created.v1": ("config",),
     "connector.published.v1": ("manifest",),
