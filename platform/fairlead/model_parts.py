@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fairlead.core import Core
+from fairlead.handling.answer_cache import AnswerCache
 from fairlead.handling.model_hearing import ModelHearing
 from fairlead.handling.model_hosts import ModelHosts
 from fairlead.handling.model_router import ModelRouter
@@ -46,6 +47,10 @@ async def model_router(core: Core, worker_id: str, limits_of: LimitsOf) -> Async
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
+
+
+def answer_cache(core: Core) -> AnswerCache:
+    return AnswerCache(core.results, core.content_keys, core.clock)
 
 
 async def _kept_alive(gates: Gates) -> None:

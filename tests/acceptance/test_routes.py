@@ -51,6 +51,11 @@ async def test_a_route_is_published_compared_rolled_back_and_retired(alice: Cust
     assert (await bob.owner.get("/v1/routes")).json()["items"] == []
     assert (await bob.owner.post(f"{PATH}/rollback", json={"reason": "x"})).status_code == 404
     assert (await bob.owner.delete(PATH, params=WHY)).status_code == 404
+    for customer, status in ((bob, 404), (alice, 204)):
+        assert (await customer.owner.delete(f"{PATH}/answers", params=WHY)).status_code == status
+    found = await alice.served.parts.routes.route(alice.tenant_id, "cheap")
+    assert found is not None
+    assert found.forgotten == 1
     retired = await alice.owner.delete(PATH, params={"reason": "no longer needed"})
     assert retired.json()["retired"]
     (line,) = (await alice.owner.get("/v1/routes", headers=reaching(retired))).json()["items"]

@@ -4,7 +4,7 @@ from secrets import token_hex
 
 import msgspec
 
-from fairlead.domain.results import Entry, Found, KeptResult, ResultKey, entry, slot
+from fairlead.domain.results import AnyKey, Entry, Found, KeptResult, entry
 
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -14,14 +14,14 @@ class MemoryResults:
         self._epochs: dict[tuple[str, str], str] = {}
         self._slots: dict[tuple[str, int], bytes] = {}
 
-    async def find(self, key: ResultKey) -> Found:
+    async def find(self, key: AnyKey) -> Found:
         epoch = self._epochs.setdefault((key.tenant_id, key.connector), token_hex(16))
-        body = self._slots.get((key.tenant_id, slot(key.digest)))
+        body = self._slots.get((key.tenant_id, key.slot))
         return found(key, epoch, body)
 
-    def keep(self, key: ResultKey, epoch: str, kept: KeptResult) -> None:
+    def keep(self, key: AnyKey, epoch: str, kept: KeptResult) -> None:
         if epoch and (body := entry(key, epoch, kept)) is not None:
-            self._slots[key.tenant_id, slot(key.digest)] = body
+            self._slots[key.tenant_id, key.slot] = body
 
     async def drop(self, tenant_id: str) -> None:
         self._slots = {place: body for place, body in self._slots.items() if place[0] != tenant_id}
@@ -30,7 +30,7 @@ class MemoryResults:
         self._epochs[tenant_id, connector] = token_hex(16)
 
 
-def found(key: ResultKey, epoch: str, body: bytes | None) -> Found:
+def found(key: AnyKey, epoch: str, body: bytes | None) -> Found:
     """What lies in the key's slot may be another key's, or from before the last write."""
     try:
         there = _decode(body) if body else None

@@ -17,7 +17,7 @@ from fairlead.adapters.nats_connection import ApiRefused, NatsConnection
 from fairlead.adapters.nats_messages import NOTHING_THERE, NoAnswer, Refusal, sound
 from fairlead.adapters.nats_streams import RESULTS, ensure_results
 from fairlead.domain.errors import Unavailable
-from fairlead.domain.results import Found, KeptResult, ResultKey, entry, slot
+from fairlead.domain.results import AnyKey, Found, KeptResult, entry
 from fairlead.domain.subjects import result, results_epoch, results_of
 
 FIND_S = 0.25  # a call is not held up for longer by a cache that does not answer
@@ -43,9 +43,9 @@ class NatsResults:
         self._replicas = replicas
         connection.on_reconnect.append(self._prepare)
 
-    async def find(self, key: ResultKey) -> Found:
+    async def find(self, key: AnyKey) -> Found:
         asked = self._connection.ask(
-            f"$JS.API.DIRECT.GET.{RESULTS}.{result(key.tenant_id, slot(key.digest))}", b"", timeout_s=FIND_S
+            f"$JS.API.DIRECT.GET.{RESULTS}.{result(key.tenant_id, key.slot)}", b"", timeout_s=FIND_S
         )
         try:
             epoch = await self._epoch(results_epoch(key.tenant_id, key.connector))
@@ -68,11 +68,11 @@ class NatsResults:
         self._connection.send(subject, epoch.encode(), _ONLY_IF_FIRST)
         return epoch
 
-    def keep(self, key: ResultKey, epoch: str, kept: KeptResult) -> None:
+    def keep(self, key: AnyKey, epoch: str, kept: KeptResult) -> None:
         body = entry(key, epoch, kept) if epoch else None
         if body is not None:
             with suppress(NoAnswer):
-                self._connection.send(result(key.tenant_id, slot(key.digest)), body)
+                self._connection.send(result(key.tenant_id, key.slot), body)
 
     async def forget(self, tenant_id: str, connector: str, surely: bool) -> None:
         subject, epoch = results_epoch(tenant_id, connector), token_hex(16).encode()

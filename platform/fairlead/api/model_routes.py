@@ -213,6 +213,17 @@ class RouteController(Controller):
         parts.routes.changed(stream)
         return _state(act.tenant_id, state)
 
+    @delete("/{route:str}/answers", status_code=204, opt=PUBLISHES)
+    async def forget_answers(
+        self, route: FromPath[str], reason: Because, act: NamedDependency[Act], parts: NamedDependency[ApiParts]
+    ) -> None:
+        """Give no answer again that was kept until now. Within a second, everywhere."""
+        _check(act.principal)
+        _id(act.tenant_id, route)
+        stream = r.route_stream(act.tenant_id, route)
+        await act.handle(stream, r.ForgetAnswers(reason=reason))
+        parts.routes.changed(stream)
+
 
 async def _published(act: Act, parts: ApiParts, route: str, command: r.PublishRoute) -> Response[RouteState]:
     stream = r.route_stream(act.tenant_id, route)

@@ -94,6 +94,16 @@ def retire(session: Session, route: str, reason: str) -> None:
     session.out.one(session.api.delete(path("routes", route), {"reason": reason}).body, ROUTE_STATE)
 
 
+@route.command("forget")
+@click.argument("route")
+@reason_option
+@client_command
+def forget(session: Session, route: str, reason: str) -> None:
+    """Give no answer again that was kept until now."""
+    session.api.delete(f"{path('routes', route)}/answers", {"reason": reason})
+    session.out.done(f"answers of {route} are forgotten", {"name": route})
+
+
 @click.group()
 def residency() -> None:
     """In which regions, and by whose models, the tenant's data may be read."""

@@ -1,4 +1,4 @@
-"""What reads gave a moment ago: under what it is kept, and how much of it.
+"""What reads gave a moment ago, and models answered: under what it is kept, and how much of it.
 
 A result is kept under everything that could make another call give something else, the tenant first: what one tenant's
 read gave is never given to another, nor in another environment, nor for another account or version of the tool.
@@ -14,6 +14,7 @@ from msgspec import Struct
 from fairlead.domain.instant import Instant
 
 SLOTS = 256  # of each tenant; two keys of one slot displace each other
+ANSWER_SLOTS = 1_024  # besides, for answers of models
 MAX_ENTRY_BYTES = 64 * 1024
 LONGEST_S = 604_800.0
 IN_AN_OUTAGE_S = 86_400.0  # what a workflow takes instead of an answer is no older
@@ -39,9 +40,24 @@ class ResultKey(Struct, frozen=True, kw_only=True, array_like=True):
     def digest(self) -> str:
         return sha256(_encode(self)).hexdigest()
 
+    @property
+    def slot(self) -> int:
+        return int(self.digest[:8], 16) % SLOTS
 
-def slot(digest: str) -> int:
-    return int(digest[:8], 16) % SLOTS
+
+class AnswerKey(Struct, frozen=True, kw_only=True):
+    """Of a model's answer. `connector` is the route's id; `digest` is of everything that the answer hangs on."""
+
+    tenant_id: TenantId
+    connector: str
+    digest: str
+
+    @property
+    def slot(self) -> int:
+        return SLOTS + int(self.digest[:8], 16) % ANSWER_SLOTS
+
+
+AnyKey = ResultKey | AnswerKey
 
 
 class KeptResult(Struct, frozen=True, kw_only=True):
@@ -67,7 +83,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     kept: KeptResult
 
 
-def entry(key: ResultKey, epoch: str, kept: KeptResult) -> bytes | None:
+def entry(key: AnyKey, epoch: str, kept: KeptResult) -> bytes | None:
     """None for what is too large."""
     body = _encode(Entry(digest=key.digest, epoch=epoch, kept=kept))
     return body if len(body) <= MAX_ENTRY_BYTES else None

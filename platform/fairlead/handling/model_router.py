@@ -11,7 +11,7 @@ from msgspec import Struct
 from fairlead.domain.prices import Priced, PriceUnknown
 from fairlead.domain.routing.asking import Choice, NoRoute, Reason, Route, Tried, Wanted
 from fairlead.domain.routing.choosing import choose
-from fairlead.domain.routing.document import MAX_CANDIDATES, Candidate, RouteDocument
+from fairlead.domain.routing.document import MAX_CANDIDATES, Candidate
 from fairlead.domain.routing.hindering import outside
 from fairlead.domain.routing.standing import Residency, Situation, Standing
 from fairlead.handling.model_entrance import Counter, Ended, Entered, Entrance, Held
@@ -84,10 +84,10 @@ class ModelRouter:
             self._standings.learned(taken.entered.counter, ended.windows, ended.retry_after_s)
         await self._entrance.leave(taken.entered, ended)
 
-    async def document(self, tenant_id: TenantId, route: str) -> RouteDocument | None:
-        """As it is now, for whoever judges by it whether an answer is good enough. Raises Unavailable."""
-        found = await self._routes.route(tenant_id, route)
-        return found.document if found else None
+    async def route(self, tenant_id: TenantId, name: str) -> Route | None:
+        """As it is now, for whoever judges by it whether an answer is good enough, or looks for one that was kept.
+        Raises Unavailable."""
+        return await self._routes.route(tenant_id, name)
 
     async def barred(self, tenant_id: TenantId, provider: str, regions: Iterable[str] = ()) -> Reason | None:
         """Why the tenant's data may not be sent there, asked directly before it is: `regions` empty are those that the

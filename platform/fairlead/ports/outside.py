@@ -23,7 +23,7 @@ from fairlead.domain.connections.grants import (
 from fairlead.domain.connections.use import Lent, Seen, Use
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.ids import ConnectionId
-from fairlead.domain.results import Found, KeptResult, ResultKey
+from fairlead.domain.results import AnyKey, Found, KeptResult
 
 
 class ConnectionDirectory(Protocol):
@@ -78,12 +78,12 @@ class Credentials(Protocol):
 
 
 class Results(Protocol):
-    """What reads gave a moment ago, for all processes. What is not kept costs a call and nothing else."""
+    """What reads gave a moment ago, and models answered, for all processes. What is not kept costs a call, no more."""
 
-    async def find(self, key: ResultKey) -> Found:
+    async def find(self, key: AnyKey) -> Found:
         """Never raises: a cache that does not answer is empty, and keeps nothing."""
 
-    def keep(self, key: ResultKey, epoch: str, kept: KeptResult) -> None:
+    def keep(self, key: AnyKey, epoch: str, kept: KeptResult) -> None:
         """What a call gave that was asked for after `epoch` was found. Does not wait."""
 
     async def forget(self, tenant_id: TenantId, connector: str, surely: bool) -> None:

@@ -9,7 +9,7 @@ from fairlead_sdk.errors import Refused, TryLater
 from fairlead.adapters.memory_results import MemoryResults
 from fairlead.domain import breakers as b
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.results import Found, KeptResult, ResultKey
+from fairlead.domain.results import AnyKey, Found, KeptResult
 from fairlead.domain.runs.events import FromCache, ToolCallCompleted
 from fairlead.domain.tenants.commands import DisableConnector, UseConnector
 from tests.support.books import Books
@@ -24,14 +24,14 @@ CACHE_S = 60
 class Overheard(MemoryResults):
     def __init__(self) -> None:
         super().__init__()
-        self.questions: list[ResultKey] = []
+        self.questions: list[AnyKey] = []
         self.kept: list[KeptResult] = []
 
-    async def find(self, key: ResultKey) -> Found:
+    async def find(self, key: AnyKey) -> Found:
         self.questions.append(key)
         return await super().find(key)
 
-    def keep(self, key: ResultKey, epoch: str, kept: KeptResult) -> None:
+    def keep(self, key: AnyKey, epoch: str, kept: KeptResult) -> None:
         self.kept.append(kept)
         super().keep(key, epoch, kept)
 

@@ -35,12 +35,14 @@ class PassedOver(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """`shares` are those of candidates that are being rolled out, in percent, where they are past the first stage."""
+    """`shares` are those of candidates that are being rolled out, in percent, where they are past the first stage.
+    `forgotten` counts how often answers that were kept were forgotten."""
 
     name: str
     version: int
     document: RouteDocument
     shares: Mapping[str, int] = {}
+    forgotten: int = 0
 
 
 class Wanted(Struct, frozen=True, kw_only=True):

@@ -115,13 +115,13 @@ class Fallback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ExactCache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whoever asks exactly the same within `ttl_s` is given the same answer."""
 
-    ttl_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] = 3_600
+    ttl_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] = 3_600
 
 
 class SimilarCache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question whose words are alike by `threshold` at least, all else being the same, is given the same answer."""
 
-    ttl_s: Annotated[int, Meta(ge=1, le=30 * DAY_S)] = 3_600
+    ttl_s: Annotated[int, Meta(ge=1, le=7 * DAY_S)] = 3_600
     threshold: Annotated[float, Meta(ge=0.5, le=1)] = 0.95
 
 

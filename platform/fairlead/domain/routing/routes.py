@@ -74,7 +74,13 @@ class RouteRetired(Event, frozen=True, kw_only=True, tag="route.retired.v1"):
     reason: str
 
 
-RouteEvent = RoutePublished | RolloutMoved | RouteRetired
+class AnswersForgotten(Event, frozen=True, kw_only=True, tag="route.answers_forgotten.v1"):
+    """No answer that was kept until now is given again. Exactly this: what models answer from now on is kept anew."""
+
+    reason: str
+
+
+RouteEvent = RoutePublished | RolloutMoved | RouteRetired | AnswersForgotten
 
 
 class PublishRoute(Struct, frozen=True, kw_only=True):
@@ -92,6 +98,10 @@ class RetireRoute(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class ForgetAnswers(Struct, frozen=True, kw_only=True):
+    reason: str
+
+
 class MoveRollout(Struct, frozen=True, kw_only=True):
     """What was found by whoever looks after rollouts. Of an older version than the newest it says nothing."""
 
@@ -105,7 +115,7 @@ class MoveRollout(Struct, frozen=True, kw_only=True):
     bound: int | None = None
 
 
-RouteCommand = PublishRoute | RetireRoute | MoveRollout
+RouteCommand = PublishRoute | RetireRoute | ForgetAnswers | MoveRollout
 
 
 class Unpublished(Struct, frozen=True):
@@ -123,11 +133,18 @@ class Published(Struct, frozen=True, kw_only=True):
     shares: Mapping[str, int] = {}
     since: Mapping[str, Instant] = {}
     retired: bool = False
+    forgotten: int = 0
 
     @property
     def route(self) -> Route:
         document = msgspec.convert(self.document, RouteDocument)
-        return Route(name=self.name, version=self.version, document=document, shares=self.shares)
+        return Route(
+            name=self.name,
+            version=self.version,
+            document=document,
+            shares=self.shares,
+            forgotten=self.forgotten,
+        )
 
 
 RouteState = Unpublished | Published
@@ -165,6 +182,9 @@ def decide(command: RouteCommand, state: RouteState) -> list[RouteEvent]:
         case RetireRoute(reason=reason), Published(retired=retired):
             limits.check(limits.text("/reason", reason, limits.MAX_REASON))
             return [] if retired else [RouteRetired(reason=reason)]
+        case ForgetAnswers(reason=reason), Published():
+            limits.check(limits.text("/reason", reason, limits.MAX_REASON))
+            return [AnswersForgotten(reason=reason)]
         case MoveRollout(), Published():
             return _moved(command, state)
     raise AssertionError(f"{type(command).__name__} is no command of routes")
@@ -241,13 +261,21 @@ def evolve(state: RouteState, event: RouteEvent) -> RouteState:
         case RouteRetired():
             assert isinstance(state, Published), "only what was published is retired"
             return replace(state, retired=True)
+        case AnswersForgotten():
+            assert isinstance(state, Published), "only what was published keeps answers"
+            return replace(state, forgotten=state.forgotten + 1)
 
 
 def _going_on(before: Published, after: Published) -> Published:
     """With the shares of candidates of which nothing changed. One that was rolled back begins anew."""
     old, new = _by_id(before.document), _by_id(after.document)
     shares = {name: share for name, share in before.shares.items() if share and old.get(name) == new.get(name)}
-    return replace(after, shares=shares, since={name: at for name, at in before.since.items() if name in shares})
+    return replace(
+        after,
+        forgotten=before.forgotten,
+        shares=shares,
+        since={name: at for name, at in before.since.items() if name in shares},
+    )
 
 
 def _by_id(document: Mapping[str, Any]) -> dict[str, Any]:
