@@ -79,6 +79,7 @@ def deciders(rulebook: Rulebook) -> dict[Kind, Decider]:
             initial=run_states.initial,
             evolve=run_folding.evolve,
             decide=run_decisions.decide,
+            unfolded=run_decisions.unfolded,
             rules=rulebook.of_command,
             supply=supplied,
             finished=run_states.is_over,

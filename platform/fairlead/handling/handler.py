@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -42,11 +42,15 @@ Supply = Callable[["Handler", StreamRef, Any, PlacesWanted], Awaitable[Any]]
 
 
 class Decider(Struct, frozen=True, kw_only=True):
-    """An aggregate as three functions. `rules` fetches what else a decision needs; decide gets it as third argument."""
+    """An aggregate as three functions. `rules` fetches what else a decision needs; decide gets it as third argument.
+
+    `unfolded` decides like `decide`, and gives the state that the facts lead to as well, where that is at hand.
+    """
 
     initial: Callable[[], Any]
     evolve: Callable[[Any, Any], Any]
     decide: Callable[..., list[Any]]
+    unfolded: Callable[..., tuple[list[Any], Any]] | None = None
     rules: Rules | None = None
     supply: "Supply | None" = None  # fetches what a judgement finds that it needs
     finished: Callable[[Any], bool] = lambda _: False  # a finished stream is not worth keeping
@@ -136,18 +140,19 @@ class Handler:
             if (done := loaded.commands.get(cause.command_id)) is not None:
                 return Handled(sequence=done, state=loaded.state)
             try:
-                facts, rules = await self._decide(stream, command, loaded.state)
+                decided = await self._decide(stream, command, loaded.state)
             except FairleadError:
                 if certain:
                     raise
-                facts, rules = [], None
+                decided = _Decided([], loaded.state)
+            facts = decided.facts
             if not facts and not certain:
                 loaded, certain = await self._catch_up(stream, loaded), True
                 continue
             if not facts:
                 return Handled(sequence=loaded.sequence, state=loaded.state)
             try:
-                return await self._append(stream, facts, rules, loaded, cause)
+                return await self._append(stream, decided, loaded, cause)
             except StreamMoved:
                 await asyncio.sleep(random.uniform(0, 0.002 * attempt))  # noqa: S311  # spreads rivals, guards nothing
                 loaded, certain = await self._catch_up(stream, loaded), True
@@ -164,22 +169,22 @@ class Handler:
             return await self._catch_up(stream, self._blank(stream)), True
         return kept or self._blank(stream), False
 
-    async def _decide(self, stream: StreamRef, command: Any, state: Any) -> tuple[list[Any], Any]:
-        """With the rules that it was decided by, where there are any."""
+    async def _decide(self, stream: StreamRef, command: Any, state: Any) -> "_Decided":
         decider = self._deciders[stream.kind]
         if decider.rules is None:
-            return decider.decide(command, state), None
+            return _decided(decider, command, state)
         rules = await decider.rules(stream, state, command)
         for _ in range(MAX_SUPPLIES):
             try:
-                return decider.decide(command, state, rules), rules
+                return _decided(decider, command, state, rules)
             except PlacesWanted as wanted:
                 if decider.supply is None:
                     raise
                 rules = await decider.supply(self, stream, rules, wanted)
         raise StreamMoved(f"{stream.kind} {stream.id} wants to know more and more")
 
-    async def _append(self, stream: StreamRef, facts: list[Any], rules: Any, loaded: Loaded, cause: Cause) -> Handled:
+    async def _append(self, stream: StreamRef, decided: "_Decided", loaded: Loaded, cause: Cause) -> Handled:
+        facts = decided.facts
         commit: Commit[Any] = Commit(
             commit_id=cause.command_id,
             tenant_id=stream.tenant_id,
@@ -194,35 +199,20 @@ class Handler:
             trace_parent=cause.trace_parent,
         )
         decider = self._deciders[stream.kind]
-        subject, marks = decider.subject(loaded.state, facts), decider.marks(loaded.state, facts, rules)
+        subject, marks = decider.subject(loaded.state, facts), decider.marks(loaded.state, facts, decided.rules)
         sequence = await self._log.append(commit, loaded.sequence, subject, marks)
-        moved = self._fold(stream, loaded, commit, sequence, len(_encode(commit.events)))
-        self._keep(stream, moved)
-        return Handled(sequence=sequence, state=moved.state, facts=commit.events)
+        self._keep(stream, _moved(loaded, decided.state, commit, sequence, len(_encode(commit.events))))
+        return Handled(sequence=sequence, state=decided.state, facts=commit.events)
 
     async def _catch_up(self, stream: StreamRef, loaded: Loaded) -> Loaded:
         for recorded in await self._log.read(stream, loaded.sequence):
-            loaded = self._fold_recorded(stream, loaded, recorded)
+            loaded = self._fold(stream, loaded, recorded)
         self._keep(stream, loaded)
         return loaded
 
-    def _fold_recorded(self, stream: StreamRef, loaded: Loaded, recorded: AnyRecorded) -> Loaded:
-        return self._fold(stream, loaded, recorded.commit, recorded.sequence, len(recorded.body))
-
-    def _fold(
-        self, stream: StreamRef, loaded: Loaded, commit: Commit[Any], sequence: LogSequence, size_bytes: int
-    ) -> Loaded:
-        evolve, state = self._deciders[stream.kind].evolve, loaded.state
-        for event in commit.events:
-            state = evolve(state, event)
-        return replace(
-            loaded,
-            state=state,
-            sequence=sequence,
-            version=commit.last_version,
-            size_bytes=loaded.size_bytes + size_bytes,
-            commands={**loaded.commands, commit.commit_id: sequence},
-        )
+    def _fold(self, stream: StreamRef, loaded: Loaded, recorded: AnyRecorded) -> Loaded:
+        state = _folded(self._deciders[stream.kind], loaded.state, recorded.commit.events)
+        return _moved(loaded, state, recorded.commit, recorded.sequence, len(recorded.body))
 
     def _blank(self, stream: StreamRef) -> Loaded:
         return Loaded(state=self._deciders[stream.kind].initial())
@@ -239,3 +229,35 @@ class Handler:
         while len(self._kept) > KEPT_STREAMS or (self._kept_bytes > KEPT_BYTES and len(self._kept) > 1):
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= dropped.size_bytes
+
+
+class _Decided(NamedTuple):
+    """`state` is where the facts lead, `rules` what they were decided by, where there are any."""
+
+    facts: list[Any]
+    state: Any
+    rules: Any = None
+
+
+def _decided(decider: Decider, command: Any, state: Any, *rules: Any) -> _Decided:
+    if decider.unfolded is not None:
+        return _Decided(*decider.unfolded(command, state, *rules), *rules)
+    facts = decider.decide(command, state, *rules)
+    return _Decided(facts, _folded(decider, state, facts), *rules)
+
+
+def _folded(decider: Decider, state: Any, facts: Sequence[Any]) -> Any:
+    for fact in facts:
+        state = decider.evolve(state, fact)
+    return state
+
+
+def _moved(loaded: Loaded, state: Any, commit: Commit[Any], sequence: LogSequence, size_bytes: int) -> Loaded:
+    return replace(
+        loaded,
+        state=state,
+        sequence=sequence,
+        version=commit.last_version,
+        size_bytes=loaded.size_bytes + size_bytes,
+        commands={**loaded.commands, commit.commit_id: sequence},
+    )

@@ -20,7 +20,7 @@ from fairlead.domain.ids import CommandId, RunId
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import _view
-from fairlead.domain.runs.decide import decide
+from fairlead.domain.runs.decide import decide, unfolded
 from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.obligations import (
     ApprovalOrder,
@@ -102,8 +102,8 @@ class World:
         if refusal := refused(command, before, self.rules):
             assert refused(command, before, self.rules) is refusal, "the same question gets the same refusal"
             return
-        facts = decide(command, before, self.rules)
-        self.state = fold(before, facts)
+        facts, self.state = unfolded(command, before, self.rules)
+        assert fold(before, facts) == self.state
         self.history += facts
         assert fold(initial(), self.history) == self.state
         assert refused(command, self.state, self.rules) or decide(command, self.state, self.rules) == []

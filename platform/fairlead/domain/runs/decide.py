@@ -29,6 +29,11 @@ from fairlead.domain.runs.thinking import answer_too_large, due, lost_at, think
 
 def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.RunEvent]:
     """Say what happens. Raises the errors of runs/errors.py and Invalid for an answer that breaks its schema."""
+    return unfolded(command, state, rules)[0]
+
+
+def unfolded(command: c.RunCommand, state: RunState, rules: RunRules) -> tuple[list[e.RunEvent], RunState]:
+    """The same, with the state that it leads to: what follows was decided on that."""
     run = Unfolding(state)
     if isinstance(command, c.CutShort):
         _answer_to(command.command, run, rules)
@@ -41,7 +46,7 @@ def decide(command: c.RunCommand, state: RunState, rules: RunRules) -> list[e.Ru
     give_back(state, run)
     if run.facts and isinstance(run.state, Ended):
         go_on_undoing(run, command.now)
-    return run.facts
+    return run.facts, run.state
 
 
 def smaller(command: c.RunCommand) -> c.RunCommand | None:
