@@ -26,7 +26,8 @@ Choices = Mapping[str, Choice]
 
 
 class _Known(Struct, frozen=True):
-    """`shown` is the newest that anybody has seen; `base` was folded here, up to `sequence`."""
+    """`shown` is the newest that anybody has seen; `base` was folded here, up to `sequence`. `people` are those of its
+    members who were asked for, by workspace."""
 
     shown: TenantState
     base: TenantState
@@ -34,6 +35,7 @@ class _Known(Struct, frozen=True):
     at: datetime
     connectors: Choices
     policies: PolicyChoices
+    people: dict[tuple[WorkspaceId, PrincipalId], Who]
 
 
 class Noticed:
@@ -59,18 +61,24 @@ class TenantChoices:
 
     async def of(self, tenant_id: TenantId) -> Choices:
         """Of connectors: the same object for as long as nothing new is said. Raises Unavailable."""
-        return (await self._known(tenant_id)).connectors
+        return (self._fresh(tenant_id) or await self._read(tenant_id)).connectors
 
     async def policies(self, tenant_id: TenantId) -> PolicyChoices:
         """The same object for as long as nothing new is said. Raises Unavailable."""
-        return (await self._known(tenant_id)).policies
+        return (self._fresh(tenant_id) or await self._read(tenant_id)).policies
 
     def people(self, tenant_id: TenantId, workspace_id: WorkspaceId) -> People:
         """Who principals are, as far as is known here when it is asked, with the roles that they hold there."""
 
         def who(principal_id: PrincipalId) -> Who:
             known = self._kept.get(tenant_id)
-            return person_of(known.shown if known else None, workspace_id, principal_id)
+            if known is None:
+                return person_of(None, workspace_id, principal_id)
+            if (found := known.people.get((workspace_id, principal_id))) is None:
+                found = person_of(known.shown, workspace_id, principal_id)
+                if isinstance(known.shown, Tenant) and principal_id in known.shown.members:
+                    known.people[workspace_id, principal_id] = found
+            return found
 
         return who
 
@@ -81,10 +89,12 @@ class TenantChoices:
             base, sequence = (known.base, known.sequence) if known else (initial(), LogSequence(0))
             self._keep(tenant.tenant_id, self._showing(tenant, base, sequence, known))
 
-    async def _known(self, tenant_id: TenantId) -> _Known:
+    def _fresh(self, tenant_id: TenantId) -> _Known | None:
+        known = self._kept.get(tenant_id)
+        return known if known is not None and self._clock.now() - known.at < FRESH_FOR else None
+
+    async def _read(self, tenant_id: TenantId) -> _Known:
         known, now = self._kept.get(tenant_id), self._clock.now()
-        if known is not None and now - known.at < FRESH_FOR:
-            return known
         state, sequence = (known.base, known.sequence) if known else (initial(), LogSequence(0))
         for recorded in await self._log.read(StreamRef(tenant_id, "tenant", tenant_id), sequence):
             sequence = recorded.sequence
@@ -104,7 +114,7 @@ class TenantChoices:
             connectors = known.connectors
         if known is not None and known.policies == policies:
             policies = known.policies
-        return _Known(shown, base, sequence, now, connectors, policies)
+        return _Known(shown, base, sequence, now, connectors, policies, {})
 
     def _keep(self, tenant_id: TenantId, known: _Known) -> _Known:
         self._kept[tenant_id] = known

@@ -356,10 +356,15 @@ class ToolWorker:
                 await self._undoing.undo(wanted, run, state, tenant, rules)
 
     async def _newest(self, run: StreamRef) -> Newest:
-        """Run and tenant as of now: one question about both heads, and reads only where something is new."""
+        """Run and tenant as of now: one question about both heads, and reads only where something is new. A run that is
+        not known here is read at once, which says as much as its head."""
         tenant = _tenant(run)
-        run_head, tenant_head = await self._log.heads([run, tenant])
-        loaded = await self._handler.load(run, run_head)
+        if self._handler.kept(run) is None:
+            loaded = await self._handler.load(run)
+            (tenant_head,) = await self._log.heads([tenant])
+        else:
+            run_head, tenant_head = await self._log.heads([run, tenant])
+            loaded = await self._handler.load(run, run_head)
         holder = await self._handler.load(tenant, tenant_head)
         return loaded.state, holder.state
 
