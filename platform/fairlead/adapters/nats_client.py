@@ -8,6 +8,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from fairlead.adapters.nats_messages import NoAnswer, Reply, Sink
+from fairlead.adapters.nats_parser import SwiftParser
 
 
 class SwiftClient(Client):
@@ -15,11 +16,12 @@ class SwiftClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
+        self._ps = SwiftParser(self, self)
         self.sinks: dict[int, Sink] = {}  # by subscription
 
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+    def hear(self, sid: int, subject: bytes, reply: bytes, headers: bytes, body: bytes) -> None:
         if (sink := self.sinks.get(sid)) is not None:
-            sink(Reply(subject, reply, headers or b"", data))
+            sink(Reply(subject, reply, headers, body))
 
     async def _process_err(self, err_msg: str) -> None:
         # The library closes for good on most of these (an expired credential, say); a server process must come back.

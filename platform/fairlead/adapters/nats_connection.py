@@ -1,14 +1,9 @@
-"""The connection to nats-server: requests with one or many answers, and nothing that outlives an answer.
-
-All answers come to one subscription and are told apart by the last token of their subject, so that a request costs
-no subscription of its own.
-"""
+"""The connection to nats-server: requests with one or many answers, and nothing that outlives an answer."""
 
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -17,6 +12,7 @@ import structlog
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from fairlead.adapters.nats_answers import Answer, Answers
 from fairlead.adapters.nats_client import SwiftClient
 from fairlead.adapters.nats_messages import (
     WRONG_LAST_SEQUENCE,
@@ -62,13 +58,10 @@ class NatsConnection:
 
     def __init__(self, patience_s: float) -> None:
         self.patience_s = patience_s
-        self._answer_s = min(ANSWER_S, patience_s)
         self.on_reconnect: list[Callable[[], Awaitable[None]]] = []
         self.breaks = 0  # how often the connection was lost: what holds while it stands is asked again after each
         self._client = SwiftClient()
-        self._answers: dict[bytes, Sink] = {}
-        self._answers_prefix = b""
-        self._tokens = count(1)
+        self._answers = Answers(min(ANSWER_S, patience_s))
         self._connected = asyncio.Event()
         self._last_fault = ""
         self._is_closing = False
@@ -112,6 +105,7 @@ class NatsConnection:
     async def close(self) -> None:
         self._is_closing = True
         self._lose_answers()
+        self._answers.close()
         with suppress(NatsError, OSError, TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._client.close()
@@ -150,34 +144,17 @@ class NatsConnection:
     async def request(self, subject: str, body: bytes, headers: bytes = b"", timeout_s: float | None = None) -> Reply:
         return sound(await self.ask(subject, body, headers, timeout_s))
 
-    def ask(
-        self, subject: str, body: bytes, headers: bytes = b"", timeout_s: float | None = None
-    ) -> "asyncio.Future[Reply | None]":
+    def ask(self, subject: str, body: bytes, headers: bytes = b"", timeout_s: float | None = None) -> Answer:
         """The answer to come, None when none does. Several may wait for it."""
-        answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-
-        def sink(reply: Reply | None) -> None:
-            if not answer.done():
-                answer.set_result(reply)
-
-        self._send_for_answer(subject, body, headers, sink, answer, timeout_s)
-        return answer
+        return self._ask(subject, body, headers, None, timeout_s)
 
     async def request_many(
         self, subject: str, body: bytes, timeout_s: float | None = None
     ) -> tuple[list[Reply], Reply]:
         """Messages up to the one that carries a status, and that one."""
         replies: list[Reply] = []
-        last: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-
-        def sink(reply: Reply | None) -> None:
-            if reply is not None and not reply.status:
-                replies.append(reply)
-            elif not last.done():
-                last.set_result(reply)
-
-        self._send_for_answer(subject, body, b"", sink, last, timeout_s)
-        return replies, sound(await last)
+        last = await self._ask(subject, body, b"", replies, timeout_s)
+        return replies, sound(last)
 
     async def api(self, call: str, body: Mapping[str, Any] | None = None, timeout_s: float | None = None) -> Any:
         """JetStream's management calls. Raises ApiRefused."""
@@ -214,36 +191,20 @@ class NatsConnection:
             async with asyncio.timeout(timeout_s):
                 await self._connected.wait()
 
-    def _send_for_answer(
+    def _ask(
         self,
         subject: str,
         body: bytes,
         headers: bytes,
-        sink: Sink,
-        answer: "asyncio.Future[Reply | None]",
+        gathered: list[Reply] | None,
         timeout_s: float | None,
-    ) -> None:
-        """`sink` is given what comes, and None when the time is up, until `answer` is done."""
-        token = b"%d" % next(self._tokens)
-        self._answers[token] = sink
-        end = asyncio.get_running_loop().call_later(self._answer_s if timeout_s is None else timeout_s, sink, None)
-
-        def forget(_: "asyncio.Future[Reply | None]") -> None:
-            end.cancel()
-            del self._answers[token]
-
-        answer.add_done_callback(forget)
+    ) -> Answer:
+        answer: Answer = asyncio.get_running_loop().create_future()
         try:
-            self.send(subject, body, headers, self._answers_prefix + token)
+            self.send(subject, body, headers, self._answers.expect(answer, gathered, timeout_s))
         except NoAnswer:
-            sink(None)
-
-    def _answered(self, reply: Reply | None) -> None:
-        if reply is None:
-            for waiting in list(self._answers.values()):
-                waiting(None)
-        elif (sink := self._answers.get(reply.subject[len(self._answers_prefix) :])) is not None:
-            sink(reply)
+            answer.set_result(None)
+        return answer
 
     async def _welcome(self) -> None:
         version = self._client.connected_server_version
@@ -252,8 +213,8 @@ class NatsConnection:
             oldest = ".".join(map(str, OLDEST_SERVER))
             raise ServerTooOld(f"nats-server {version} is too old: {oldest} or newer is needed")
         prefix = self._client.new_inbox() + "."
-        self._answers_prefix = prefix.encode()
-        await self._client.listen(prefix + "*", self._answered)
+        self._answers.come_to(prefix)
+        await self._client.listen(prefix + "*", self._answers.take)
         self._connected.set()
 
     def _lose_answers(self) -> None:
