@@ -47,10 +47,11 @@ class Info(Struct, frozen=True):
 
 
 class _Kept(Struct, frozen=True):
-    """What stands under a key. `version` is where its parts are."""
+    """What stands under a key. `version` is where its parts are, `subject` whom the run was about that put it there."""
 
     object: StoredObject
     version: str
+    subject: str = ""
 
 
 _answer = msgspec.json.Decoder(_Answer).decode
@@ -64,16 +65,19 @@ class NatsObjects:
         self._connection = connection
         self._clock = clock
 
-    def of(self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId) -> Objects:
+    def of(
+        self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId, subject: str = ""
+    ) -> Objects:
         root = subjects.objects_root(tenant_id, workspace_id, environment_id)
-        return _Place(self._connection, self._clock, root)
+        return _Place(self._connection, self._clock, root, subject)
 
 
 class _Place:
-    def __init__(self, connection: NatsConnection, clock: Clock, root: str) -> None:
+    def __init__(self, connection: NatsConnection, clock: Clock, root: str, subject: str) -> None:
         self._connection = connection
         self._clock = clock
         self._root = root
+        self._subject = subject
 
     async def put(self, key: str, body: bytes, media_type: str, put_under: str) -> StoredObject:
         return await _changing(lambda: self._put(key, body, media_type, put_under))
@@ -106,7 +110,8 @@ class _Place:
         version = _version(key, put_under, stored.sha256)
         for number, start in enumerate(range(0, len(body), PART_BYTES)):
             await self._write(subjects.object_part(self._root, version, number), body[start : start + PART_BYTES])
-        await self._write(subjects.object_key(self._root, key), msgspec.json.encode(_Kept(stored, version)))
+        kept = msgspec.json.encode(_Kept(stored, version, self._subject))
+        await self._write(subjects.object_key(self._root, key), kept)
         if before is not None and before.version != version:
             await self._purge(subjects.object_parts(self._root, before.version))
         return stored

@@ -23,6 +23,9 @@ class NatsStaleObjects:
     async def older(self, tenant_id: TenantId, before: datetime, limit: int) -> list[str]:
         return [version for _, version in await self._older(tenant_id, before, limit)]
 
+    async def about(self, tenant_id: TenantId, subject: str, before: datetime, limit: int) -> list[str]:
+        return [version for _, version in await self._older(tenant_id, before, limit, subject)]
+
     async def remove(self, tenant_id: TenantId, before: datetime, versions: Collection[str]) -> None:
         """What was written anew since has another version, and stays. What says that it is there goes last."""
         wanted = frozenset(versions)
@@ -32,8 +35,10 @@ class NatsStaleObjects:
                 await remove_all(self._connection, OBJECTS, subjects.object_parts(root, version))
                 await remove_all(self._connection, OBJECTS, key)
 
-    async def _older(self, tenant_id: TenantId, before: datetime, limit: int | None) -> list[tuple[str, str]]:
-        """Where each stands, and its version."""
+    async def _older(
+        self, tenant_id: TenantId, before: datetime, limit: int | None, subject: str | None = None
+    ) -> list[tuple[str, str]]:
+        """Where each stands, and its version; of one data subject, or of all."""
         asked = {"subjects_filter": subjects.objects_of_tenant(tenant_id)}
         info = msgspec.convert(
             await self._connection.patiently(lambda: self._connection.api(f"STREAM.INFO.{OBJECTS}", asked)), Info
@@ -44,7 +49,9 @@ class NatsStaleObjects:
             bodies = await found_parts(self._connection, OBJECTS, page)
             for key in page:
                 kept = kept_in(bodies[key]) if key in bodies else None
-                if kept is not None and datetime.fromisoformat(kept.object.stored_at) < before:
+                if kept is None or subject not in (None, kept.subject):
+                    continue
+                if datetime.fromisoformat(kept.object.stored_at) < before:
                     found.append((key, kept.version))
             if limit is not None and len(found) >= limit:
                 return found[:limit]

@@ -49,9 +49,14 @@ class Destroying:
     async def __call__(self, tenant_id: TenantId, erased: Erased) -> None:
         await self._keys.destroy(tenant_id, erased.key_ids, erased.erased_at)
         await self._results.drop(tenant_id)
-        if erased.scope == "tenant" and self._objects is not None:
-            while versions := await self._objects.older(tenant_id, erased.erased_at, OBJECTS_AT_ONCE):
+        if self._objects is not None:
+            while versions := await self._stored(self._objects, tenant_id, erased):
                 await self._objects.remove(tenant_id, erased.erased_at, versions)
+
+    async def _stored(self, objects: StaleObjects, tenant_id: TenantId, erased: Erased) -> list[str]:
+        if erased.scope == "tenant":
+            return await objects.older(tenant_id, erased.erased_at, OBJECTS_AT_ONCE)
+        return await objects.about(tenant_id, erased.data_subject, erased.erased_at, OBJECTS_AT_ONCE)
 
 
 class ErasureWatch:

@@ -42,18 +42,23 @@ class ConnectionDirectory(Protocol):
 
 
 class ObjectStores(Protocol):
-    def of(self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId) -> Objects:
-        """That place and no other."""
+    def of(
+        self, tenant_id: TenantId, workspace_id: WorkspaceId, environment_id: EnvironmentId, subject: str = ""
+    ) -> Objects:
+        """That place and no other. What is put there is about the data subject, as events name them."""
 
 
 class StaleObjects(Protocol):
-    """Objects in all places of a tenant. Both methods raise Unavailable."""
+    """Objects in all places of a tenant. Each method raises Unavailable."""
 
     async def older(self, tenant_id: TenantId, before: datetime, limit: int) -> list[str]:
         """Versions of those that were last written before then."""
 
     async def remove(self, tenant_id: TenantId, before: datetime, versions: Collection[str]) -> None:
         """Those of them that are still there and were not written since, for good."""
+
+    async def about(self, tenant_id: TenantId, subject: str, before: datetime, limit: int) -> list[str]:
+        """Versions of those that were last written before then, by a run about the data subject."""
 
 
 class Manifests(Protocol):

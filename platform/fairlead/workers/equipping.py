@@ -37,6 +37,7 @@ class Place(Struct, frozen=True):
     environment_id: EnvironmentId
     run_id: RunId
     workflow_id: WorkflowId = WorkflowId("")
+    data_subject: str = ""
 
     def settings(self, raw: Mapping[str, str]) -> dict[str, str]:
         """`{tenant}` and `{environment}` in a setting keep tenants apart: a folder each, a database each."""
@@ -49,7 +50,13 @@ class Place(Struct, frozen=True):
 def place_of(tenant_id: TenantId, run: Active) -> Place:
     start = run.start
     return Place(
-        tenant_id, start.environment_kind, start.workspace_id, start.environment_id, run.run_id, start.workflow_id
+        tenant_id,
+        start.environment_kind,
+        start.workspace_id,
+        start.environment_id,
+        run.run_id,
+        start.workflow_id,
+        start.data_subject,
     )
 
 
@@ -130,7 +137,8 @@ class Equipped:
         stores, place = self._equipping.stores, self._place
         if stores is None or not self._fitted.runs_here:
             return self.plain
-        return replace(self.plain, objects=stores.of(place.tenant_id, place.workspace_id, place.environment_id))
+        objects = stores.of(place.tenant_id, place.workspace_id, place.environment_id, place.data_subject)
+        return replace(self.plain, objects=objects)
 
     @property
     def access(self) -> Access:
