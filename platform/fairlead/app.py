@@ -46,6 +46,8 @@ from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.budget_desk import BudgetDesk
 from fairlead.handling.erasing import Destroying, ErasureWatch
+from fairlead.handling.model_hearing import ModelHearing
+from fairlead.handling.model_standings import ModelStandings
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.telling import Telling
 from fairlead.ports import Unfinished
@@ -57,6 +59,7 @@ from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
 from fairlead.workers.remembering import Remembering
+from fairlead.workers.rollout_keeper import RolloutKeeper
 from fairlead.workers.run_watch import RunWatch
 from fairlead.workers.spending import Spending
 from fairlead.workers.switch_keeper import SwitchKeeper
@@ -102,6 +105,7 @@ PROJECTIONS: tuple[Projection, ...] = (
     expiries,
     model_usage,
 )
+ROLLOUT_CALLS = 1_000  # of a model, that a stage is judged by
 PROCESS_MANAGERS: tuple[ProcessManager, ...] = (executor, reconnecting, switch_mirror)
 
 
@@ -208,6 +212,7 @@ async def engine(core: Core) -> None:
         tasks.create_task(IdempotencySweep(core.log, database).run())
         tasks.create_task(ErasureWatch(core.log, Destroying(core.content_keys, core.results, core.stale_objects)).run())
         tasks.create_task(retention_sweep(core, database).run())
+        tasks.create_task(rollouts(core))
         tasks.create_task(ledgers.keeper(core.copies, database).run())
         tasks.create_task(ledgers.signer(settings, database, core.outbound, core.clock).run())
 
@@ -237,6 +242,15 @@ def telling_of(core: Core) -> Telling:
     assert settings.mail_from is not None, "it comes with the server"
     mailer = SmtpMailer(server_of(settings.mail_url, settings.mail_ca_file), settings.mail_from)
     return Telling(core.log, core.handler, core.links, mailer, core.clock, accounts.public_url(settings))
+
+
+async def rollouts(core: Core) -> None:
+    """Moves candidates of routes that are being rolled out, until cancelled."""
+    standings = ModelStandings(kept_calls=ROLLOUT_CALLS)
+    keeper = RolloutKeeper(core.log, core.handler, standings, core.clock, core.ids)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(ModelHearing(core.copies, standings, core.clock).run())
+        tasks.create_task(keeper.run())
 
 
 def retention_sweep(core: Core, database: "Database") -> RetentionSweep:

@@ -72,7 +72,8 @@ class ModelHearing:
         self._asked_last: OrderedDict[tuple[TenantId, str], ModelKey] = OrderedDict()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Begins when somebody first asks how a model does."""
+        await self._standings.asked.wait()
         after: LogSequence | None = None
         while True:
             try:

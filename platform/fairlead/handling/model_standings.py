@@ -3,6 +3,7 @@
 Bounded: of each model of a tenant the newest calls, of so many models.
 """
 
+import asyncio
 import math
 import time
 from collections import OrderedDict, deque
@@ -35,24 +36,27 @@ class _Past(NamedTuple):
 class _Model:
     __slots__ = ("calls", "checks")
 
-    def __init__(self) -> None:
-        self.calls: deque[_Past] = deque(maxlen=KEPT_CALLS)
-        self.checks: deque[tuple[float, bool]] = deque(maxlen=KEPT_CALLS)
+    def __init__(self, kept_calls: int) -> None:
+        self.calls: deque[_Past] = deque(maxlen=kept_calls)
+        self.checks: deque[tuple[float, bool]] = deque(maxlen=kept_calls)
 
 
 class ModelStandings:
-    """One for each process."""
+    """`asked` is set once anybody has asked for a figure: until then nobody needs to hear how models do."""
 
-    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, steady: Callable[[], float] = time.monotonic, kept_calls: int = KEPT_CALLS) -> None:
+        self.asked = asyncio.Event()
         self._steady = steady
+        self._kept_calls = kept_calls
         self._models: OrderedDict[ModelKey, _Model] = OrderedDict()
         self._full_until_s: OrderedDict[Counter, float] = OrderedDict()
 
-    def figures(self, key: ModelKey) -> Figures:
+    def figures(self, key: ModelKey, within_s: float = WINDOW_S) -> Figures:
+        self.asked.set()
         model = self._models.get(key)
         if model is None:
             return Figures()
-        since_s = self._steady() - WINDOW_S
+        since_s = self._steady() - within_s
         calls = [each for each in model.calls if each.at_s >= since_s]
         checks = [right for at_s, right in model.checks if at_s >= since_s]
         took = sorted(each.latency_ms for each in calls if each.latency_ms is not None)
@@ -101,7 +105,7 @@ class ModelStandings:
         self._full_until_s[account] = max(until_s, self._full_until_s.pop(account, 0.0))
 
     def _model(self, key: ModelKey) -> _Model:
-        model = self._models.pop(key, None) or _Model()
+        model = self._models.pop(key, None) or _Model(self._kept_calls)
         self._models[key] = model
         while len(self._models) > KEPT_MODELS:
             self._models.popitem(last=False)

@@ -86,6 +86,7 @@ def reported(run_id: str) -> CaseReported:
 
 
 async def heard(standings: ModelStandings, log: MemoryLog, until: Any) -> None:
+    assert not standings.asked.is_set()
     hearing = ModelHearing(log, standings, ManualClock(T0 + timedelta(minutes=1)))
     async with running(hearing.run()), asyncio.timeout(5):
         while not until(standings.figures(SMALL)):  # noqa: ASYNC110  # it gives no signal
