@@ -1,6 +1,7 @@
 """Composes what connections are made of: the vault and its keys, the providers, signing in, lending."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -117,3 +118,9 @@ def public_url(settings: Settings) -> str:
         return settings.public_url
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{settings.port}"
+
+
+def origin_of(url: str) -> str:
+    """As browsers say it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

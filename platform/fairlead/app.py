@@ -186,6 +186,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         switches=core.switches,
         switching=core.switching,
         backlog_limit=settings.backlog_limit,
+        browser_origins=frozenset({accounts.origin_of(accounts.public_url(settings))}),
     )
 
 

@@ -21,6 +21,7 @@ from fairlead.api.edge import Edge
 from fairlead.api.gate import Passage
 from fairlead.api.live_events import LiveEvents
 from fairlead.api.looking import LOOKS, Looking, Unmasked
+from fairlead.api.mcp.sessions import Sessions
 from fairlead.api.metrics import Metrics
 from fairlead.api.parts import ApiParts
 from fairlead.api.problems import HANDLERS
@@ -46,6 +47,7 @@ def create_api(parts: ApiParts, more_authenticators: Sequence[Authenticator] = (
             "live": live,
             "live_unmasked": unmasked,
             "places": RunPlaces(parts.handler),
+            "mcp_sessions": Sessions(),
         }
     )
     lifespan: list[Lifespan] = [lambda _: passage.open(), lambda _: followed((live, unmasked), parts.closing)]
@@ -78,6 +80,7 @@ def routed(
             "live": Provide(_live, sync_to_thread=False),
             "heard": Provide(_heard, sync_to_thread=False),
             "places": Provide(_places, sync_to_thread=False),
+            "mcp_sessions": Provide(_mcp_sessions, sync_to_thread=False),
         },
         lifespan=lifespan,
         openapi_config=openapi,
@@ -161,6 +164,11 @@ def _heard(state: State, looking: NamedDependency[Looking]) -> LiveEvents:
 def _places(state: State) -> RunPlaces:
     places: RunPlaces = state["places"]
     return places
+
+
+def _mcp_sessions(state: State) -> Sessions:
+    sessions: Sessions = state["mcp_sessions"]
+    return sessions
 
 
 def _principal(request: ApiRequest) -> Principal:

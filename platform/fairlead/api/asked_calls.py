@@ -4,8 +4,8 @@ Whoever asked is given what the tool gave, as it was recorded. Everybody else re
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from typing import Annotated, Any, Literal
 
 from fairlead_tenants.access import Permission, Principal, may
@@ -31,6 +31,7 @@ AskedStatus = Annotated[
 ]
 WaitsFor = Literal["work", "retry", "approval", "connection", "person", "run"]
 
+STILL_S = 10.0
 _WAITS_FOR: Mapping[Phase, WaitsFor] = {
     "backing_off": "retry",
     "awaiting_approval": "approval",
@@ -110,21 +111,35 @@ async def load_asked(parts: ApiParts, principal: Principal, run_id: str, call_id
 async def until_final(parts: ApiParts, live: LiveEvents, stream: StreamRef, ask: Ask, wait_s: float) -> AskedCall:
     """How the call stands once it is over, or at the end of the time. What cannot be waited for is not: the answer is
     then how it stands now."""
-    now = await _as_of_now(parts, stream, ask)
-    if now.is_final or wait_s <= 0:
-        return now
-    with suppress(TimeoutError, Unavailable):
-        async with asyncio.timeout(wait_s), live.watching(stream.tenant_id, stream.id) as moved:
-            while not live.closing:
-                moved.clear()
-                now = await _as_of_now(parts, stream, ask)
-                if now.is_final:
-                    break
-                await moved.wait()
+    now = await as_of_now(parts, stream, ask)
+    if not now.is_final and wait_s > 0:
+        with suppress(Unavailable):
+            async with aclosing(course(parts, live, stream, ask, wait_s)) as found:
+                async for now in found:  # noqa: B007  # the last of them is the answer
+                    pass
     return now
 
 
-async def _as_of_now(parts: ApiParts, stream: StreamRef, ask: Ask) -> AskedCall:
+async def course(
+    parts: ApiParts, live: LiveEvents, stream: StreamRef, ask: Ask, wait_s: float
+) -> AsyncGenerator[AskedCall]:
+    """How the call stands, whenever its run has moved, and now and then when it has not, until it is over or the time
+    is. Raises Unavailable."""
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + wait_s
+    async with live.watching(stream.tenant_id, stream.id) as moved:
+        while not live.closing:
+            moved.clear()
+            now = await as_of_now(parts, stream, ask)
+            yield now
+            if now.is_final or clock() >= ends_at:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(min(ends_at, clock() + STILL_S)):
+                    await moved.wait()
+
+
+async def as_of_now(parts: ApiParts, stream: StreamRef, ask: Ask) -> AskedCall:
     return asked_call((await parts.handler.load(stream)).state, ask)
 
 

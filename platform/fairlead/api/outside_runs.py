@@ -11,10 +11,11 @@ from msgspec import Meta, Struct
 
 from fairlead.api.acting import Act
 from fairlead.api.admission import Admission
-from fairlead.api.asked_calls import AskedCall, load_asked, load_driven, until_final
+from fairlead.api.asked_calls import AskedCall, asked_call, load_asked, load_driven, until_final
 from fairlead.api.guards import ALSO, requires
 from fairlead.api.live_events import LiveEvents
 from fairlead.api.parts import ApiParts
+from fairlead.api.run_controls import WithReason
 from fairlead.api.runs import RunAnswer
 from fairlead.domain.ids import RunId
 from fairlead.domain.runs import commands as c
@@ -144,6 +145,21 @@ class OutsideRunController(Controller):
         """A call that one has asked for oneself."""
         stream, ask = await load_asked(parts, principal, run_id, call_id)
         return await until_final(parts, live, stream, ask, wait_s)
+
+    @post("/tool-calls/{call_id:str}/withdraw", status_code=200, opt=requires(Permission.TOOL_CALL))
+    async def withdraw_call(
+        self,
+        run_id: FromPath[str],
+        call_id: FromPath[str],
+        data: JSONBody[WithReason],
+        act: NamedDependency[Act],
+        parts: NamedDependency[ApiParts],
+    ) -> AskedCall:
+        """Do without a call that one has asked for, while nobody makes it: it is skipped, and no approval is needed."""
+        stream, ask = await load_asked(parts, act.principal, run_id, call_id)
+        who, now = act.principal.principal_id, parts.clock.now()
+        command = c.WithdrawCall(call_id=ask.call_id, reason=data.reason, principal_id=who, now=now)
+        return asked_call((await act.handle(stream, command)).state, ask)
 
     @post("/finish", status_code=200, opt=requires(Permission.TOOL_CALL))
     async def finish_run(

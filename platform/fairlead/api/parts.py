@@ -127,6 +127,8 @@ class ApiParts:
     `lag`, `backlog`, `queues` and `breakers` are asked when metrics are read; `backlog` also before a run is taken.
     `breakers` counts them by connector and state.
 
+    Pages of `browser_origins` may use the MCP door; of others none may.
+
     `closing` is set by whoever stops the process, before connections are closed: open streams then end themselves.
     """
 
@@ -161,6 +163,7 @@ class ApiParts:
     switching: Switching
     breakers: Callable[[], Mapping[tuple[str, str], int]] = dict
     backlog_limit: int = 10_000
+    browser_origins: frozenset[str] = frozenset()
     rate_limit: RateLimit = DEFAULT_RATE
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 

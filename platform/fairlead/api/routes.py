@@ -21,6 +21,7 @@ from fairlead.api.explanations import explain_ending, explain_tool_call, export_
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
 from fairlead.api.ledger import LedgerController
+from fairlead.api.mcp.door import McpController
 from fairlead.api.model_routes import RouteController
 from fairlead.api.oauth_callback import oauth_callback
 from fairlead.api.oauth_clients import OAuthClientController
@@ -78,6 +79,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     RunController,
     RunControlController,
     OutsideRunController,
+    McpController,
     signal_by_label,
     TimelineController,
     list_tool_calls,

@@ -60,6 +60,19 @@ class Starter:
     async def start(self, principal: Principal, asked: Asked) -> StartRun:
         """Raises NotFound, Denied (`run:start`), Invalid for an input that breaks its schema, WorkflowIsArchived,
         StartsStopped, SwitchesUnknown."""
+        known, tenant, environment_id = await self._startable(principal, asked)
+        if problems := known.rules.input_problems(asked.input):
+            raise Invalid(problems, "the input does not fit the workflow")
+        workspace_id = known.version.published.workspace_id
+        self._brake.check_start(Where(principal.tenant_id, environment_id, workspace_id, asked.workflow_id))
+        return self._command(principal, asked, known, tenant, environment_id)
+
+    async def offered(self, principal: Principal, workflow_id: WorkflowId) -> Known:
+        """The newest version, for who may start it where its credential stands. Raises as `start` does."""
+        asked = Asked(run_id=RunId(""), workflow_id=workflow_id, input=None)
+        return (await self._startable(principal, asked))[0]
+
+    async def _startable(self, principal: Principal, asked: Asked) -> tuple[Known, Tenant, EnvironmentId]:
         workflow = StreamRef(principal.tenant_id, "workflow", asked.workflow_id)
         tenant_head, workflow_head = await self._log.heads([_tenant(principal), workflow])
         history = (await self._handler.load(workflow, workflow_head)).state
@@ -72,11 +85,7 @@ class Starter:
         _check_may_start(principal, known.version, environment_id)
         if history.archived:
             raise WorkflowIsArchived("the workflow is archived")
-        if problems := known.rules.input_problems(asked.input):
-            raise Invalid(problems, "the input does not fit the workflow")
-        published = known.version.published
-        self._brake.check_start(Where(principal.tenant_id, environment_id, published.workspace_id, asked.workflow_id))
-        return self._command(principal, asked, known, tenant, environment_id)
+        return known, tenant, environment_id
 
     def _command(
         self,

@@ -40,10 +40,13 @@ def test_every_problem_has_a_meaning_and_a_code_of_its_own() -> None:
         assert 400 <= status_of(error) < 600
 
 
+_SPOKEN_OTHERWISE = ("/approve", "/approve/{link}", "/mcp", "/mcp/{workflow}")
+
+
 def test_every_route_is_described_and_every_read_model_it_names_exists() -> None:
     described = {(path, method) for path, method, _ in operations()}
     names = {projection.NAME for projection in PROJECTIONS} | {"ledger"}
-    not_for_programs = ("/metrics", "/openapi.json", "/v1/oauth/callback", "/approve", "/approve/{link}")
+    not_for_programs = (*("/metrics", "/openapi.json", "/v1/oauth/callback"), *_SPOKEN_OTHERWISE)
     for path, method, opt in route_options(routed()):
         assert path in not_for_programs or (path, method) in described
         assert set(opt.get("reads", ())) <= names

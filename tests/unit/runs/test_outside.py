@@ -14,6 +14,7 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.decide import decide, smaller
 from fairlead.domain.runs.errors import (
+    CallInFlight,
     CallsStillOpen,
     NotDrivenFromOutside,
     NotItsAgent,
@@ -22,7 +23,7 @@ from fairlead.domain.runs.errors import (
     TooManyAsks,
 )
 from fairlead.domain.runs.folding import fold
-from fairlead.domain.runs.obligations import after, awaiting
+from fairlead.domain.runs.obligations import WithdrawOrder, after, awaiting
 from fairlead.domain.runs.outside import MAX_OPEN_ASKS
 from fairlead.domain.runs.states import Active, NotStarted
 from fairlead.domain.workflow.validation import validate
@@ -195,6 +196,24 @@ def test_a_run_is_not_finished_while_calls_are_open_but_may_be_given_up() -> Non
     assert "CompensationPlanned" in facts  # what it did is undone, for it has not completed
     assert run.do(give_up()) == []
     assert run.ended.outcome == "impossible"
+
+
+def test_a_call_that_waits_for_people_can_be_withdrawn_and_one_that_is_made_cannot() -> None:
+    run = Run(RULES)
+    run.do(ask("a", tool=WRITE))
+    withdraw = c.WithdrawCall(call_id=FIRST, reason="not needed", principal_id=STARTER, now=T0)
+    facts = run.do(withdraw)
+    assert kinds(facts) == ["ToolCallReleased", "StepRepaired"]
+    assert isinstance(after(TenantId("tnt_1"), facts, run.state)[0], WithdrawOrder)
+    assert (run.active.outcomes["call[0]"].status, run.active.asks) == ("skipped", {})
+    assert run.do(withdraw) == []
+    run.do(ask("b"))
+    made = msgspec.structs.replace(withdraw, call_id=run.active.asked["b"].call_id)
+    with pytest.raises(CallInFlight):
+        run.do(made)
+    run.do(c.PauseRun(reason="look", now=T0))
+    run.do(ask("c"))
+    assert kinds(run.do(msgspec.structs.replace(withdraw, call_id=run.active.asked["c"].call_id))) == ["StepRepaired"]
 
 
 def test_an_agent_that_cannot_go_on_fails_the_run_in_its_own_words() -> None:

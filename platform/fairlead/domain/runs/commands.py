@@ -351,6 +351,15 @@ class AskCall(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
+class WithdrawCall(Struct, frozen=True, kw_only=True):
+    """An outside agent no longer wants a call that it asked for."""
+
+    call_id: CallId
+    reason: str
+    principal_id: PrincipalId
+    now: Instant
+
+
 class FinishRun(Struct, frozen=True, kw_only=True):
     """An outside agent has done what the workflow is for."""
 
@@ -408,7 +417,7 @@ class CutShort(Struct, frozen=True, kw_only=True):
     now: Instant
 
 
-FromAgent = AskCall | FinishRun | GiveUpRun | FailRun
+FromAgent = AskCall | WithdrawCall | FinishRun | GiveUpRun | FailRun
 Moving = MarkStarted | HoldCall | DenyCall | RecordApproval | RecordRefusal | AmendCall | VoidApproval
 Thinking = BeginModelCall | RouteModelCall | HoldModelCall | RecordModelAnswer | RecordModelFailure | RefuseModelCall
 Steering = PauseRun | ResumeRun | SuspendRun | ReleaseRun | CancelRun
@@ -437,6 +446,7 @@ Plain = (
     | CancelRun
     | RepairStep
     | AskCall
+    | WithdrawCall
     | FinishRun
     | GiveUpRun
     | FailRun

@@ -107,7 +107,7 @@ def _take(command: c.Plain, run: Unfolding, rules: RunRules) -> None:
             c.PauseRun() | c.ResumeRun() | c.SuspendRun() | c.ReleaseRun() | c.CancelRun()
         ):
             intervene(command, run, rules)
-        case c.AskCall() | c.FinishRun() | c.GiveUpRun() | c.FailRun():
+        case c.AskCall() | c.WithdrawCall() | c.FinishRun() | c.GiveUpRun() | c.FailRun():
             hear_agent(command, run, rules)
         case c.CutShort() | c.ExpireRun():
             raise AssertionError("nothing is cut short twice, and an expiry not at all")

@@ -171,7 +171,7 @@ def _repair(command: c.RepairStep, run: Unfolding, rules: RunRules) -> None:
     repaired = e.StepRepaired(step=command.step, repair=command.repair, reason=reason, output=output)
     if command.repair != "retried":
         if call is not None:
-            run.add(_released(call, reason))
+            run.add(released(call, reason))
         run.add(repaired)
     elif call is not None and call.phase in ("backing_off", "unknown", "awaiting_connection"):
         run.add(repaired, e.ToolCallDispatched(call_id=call.request.call_id, attempt=call.attempt + 1))
@@ -206,7 +206,7 @@ def _supplied_problems(
     return []
 
 
-def _released(call: OpenCall, reason: str) -> e.ToolCallReleased:
+def released(call: OpenCall, reason: str) -> e.ToolCallReleased:
     asked = call.approval if call.phase == "awaiting_approval" else None
     approval_id = asked.approval_id if asked is not None else None
     return e.ToolCallReleased(call_id=call.request.call_id, reason=reason, approval_id=approval_id)

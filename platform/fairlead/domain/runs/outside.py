@@ -9,6 +9,7 @@ from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.advance import RunRules, Unfolding
 from fairlead.domain.runs.errors import (
+    CallInFlight,
     CallsStillOpen,
     NotDrivenFromOutside,
     NotItsAgent,
@@ -16,10 +17,12 @@ from fairlead.domain.runs.errors import (
     RunNotActive,
     TooManyAsks,
 )
+from fairlead.domain.runs.interventions import released
 from fairlead.domain.runs.states import Active, Ask, Ended, RunState, requesters
 
 PLANNER = "outside"
 MAX_OPEN_ASKS = 100
+_WAITS = ("awaiting_approval", "backing_off", "awaiting_connection")  # nobody makes it at this moment
 
 
 def hear_agent(command: c.FromAgent, run: Unfolding, rules: RunRules) -> None:
@@ -36,15 +39,21 @@ def hear_agent(command: c.FromAgent, run: Unfolding, rules: RunRules) -> None:
         if not _has_ended_so(command, state):
             raise RunNotActive(last.run_id, state.outcome)
         return
+    run.add(*_heard(command, state, rules))
+
+
+def _heard(command: c.FromAgent, state: Active, rules: RunRules) -> list[e.RunEvent]:
     match command:
         case c.AskCall():
-            run.add(_asked(command, state))
+            return [_asked(command, state)]
+        case c.WithdrawCall():
+            return _withdrawn(command, state)
         case c.FinishRun():
-            run.add(_finished(command, state, rules))
+            return [_finished(command, state, rules)]
         case c.GiveUpRun(reason=reason):
-            run.add(e.RunImpossible(reason=redact_text(reason)))
+            return [e.RunImpossible(reason=redact_text(reason))]
         case c.FailRun(code=code, message=message):
-            run.add(e.RunFailed(code=code, message=redact_text(message)))
+            return [e.RunFailed(code=code, message=redact_text(message))]
 
 
 def ask_of(state: RunState, ask_id: str) -> Ask:
@@ -76,6 +85,18 @@ def _asked(command: c.AskCall, state: Active) -> e.ToolCallAsked:
         asked_by=command.principal_id,
         door=command.door,
     )
+
+
+def _withdrawn(command: c.WithdrawCall, state: Active) -> list[e.RunEvent]:
+    """Raises CallInFlight for one that a worker may be making. What is over stays as it is."""
+    step = next((ask.step for ask in state.asked.values() if ask.call_id == command.call_id), None)
+    if step not in state.asks:
+        return []
+    call, reason = state.calls.get(command.call_id), redact_text(command.reason)
+    if call is not None and call.phase not in _WAITS:
+        raise CallInFlight("the call is being made, or has been: it cannot be withdrawn any more")
+    skipped = e.StepRepaired(step=step, repair="skipped", reason=reason)
+    return [skipped] if call is None else [released(call, reason), skipped]
 
 
 def _finished(command: c.FinishRun, state: Active, rules: RunRules) -> e.RunCompleted:

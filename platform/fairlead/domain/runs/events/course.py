@@ -85,7 +85,8 @@ class LimitRaised(Event, frozen=True, kw_only=True, tag="run.limit_raised.v1"):
 
 
 class StepRepaired(Event, frozen=True, kw_only=True, tag="run.step_repaired.v1", omit_defaults=True):
-    """An operator settled a step by hand, and is the commit's actor; or its approval expired, which policy skips."""
+    """An operator settled a step by hand, or its agent withdrew the call, and is the commit's actor; or its approval
+    expired, which policy skips."""
 
     step: str
     repair: Literal["retried", "skipped", "result_supplied"]
