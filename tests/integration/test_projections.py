@@ -12,8 +12,8 @@ from fairlead.adapters.postgres import Database
 from fairlead.consumers import projection_runner, run_board, run_commits
 from fairlead.consumers import replay as replaying
 from fairlead.consumers.parking import parked_of
-from fairlead.consumers.projection import Projection, Superseded, fold, members_of
-from fairlead.consumers.projection_runner import ProjectionRunner
+from fairlead.consumers.projection import Projection, Superseded, analyze, fold, members_of
+from fairlead.consumers.projection_runner import GROW_BESIDE, ProjectionRunner
 from fairlead.consumers.replay import Replayed, replay
 from fairlead.domain.envelope import Kind
 from fairlead.domain.errors import Unavailable
@@ -26,6 +26,7 @@ from tests.support.histories import CODEC, Forgetful, Writer, a_run, call_of, fi
 ALICE, BOB = "tnt_alice", "tnt_bob"
 LONG_S = 20.0
 _BODIES = "SELECT run_id, sequence, body FROM run_commits ORDER BY sequence"
+_KNOWN = "SELECT relname FROM pg_class WHERE relname = ANY (%(tables)s) AND reltuples < 0"
 _STATUSES = "SELECT status FROM run_board"
 
 
@@ -230,6 +231,13 @@ async def test_folding_a_commit_again_changes_no_row(log: MemoryLog, engine_data
         await run_board.project(batch, tx)
         await run_board.project(batch[2:4], tx)
         assert await tx.rows(rows, None, columns) == once
+
+
+async def test_the_server_learns_how_tables_grow_also_those_beside_the_read_models(engine_database: Database) -> None:
+    async with engine_database.session() as session:
+        await analyze(session, await members_of(session, [run_commits], 0), GROW_BESIDE)
+        async with session.transaction() as tx:
+            assert await tx.rows(_KNOWN, {"tables": ["run_commits", *GROW_BESIDE]}, columns) == []
 
 
 async def test_a_second_process_takes_over_when_the_first_dies(

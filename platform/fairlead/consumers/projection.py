@@ -110,10 +110,11 @@ async def fold_in(tx: FoldTx, members: Sequence[Member], batch: Sequence[Followe
     ]
 
 
-async def analyze(session: SqlSession, members: Sequence[Member]) -> None:
-    """Plans made while the tables were nearly empty may go by a wrong index for as long as they are kept."""
+async def analyze(session: SqlSession, members: Sequence[Member], others: Sequence[str] = ()) -> None:
+    """Plans made while the tables were nearly empty may go by a wrong index for as long as they are kept. `others` are
+    tables that grow beside those of the members."""
     async with session.transaction() as tx:
-        await tx.analyze([table for member in members for table in member.projection.TABLES])
+        await tx.analyze([*(table for member in members for table in member.projection.TABLES), *others])
 
 
 async def park_one(session: SqlSession, member: Member, recorded: Followed, error: Exception) -> None:

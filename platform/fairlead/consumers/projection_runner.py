@@ -19,6 +19,7 @@ MAX_BATCH = 500
 MAX_CATCH_UP_BATCH = 5_000
 FIRST_ANALYZE = 300  # commits folded; then after ten times as many
 LAST_ANALYZE = 300_000
+GROW_BESIDE = ("idempotency",)  # tables of the API, with as many rows as runs were asked for
 NEAR = 5_000  # commits: a projection further behind than this catches up by itself and holds nobody up
 GATHER_FOLDS = 4  # commits gather for as long as so many folds take: those of one run become one change of its rows
 MAX_GATHER_S = 0.2  # the most that this adds to the lag
@@ -65,7 +66,7 @@ class ProjectionRunner:
     async def _lead(self, session: SqlSession, members: Sequence[Member]) -> None:
         after, loop = min(member.standing.sequence for member in members), asyncio.get_running_loop()
         async with self._log.follow(LogSequence(after), max_batch=MAX_BATCH, in_bursts=True) as batches:
-            plans = Plans(session, members)
+            plans = Plans(session, members, GROW_BESIDE)
             async for batch in batches:
                 if not batch:
                     continue
@@ -92,16 +93,17 @@ class ProjectionRunner:
 class Plans:
     """Has statements planned anew at first, while the tables outgrow what was known of them; later the server does."""
 
-    def __init__(self, session: SqlSession, members: Sequence[Member]) -> None:
+    def __init__(self, session: SqlSession, members: Sequence[Member], others: Sequence[str] = ()) -> None:
         self._session = session
         self._members = members
+        self._others = others
         self._folded = 0
         self._next = FIRST_ANALYZE
 
     async def used(self, commits: int) -> None:
         self._folded += commits
         if self._next <= min(self._folded, LAST_ANALYZE):
-            await analyze(self._session, self._members)
+            await analyze(self._session, self._members, self._others)
             while self._next <= self._folded:
                 self._next *= 10
 
