@@ -102,8 +102,16 @@ async def fold_in(tx: FoldTx, members: Sequence[Member], batch: Sequence[Followe
     parked = [0] * len(members)
     for tenant_id, commits in by_tenant(batch):
         await tx.fence(tenant_id)
+        by_kind = _by_kind(commits)
         for index, member in enumerate(members):
-            parked[index] += await _fold_tenant(tx, member, commits)
+            match [kind for kind in member.projection.KINDS if kind in by_kind]:
+                case []:
+                    continue
+                case [kind]:
+                    mine = by_kind[kind]
+                case kinds:
+                    mine = [each for each in commits if each.stream.kind in kinds]
+            parked[index] += await _fold_tenant(tx, member, mine)
     return [
         replace(member.standing, sequence=max(to, member.standing.sequence), parked=member.standing.parked + more)
         for member, more in zip(members, parked, strict=True)
@@ -162,10 +170,17 @@ def by_tenant(batch: Iterable[Followed]) -> Iterable[tuple[str, list[Followed]]]
     return found.items()
 
 
+def _by_kind(commits: Iterable[Followed]) -> dict[Kind, list[Followed]]:
+    found: dict[Kind, list[Followed]] = {}
+    for each in commits:
+        found.setdefault(each.stream.kind, []).append(each)
+    return found
+
+
 async def _fold_tenant(tx: SqlTx, member: Member, commits: Sequence[Followed]) -> int:
     """How many commits were parked: what cannot be read, and what follows in a stream of which one is parked."""
     projection, standing = member.projection, member.standing
-    mine = [each for each in commits if each.sequence > standing.sequence and each.stream.kind in projection.KINDS]
+    mine = [each for each in commits if each.sequence > standing.sequence]
     held = await held_streams(tx, standing.name, standing.build) if standing.parked and mine else frozenset()
     ready, waiting = _sorted_out(mine, held)
     for each, reason in waiting:
@@ -179,8 +194,10 @@ def _sorted_out(
     commits: Sequence[Followed], held: frozenset[tuple[Kind, str]]
 ) -> tuple[list[AnyRecorded], list[tuple[Followed, Exception]]]:
     """What can be folded, and what must wait with the reason why."""
-    stopped = set(held)
-    ready: list[AnyRecorded] = []
+    ready = [each for each in commits if not isinstance(each, Unreadable)]
+    if not held and len(ready) == len(commits):
+        return ready, []
+    stopped, ready = set(held), []
     waiting: list[tuple[Followed, Exception]] = []
     for each in commits:
         stream = (each.stream.kind, each.stream.id)

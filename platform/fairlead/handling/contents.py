@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from fairlead_tenants.ids import TenantId
 
-from fairlead.domain.codec import Codec
+from fairlead.domain.codec import Codec, UnreadableCommit
 from fairlead.domain.envelope import Commit, Recorded, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.sealing import (
@@ -27,6 +27,7 @@ from fairlead.domain.sealing import (
     sealed,
     veiled,
 )
+from fairlead.domain.unopened import is_in_place
 from fairlead.ports import AnyCommit, AnyRecorded, ContentKeys
 
 THE_TENANT = ""  # the data subject of what is about nobody in particular
@@ -76,6 +77,8 @@ class Contents:
 
     async def recorded(self, codec: Codec, sequence: LogSequence, stream: StreamRef, body: bytes) -> AnyRecorded:
         """Raises UnreadableCommit, Unavailable."""
+        if self._keys is None and (unopened := _unopened(codec, stream, body)) is not None:
+            return Recorded(sequence, unopened, body)
         plain = await self.opened(stream, body)
         commit: Commit[Any] = codec.decode(stream.kind, plain)
         return Recorded(sequence, commit, body, plain)
@@ -103,6 +106,16 @@ class Contents:
 
 
 UNSEEN = Contents()
+
+
+def _unopened(codec: Codec, stream: StreamRef, body: bytes) -> AnyCommit | None:
+    """The short way for a reader without keys, which most commits can go; None for those with sealed text, and for any
+    about which there is more to say."""
+    try:
+        commit: AnyCommit = codec.decode(stream.kind, body)
+    except UnreadableCommit:
+        return None
+    return commit if is_in_place(stream, commit) else None
 
 
 def _gather(value: Any, boxes: dict[str, Box]) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from fairlead.domain.catalogue import EVENTS, UPCASTERS
 from fairlead.domain.codec import Codec
-from fairlead.domain.envelope import SYSTEM, Commit, StreamRef
+from fairlead.domain.envelope import SYSTEM, Commit, Sequence, StreamRef
 from fairlead.domain.ids import CallId, CommandId, RunId
 from fairlead.domain.masking import MASK, WHOLE
 from fairlead.domain.runs import events as e
@@ -275,3 +275,47 @@ def test_more_places_than_can_be_said_are_everything() -> None:
     body = CODEC.encode(sealed(plain, KEY, marked(*(f"/{number:08}" * 40 for number in range(200)))))
     (field,) = fields_in(plain.stream, body)
     assert KEY.open(TENANT, field.box).sensitive == WHOLE
+
+
+async def as_read_without_keys(body: bytes) -> Any:
+    stream = commit().stream
+    return (await Contents().recorded(CODEC, Sequence(7), stream, body)).commit
+
+
+async def test_a_reader_without_keys_is_given_the_same_on_the_short_way_as_on_the_long() -> None:
+    for events in ((completed({"a": MARKER}),), (completed(None),), (completed("x"), failed(MARKER)), (DRIFTED,)):
+        plain = commit(*events)
+        for body in (stored(plain), CODEC.encode(plain)):
+            long = CODEC.decode("run", veiled(body, fields_in(plain.stream, body)))
+            assert await as_read_without_keys(body) == long
+
+
+async def test_a_reader_without_keys_believes_no_box_that_says_it_belongs_elsewhere() -> None:
+    body = stored(commit(completed({"a": MARKER})))
+    elsewhere = stored(commit(completed({"a": MARKER}), stream="run_y"))
+    other_field = stored(commit(replace(started(StreamRef(TENANT, "run", "run_x")), input={"who": MARKER})))
+    for strange in (elsewhere, other_field):
+        box = re.findall(rb'\{"\$sealed"[^}]+\}', strange)[0]
+        with pytest.raises(BoxRefused):
+            await as_read_without_keys(re.sub(rb'\{"\$sealed"[^}]+\}', box, body))
+    with pytest.raises(BoxRefused):
+        await as_read_without_keys(re.sub(rb'"v1\.ck1\.[^"]+"', b'"v1.ck1.AAAA"', body))
+
+
+def test_the_swift_way_to_a_leaf_takes_nothing_for_a_box_that_is_none() -> None:
+    sealed_field = b'{"$sealed":"%b","box":"v1.ck1.AAAA"}' % (b"0" * 64)
+    looks = [
+        sealed_field.replace(b"v1.ck1.AAAA", b"v1 ck1"),
+        sealed_field.replace(b"0" * 64, b"0" * 63),
+        sealed_field[:-1] + b',"more":1}',
+        b'{"box":"v1.ck1.AAAA","$sealed":"%b"}' % (b"0" * 64),
+        json.dumps(sealed_field.decode()).encode(),
+        sealed_field.replace(b"AAAA", b'A\\"A'),
+        b'{"x":[%b,{"$sealed":"%b"}]}' % (sealed_field, b"0" * 64),
+        sealed_field[:-1] + b',"box":""}',
+    ]
+    plain = CODEC.encode(commit(completed("here")))
+    place = Place(0, 7, TENANT, "run", "run_x", "cmd_1")
+    for look in (sealed_field, *looks):
+        body = plain.replace(b'"here"', look)
+        assert leaf_text_of(place, body) == leaf_of(place, body).text
