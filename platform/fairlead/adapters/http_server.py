@@ -6,9 +6,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from fairlead.adapters.written_together import WrittenTogether
 
 MAX_CONNECTIONS = 2_000
 KEEP_ALIVE_S = 30
+
+
+class Connection(HttpToolsProtocol):
+    """The head of an answer and its body leave together."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is served by streams
+        super().connection_made(WrittenTogether(transport))
 
 
 class _Server(uvicorn.Server):
@@ -24,7 +34,7 @@ async def serve(app: Any, host: str, port: int, closing: asyncio.Event, grace_s:
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,

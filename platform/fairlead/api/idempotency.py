@@ -37,13 +37,14 @@ KEPT_WITHIN_S = 0.1  # by then they are, unless something is amiss
 MOST_OWED = 256
 MOST_OWED_BYTES = 4 * 1024 * 1024
 
+# Lists go in binary: as text, each of their values would be looked through for what has to be escaped.
 _CLAIM = """
 SELECT place, claimed, request, status, headers, body
-  FROM claim_requests(%(tenants)s, %(principals)s, %(keys)s, %(requests)s, %(commands)s)
+  FROM claim_requests(%(tenants)b, %(principals)b, %(keys)b, %(requests)b, %(commands)b)
 """
 _SETTLE = """
-SELECT settle_requests(%(tenants)s, %(principals)s, %(keys)s, %(commands)s, %(statuses)s::smallint[],
-                       %(headers)s::jsonb[], %(bodies)s::bytea[]) AS count
+SELECT settle_requests(%(tenants)b, %(principals)b, %(keys)b, %(commands)b, %(statuses)b::smallint[],
+                       %(headers)b::jsonb[], %(bodies)b::bytea[]) AS count
 """
 _PURGE = """
 DELETE FROM idempotency

@@ -84,6 +84,13 @@ def test_another_pepper_gives_another_hash_and_a_short_pepper_is_refused() -> No
         ApiKeys(bytes(31))
 
 
+@given(st.integers(0, 2**35 - 1), st.integers(7, 26))
+def test_base32_has_as_many_digits_as_asked_and_says_the_number(number: int, length: int) -> None:
+    text = base32(number, length)
+    assert len(text) == length
+    assert sum(BASE32.index(digit) * 32**place for place, digit in enumerate(reversed(text))) == number
+
+
 @given(st.integers(0, 2**130 - 1), st.integers(0, 2**130 - 1))
 def test_base32_sorts_like_the_numbers_it_writes(one: int, other: int) -> None:
     assert (base32(one, 26) < base32(other, 26)) == (one < other)
