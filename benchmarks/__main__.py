@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import (
+    budgets,
     cold,
     deaths,
     effects,
@@ -34,7 +35,7 @@ from benchmarks import (
 )
 from fairlead.logs import configure
 
-PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy", "deaths", "ledger", "policy")
+PARTS = ("cold", "steps", "reads", "waiting", "sandbox", "openapi", "proxy", "deaths", "ledger", "policy", "budgets")
 LEVELS = (1, 16, 64)
 WIDTH = 160  # of a table that goes into a file
 RESULTS = Path(".fairlead") / "bench"
@@ -100,8 +101,7 @@ async def main(chosen: argparse.Namespace) -> None:
             await _deaths(report)
         if "ledger" in chosen.only:
             report.keep("ledger", "fairlead", await _in_folder(ledger.measure))
-        if "policy" in chosen.only:
-            report.keep("policy", "from publishing to effect", await _in_folder(effects.measure))
+        await _of_governance(chosen, report)
         _in_process(chosen, report)
     finally:
         report.close()
@@ -134,6 +134,16 @@ async def _sandbox(report: Report) -> None:
     for name in ("bubblewrap", "landlock"):
         if (found := await sandbox.measure(name)) is not None:
             report.keep("sandbox", name, found)
+
+
+async def _of_governance(chosen: argparse.Namespace, report: Report) -> None:
+    if "policy" in chosen.only:
+        report.keep("policy", "from publishing to effect", await _in_folder(effects.measure))
+    if "budgets" not in chosen.only:
+        return
+    with tempfile.TemporaryDirectory(prefix="fairlead-bench-", ignore_cleanup_errors=True) as folder:
+        async for name, found in budgets.measure(Path(folder), chosen.seconds):
+            report.keep("budgets", name, found)
 
 
 async def _deaths(report: Report) -> None:

@@ -67,6 +67,10 @@ async def test_reports_agree_with_the_log_and_show_nobody_elses(alice: Customer,
 async def test_whoever_sees_a_workspace_sees_its_costs_and_no_margins(alice: Customer) -> None:
     await spend(alice, 4, 900)
     now = await up_to_now(alice)
+    await alice.owner.get(f"{REPORTS}/costs", params=DAY, headers=now)
+    metered = (await alice.served.client().get("/metrics")).text
+    assert 'fairlead_model_cost_usd_micros_total{provider="anthropic",route="triage"}' in metered
+    assert alice.tenant_id not in metered
     _, text = await alice.person(Grant(role=Role.OPERATOR, workspace_id=WorkspaceId(await alice.workspace_id())))
     key = alice.as_key(text)
     elsewhere = await key.get(f"{REPORTS}/costs", params=DAY | {"by": "tenant"}, headers=now)

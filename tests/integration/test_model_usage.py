@@ -5,12 +5,14 @@ from typing import Any, get_args
 
 from fairlead_tenants.ids import PrincipalId
 from msgspec.structs import replace
+from prometheus_client import CollectorRegistry, generate_latest
 
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.postgres import Database
 from fairlead.api import cost_rows, success_rows
 from fairlead.api.commit_pages import Within
 from fairlead.api.cost_rows import By, CostSpan
+from fairlead.api.model_metrics import model_figures
 from fairlead.api.success_rows import EndedSpan
 from fairlead.consumers import model_usage, run_board
 from fairlead.domain import approvals as a
@@ -31,13 +33,18 @@ from tests.support.histories import (
     requested,
     started,
 )
-from tests.support.spending import answered, asked, attempt_failed, spent_in
+from tests.support.spending import answered, asked, attempt_failed, model_call_of, spent_in
+from tests.unit.test_alerts import RULES
 
 ALICE = "tnt_alice"
 EVERYWHERE = Within(workspaces=None, environment=None)
 SPAN = CostSpan(within=EVERYWHERE, begin=T0, end=T0 + timedelta(days=1), by="tenant")
 ENDED = EndedSpan(within=EVERYWHERE, begin=T0, end=T0 + timedelta(days=1), prices=EMPTY)
 _CHARGES = "SELECT * FROM usage_charges ORDER BY run_id, stream_version"
+_SPENT_HOUR = """
+INSERT INTO model_hours (hour, route, provider, cost_usd_micros)
+VALUES (%(hour)s, 'jumps', 'p', %(dear)s), (%(hour)s, 'usual', 'p', 2000000), (%(hour)s, 'cents', 'p', %(dear)s / 1000)
+"""
 _METERS = "SELECT route, provider, meter, value FROM model_meters ORDER BY 1, 2, 3"
 
 
@@ -143,6 +150,50 @@ async def test_a_fact_that_comes_again_is_not_counted_again_and_what_expires_goe
     async with engine_database.tenant(run.tenant_id) as tx:
         await model_usage.project(await again.read(run), tx)
         assert await tx.rows(_CHARGES, None, columns) == []
+
+
+async def test_meters_show_each_route_at_each_provider_and_nobody_s_name(engine_database: Database) -> None:
+    log = MemoryLog(CODEC)
+    run = a_run("tnt_metered", 8)
+    code = "budget_tenant_usd_micros"
+    refused = e.ModelCallRefused(call_id=model_call_of(run, 3), by="budget", code=code, reason="no")
+    asks = asked(run, 3, "metered")
+    await Writer(log).write(run, (started(run), asks), (refused,), (asked(run, 4, "metered"),), (answered(run, 4, 6),))
+    await folded(engine_database, log, run)
+    shown = CollectorRegistry()
+    shown.register(await model_figures(engine_database, T0))
+    labels = {"route": "metered", "provider": "anthropic"}
+    assert shown.get_sample_value("fairlead_model_cost_usd_micros_total", labels) == 6
+    assert shown.get_sample_value("fairlead_model_calls_total", labels | {"outcome": "completed"}) == 1
+    assert shown.get_sample_value("fairlead_model_tokens_total", labels | {"kind": "output"}) == 30
+    assert shown.get_sample_value("fairlead_budget_refusals_total", {"code": code}) == 1
+    for name, below, above in (("answer", "0.5", "1.0"), ("first_token", "0.05", "0.1")):
+        bucket = f"fairlead_model_{name}_seconds_bucket"
+        assert shown.get_sample_value(bucket, labels | {"le": below}) == 0
+        assert shown.get_sample_value(bucket, labels | {"le": above}) == 1
+    assert "tnt_" not in generate_latest(shown).decode()
+
+
+async def test_costs_that_jump_pass_the_threshold_of_their_alert_and_usual_ones_do_not(
+    engine_database: Database,
+) -> None:
+    now = T0 + timedelta(days=100, minutes=10)
+    async with engine_database.platform() as tx:
+        for hour in range(72):
+            began = T0 + timedelta(days=100) - timedelta(hours=hour)
+            await tx.run(_SPENT_HOUR, {"hour": began, "dear": 30_000_000 if hour < 2 else 2_000_000})
+    shown = CollectorRegistry()
+    shown.register(await model_figures(engine_database, now))
+    of = {
+        route: shown.get_sample_value("fairlead_model_cost_jump", {"route": route, "provider": "p"})
+        for route in ("jumps", "usual", "cents")
+    }
+    (rule,) = (each for each in RULES if each["alert"] == "FairleadCostJump")
+    threshold = float(rule["expr"].rpartition(">")[2])
+    assert {route for route, jump in of.items() if jump is not None and jump > threshold} == {"jumps"}
+    early = await model_figures(engine_database, T0 + timedelta(days=98))
+    jumps = [family for family in early.collect() if family.name == "fairlead_model_cost_jump"]
+    assert not any(family.samples for family in jumps), "a day has to be known"
 
 
 async def test_a_success_pays_for_failures_and_for_the_people_who_decided(engine_database: Database) -> None:

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from fairlead.api.model_metrics import model_figures
 from fairlead.api.parts import ApiParts, Lag
 from fairlead.api.webhook_views import tally
 from fairlead.domain.errors import Unavailable
@@ -76,6 +77,9 @@ async def _measured(parts: ApiParts) -> CollectorRegistry:
     _show_noticed(registry, parts.tools.noticed)
     meaning = "Accesses that happened and are not on the log yet."
     Gauge("fairlead_accesses_unrecorded", meaning, registry=registry).set(parts.audit.waiting)
+    figures = await _known(lambda: model_figures(parts.database, parts.clock.now()))
+    if figures is not None:
+        registry.register(figures)
     if (webhooks := await _known(lambda: tally(parts.database))) is not None:
         _show_webhooks(registry, webhooks)
     return registry

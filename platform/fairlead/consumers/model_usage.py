@@ -14,13 +14,13 @@ from fairlead.consumers.rows import as_json, printable
 from fairlead.consumers.usage_reviews import write_reviews
 from fairlead.domain.envelope import Kind
 from fairlead.domain.instant import Instant
+from fairlead.domain.meters import BOUNDS_US
 from fairlead.domain.runs import events as e
 from fairlead.ports import AnyRecorded, SqlTx
 
 NAME = "model_usage"
 KINDS: tuple[Kind, ...] = ("run", "approval")
 TABLES: tuple[str, ...] = ("usage_calls", "usage_charges", "usage_reviews", "model_meters", "model_hours")
-BOUNDS_US = (50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000)
 HOURS_KEPT = timedelta(days=14)
 
 _REQUESTED = """

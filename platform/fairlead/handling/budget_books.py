@@ -70,13 +70,19 @@ class BudgetBooks:
         return low
 
     async def _turn(self, tenant_id: TenantId, page: int) -> None:
+        """And begin the next one at once, while it is known here what with: nobody has to read the page for that."""
         stream = page_stream(tenant_id, page)
-        await self._handler.handle(stream, c.TurnPage(), _ours(f"cmd_{stream.id}-close"))
+        closed = (await self._handler.handle(stream, c.TurnPage(), _ours(f"cmd_{stream.id}-close"))).state
+        if isinstance(closed, Closed):
+            await self._open(tenant_id, page, closed)
 
     async def _next(self, tenant_id: TenantId, page: int) -> None:
         """Whoever comes first begins it; what it begins with follows from the page before."""
         closed = (await self._handler.load(page_stream(tenant_id, page))).state
         assert isinstance(closed, Closed), "a page that was closed stays closed"
+        await self._open(tenant_id, page, closed)
+
+    async def _open(self, tenant_id: TenantId, page: int, closed: Closed) -> None:
         stream = page_stream(tenant_id, page + 1)
         opening = c.OpenPage(opened=turned(closed, self._clock.now()))
         await self._handler.handle(stream, opening, _ours(f"cmd_{stream.id}-open"))
