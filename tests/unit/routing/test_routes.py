@@ -1,11 +1,14 @@
 """A route's document, its history, and where a tenant's data may be read."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fairlead_tenants.ids import PrincipalId
 
+from fairlead.api.documents import from_yaml
 from fairlead.domain.errors import Invalid
 from fairlead.domain.routing import residency as r
 from fairlead.domain.routing import routes as rt
@@ -54,6 +57,13 @@ def test_every_fault_of_a_document_is_named_with_its_path() -> None:
         "/candidates/0/rollout/gates/max_call_usd_micros": "gate_unmeasured",
         "/candidates/1/rollout": "rollout_alone",
     }
+
+
+def test_the_example_in_the_guide_is_a_route() -> None:
+    guide = Path(__file__).parents[3] / "docs" / "how-to" / "route-models.md"
+    examples = re.findall(r"^```yaml\n(.*?)^```", guide.read_text(), re.MULTILINE | re.DOTALL)
+    whole, rollout, cache = (from_yaml(example.encode()) for example in examples)
+    checked(whole | cache | {"candidates": whole["candidates"] + rollout})
 
 
 def test_only_one_candidate_of_a_tier_is_rolled_out_at_once() -> None:
