@@ -122,6 +122,11 @@ class Run:
         assert isinstance(self.state, Ended), self.state
         return self.state
 
+    @property
+    def last(self) -> Active:
+        """Whether it has ended or not."""
+        return self.state.last if isinstance(self.state, Ended) else self.active
+
     def call(self, step: str) -> OpenCall:
         return self.active.calls[CallId(self.active.open[step])]
 

@@ -102,6 +102,7 @@ class _Explaining:
         step = self._step(request.step)
         because = [
             *self._plan(step),
+            *self._asked_for(call_id),
             *self._read_by(step),
             *self._rules(request, asked),
             *self._signed(call_id),
@@ -183,6 +184,13 @@ class _Explaining:
             said = {"version": published.version, "document_hash": published.document_hash, "reason": published.reason}
             definition = [_node("definition", self._published, said)]
         return [_node("plan", self._start, facts, because=definition)]
+
+    def _asked_for(self, call_id: str) -> Iterator[Why]:
+        """By an agent outside, and through which door. The arguments are those of the call."""
+        if (found := self._first(e.ToolCallAsked, call_id)) is not None:
+            facts = _facts(found.event)
+            del facts["arguments"]
+            yield _node("plan", found, facts)
 
     def _read_by(self, source: Any) -> list[Why]:
         """What the expressions in it read: the run's input, what earlier steps gave, what people answered."""

@@ -1,11 +1,14 @@
 """Runs whose calls an outside agent asks for: the same decisions, by whoever may, until somebody ends them."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 from fairlead_tenants.ids import PrincipalId, TenantId
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fairlead.domain.errors import Denied, Invalid
 from fairlead.domain.ids import CallId, RunId
@@ -25,6 +28,7 @@ from fairlead.domain.runs.errors import (
 from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.obligations import WithdrawOrder, after, awaiting
 from fairlead.domain.runs.outside import MAX_OPEN_ASKS
+from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, NotStarted
 from fairlead.domain.workflow.validation import validate
 from tests.support.clock import T0
@@ -263,6 +267,62 @@ def test_a_fork_makes_the_open_calls_its_own() -> None:
     assert [call_id.startswith("tcl_2-") for call_id in child.calls] == [True]
     assert child.open.keys() == {"call[1]"}
     assert child.asked["b"].call_id == child.open["call[1]"]
+
+
+MOVES = ["ask", "write", "made up", "succeed", "fail", "pause", "resume", "withdraw", "finish", "give up", "again"]
+
+
+class Agent:
+    """One that does whatever it is told, in any order."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.asked = 0
+
+    def does(self, move: str, which: int) -> None:
+        asked = list(self.run.last.asked.values())
+        if move in ("ask", "write", "made up"):
+            self.asked += 1
+            tool = {"ask": "test.read", "write": RESERVE, "made up": "test.nothing"}[move]
+            self.run.do(ask(f"ask_{self.asked}", tool=tool))
+        elif move in ("pause", "resume"):
+            self.run.do((c.PauseRun if move == "pause" else c.ResumeRun)(reason="test", now=T0))
+        elif move in ("finish", "give up"):
+            self.run.do(finish() if move == "finish" else give_up())
+        elif asked:
+            self._moves(move, asked[which % len(asked)].call_id, list(self.run.last.asked)[which % len(asked)])
+
+    def _moves(self, move: str, call_id: CallId, ask_id: str) -> None:
+        if move == "again":
+            assert self.run.do(ask(ask_id)) == []
+        elif move == "withdraw":
+            self.run.do(c.WithdrawCall(call_id=call_id, reason="test", principal_id=STARTER, now=T0))
+        else:
+            self.run.do((succeeded if move == "succeed" else failed)(call_id))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 9)), max_size=30), st.sampled_from([RULES, OPEN]))
+def test_whatever_an_agent_does_each_ask_is_one_call_at_most_with_one_outcome(
+    moves: list[tuple[str, int]], rules: WorkflowRules
+) -> None:
+    run = Run(rules)
+    agent = Agent(run)
+    for move, which in moves:
+        with suppress(CallInFlight, CallsStillOpen, RunIsPaused, RunNotActive):
+            agent.does(move, which)
+        assert fold(NotStarted(), run.history) == run.state
+    last = run.last
+    for ask_ in last.asked.values():
+        requests = [
+            fact for fact in run.history if isinstance(fact, e.ToolCallRequested) and fact.call_id == ask_.call_id
+        ]
+        assert len(requests) <= 1
+        assert (ask_.step in last.outcomes) != (ask_.step in last.asks)
+    assert last.open.keys() <= last.asks.keys()
+    assert len({ask_.call_id for ask_ in last.asked.values()}) == len(last.asked)
+    dispatched = {fact.call_id for fact in run.history if isinstance(fact, e.ToolCallDispatched)}
+    assert dispatched <= {ask_.call_id for ask_ in last.asked.values()}
 
 
 def test_an_ask_that_fits_no_commit_is_refused_and_ends_nothing() -> None:

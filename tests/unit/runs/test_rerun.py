@@ -17,13 +17,16 @@ from fairlead.domain.errors import Invalid
 from fairlead.domain.explaining import Evidence, Why, why_call, why_ending
 from fairlead.domain.policies import Scope
 from fairlead.domain.rerun import Rerun, rerun
+from fairlead.domain.runs.commands import AskCall, FinishRun
+from fairlead.domain.runs.events import ToolCallRequested
+from fairlead.domain.runs.states import Active
 from fairlead.handling.evidence import Gathering
 from fairlead.handling.governance import Governance
 from tests.support.books import Books
 from tests.support.connectors import tool
 from tests.support.documents import EXPRESSIONS
 from tests.support.platform import PAYING, Platform, ended
-from tests.support.tenancy import DEFAULT, TENANT
+from tests.support.tenancy import DEFAULT, OWNER, TENANT
 
 CODEC = Codec(EVENTS, UPCASTERS)
 ASKING = {
@@ -83,6 +86,34 @@ async def test_a_run_that_is_decided_again_comes_out_as_it_did(fields: dict[str,
     assert found.parted is None
     assert found.decided >= 3
     assert found.events == len(await platform.history(run))
+
+
+async def test_a_run_that_an_agent_drives_from_outside_is_explained_and_decided_again_alike() -> None:
+    policy = {"rules": [{"id": "all", "effects": ["write"], "verdict": "allow", "reason": "test"}]}
+    async with Platform(tool(run=Books().pay), planner="outside", policy=policy).at_work() as platform:
+        run = await platform.start({"number": "4711"})
+        now = platform.clock.now()
+        for number, name in enumerate(("bills.pay", "bills.wipe", "bills.pay")):
+            arguments = {"number": str(number), "amount": 5}
+            asks = AskCall(
+                ask_id=f"ask_{number}", tool=name, arguments=arguments, door="mcp", principal_id=OWNER, now=now
+            )
+            await platform.handle(run, asks)
+            await platform.until(run, lambda state: isinstance(state, Active) and not state.asks)
+        await platform.handle(run, FinishRun(output={}, principal_id=OWNER, now=now))
+        await platform.until(run, ended)
+        bundle = await gathering(platform).bundle(TENANT, run.id)
+        evidence = await gathering(platform).of_run(TENANT, run.id)
+    found = again(bundle)
+    assert (found.parted, found.events) == (None, len(await platform.history(run)))
+    assert found.decided >= 7
+    forbidding = again(bundle, policy={"rules": []})
+    assert forbidding.parted is not None
+    (call_id, *_) = [each.call_id for each in await platform.history(run) if isinstance(each, ToolCallRequested)]
+    why = why_call(evidence, call_id)
+    assert why is not None
+    (asked,) = [each for each in only(why, "plan") if each.type == "tool_call.asked.v1"]
+    assert (asked.facts["door"], asked.facts["asked_by"], "arguments" in asked.facts) == ("mcp", OWNER, False)
 
 
 COUNTING = {"id": "often", "effects": ["write"], "verdict": "deny", "at_most": {"count": 1, "per": "args.amount"}}
