@@ -59,6 +59,7 @@ EXAMPLES: dict[str, Any] = {
     "RollBack": {"reason": "it asked for people too often"},
     "ResidencySetting": {"regions": ["eu"], "reason": "contracts with customers in Europe"},
     "RouteRollBack": {"reason": "the cheap model was wrong too often"},
+    "PromptRollBack": {"reason": "the new words made it ask too often"},
     "Rotation": {"overlap_s": 3600},
     "SecretRotation": {"overlap_s": 3600},
     "WebhookChange": {"events": ["run.completed", "run.failed"]},

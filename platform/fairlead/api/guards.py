@@ -31,6 +31,7 @@ ReadModel = Literal[
     "switch_pauses",
     "policy_versions",
     "price_versions",
+    "prompt_versions",
     "route_versions",
     "model_usage",
 ]

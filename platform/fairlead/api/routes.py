@@ -34,6 +34,7 @@ from fairlead.api.policy_simulation import simulate_policy
 from fairlead.api.policy_trials import PolicyTrialController
 from fairlead.api.prices import PriceController
 from fairlead.api.principals import PeopleController, PrincipalController
+from fairlead.api.prompts import PromptController
 from fairlead.api.publishing import publish_workflow
 from fairlead.api.reports import ReportController
 from fairlead.api.residency import get_residency, set_residency
@@ -115,5 +116,6 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     BudgetController,
     BudgetZoneController,
     PriceController,
+    PromptController,
     ErasureController,
 )

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "policy": "fairlead.cli.policies:policy",
     "price": "fairlead.cli.prices:price",
     "principal": "fairlead.cli.access:principal",
+    "prompt": "fairlead.cli.prompts:prompt",
     "residency": "fairlead.cli.model_routes:residency",
     "retention": "fairlead.cli.retention:retention",
     "report": "fairlead.cli.reports:report",
