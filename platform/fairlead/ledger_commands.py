@@ -22,6 +22,7 @@ __all__ = ["ledger"]
 _RESTORED = View(
     identity="put_back",
     columns=(
+        Column("SHARD", "shard", right=True),
         Column("PUT BACK", "put_back", right=True),
         Column("BLOBS", "blobs", right=True),
         Column("MOVED", "moved", right=True),
@@ -52,7 +53,7 @@ def check(receipts: tuple[Path, ...], output: Format) -> None:
     heads = [_head(receipt) for receipt in receipts]
 
     def tell(fault: Any) -> None:
-        where = f"{fault.sequence} {fault.tenant_id}".strip()
+        where = f"shard {fault.shard} · {fault.sequence} {fault.tenant_id}".strip()
         printer.line(msgspec.to_builtins(fault), lambda _: click.echo(f"{fault.kind} · {where}: {fault.text}"))
 
     if asyncio.run(ledger_operating.check_ledger(_settings(), heads, tell)):

@@ -13,6 +13,7 @@ from fairlead.adapters.ledger_keys import FILE_NAME, add_key, ledger_keys, retir
 from fairlead.adapters.nats_connection import NatsConnection
 from fairlead.adapters.nats_log import NatsLog
 from fairlead.adapters.nats_repair import LogRepair
+from fairlead.adapters.nats_streams import THE_SHARD
 from fairlead.adapters.postgres import Database
 from fairlead.consumers.ledger import Keeper, LogDiverged
 from fairlead.consumers.ledger_check import Fault, check, compared, kept_commits, side_by_side
@@ -37,9 +38,11 @@ class StillRunning(Rejected):
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """`put_back` commits have their old numbers again. `moved` ones were acknowledged under numbers that others had
-    before, and are at the end now; `conflicting` ones do not fit what is before them. `file` holds both."""
+    """Of one `shard`. `put_back` commits have their old numbers again. `moved` ones were acknowledged under numbers
+    that others had before, and are at the end now; `conflicting` ones do not fit what is before them. `file` holds
+    both."""
 
+    shard: int
     put_back: int
     blobs: int
     moved: int
@@ -66,7 +69,7 @@ async def check_ledger(settings: Settings, receipts: Sequence[Head], tell: Calla
     async with (
         _opened(settings) as (log, _, owner),
         owner.session() as session,
-        aclosing(check(log, session, 0, receipts)) as faults,
+        aclosing(check(log, session, THE_SHARD, receipts)) as faults,
     ):
         async for fault in faults:
             count += 1
@@ -77,11 +80,11 @@ async def check_ledger(settings: Settings, receipts: Sequence[Head], tell: Calla
 async def restore_ledger(settings: Settings, folder: Path) -> Restored:
     """Raises StillRunning, OwnerUrlNeeded."""
     async with _opened(settings) as (log, connection, owner), owner.session() as session:
-        for name in ("ledger/0", "projections/0"):
+        for name in (f"ledger/{THE_SHARD}", f"projections/{THE_SHARD}"):
             if not await session.try_lock(name):
                 raise StillRunning("an engine is at work: stop the API, engines and workers first")
         await catch_up(log, session)
-        repair = LogRepair(connection, 0, settings.nats_replicas)
+        repair = LogRepair(connection, THE_SHARD, settings.nats_replicas)
         return await restore(log, repair, session, folder)
 
 
@@ -117,6 +120,7 @@ async def restore(log: NatsLog, repair: LogRepair, session: SqlSession, folder: 
         await repair.finish()
         moved = await _moved(log, repair, places.strangers)
     return Restored(
+        shard=shard,
         put_back=places.put_back,
         blobs=len(places.blobs),
         moved=moved,

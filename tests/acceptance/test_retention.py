@@ -1,9 +1,13 @@
 """For how long things are kept, and legal holds, over the API and by those who may."""
 
+import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from fairlead_ledger.reading import check_file
 from fairlead_tenants.access import Grant, Role
@@ -11,12 +15,13 @@ from fairlead_tenants.ids import WorkspaceId
 
 from fairlead.adapters.postgres import Database
 from fairlead.consumers.ledger_check import check
-from fairlead.consumers.retention_sweep import RetentionSweep
+from fairlead.consumers.retention_sweep import LOCK, RetentionSweep
+from fairlead.domain.envelope import StreamRef
 from tests.acceptance.test_ledger import exported, trust_of
 from tests.support.api import Customer, Served, in_a_task_of_its_own
 from tests.support.clock import ManualClock
 from tests.support.database import DatabaseUrls
-from tests.support.workflows import at_work, echo, publish, started, until_status, up_to_now
+from tests.support.workflows import LONG_S, at_work, echo, publish, started, until_status, up_to_now
 
 EVER = {"from": "2000-01-01T00:00:00Z"}
 RETENTION, HOLDS = "/v1/retention", "/v1/holds"
@@ -79,6 +84,49 @@ async def a_year_later(served: Served, customer: Customer) -> None:
     async with Database(engine) as database, database.session() as session:
         sweep = RetentionSweep(core.sealed_log, core.removal, database, core.handler, clock, core.ids, pause_s=0.0)
         await sweep.sweep_tenant(session, customer.tenant_id)
+
+
+async def killed_in_the_middle(served: Served, customer: Customer, removals: int) -> None:
+    """A process that sweeps dies by SIGKILL once it has taken so many commits off the log."""
+    settings = served.core.settings
+    urls = (settings.nats_url, settings.database_url, settings.database_engine_url)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.sweeper"),
+        *(str(given) for given in (*urls, settings.data_dir, customer.tenant_id, removals)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        assert await process.stdout.readline() == b"in the middle\n"
+    finally:
+        process.kill()
+    assert await process.wait() == -signal.SIGKILL
+
+
+async def test_a_sweeper_that_is_killed_in_the_middle_is_followed_by_one_that_ends_its_work(
+    served: Served, alice: Customer, database: DatabaseUrls
+) -> None:
+    run_id = await started(alice.owner, await publish(alice, echo("a", "planted-here"), result={}))
+    await until_status(alice, run_id, "completed")
+    stream = StreamRef(alice.tenant_id, "run", run_id)
+    before = {recorded.sequence for recorded in await served.core.log.read(stream)}
+    await alice.owner.get("/v1/ledger/head", headers=await up_to_now(alice))
+    await killed_in_the_middle(served, alice, 1)
+    left = {sequence for sequence in before if await served.core.copies.copy_of(sequence) is not None}
+    assert len(left) == len(before) - 1, "it died with some of it gone"
+    async with Database(database.engine) as engine, engine.session() as session:
+        async with asyncio.timeout(LONG_S):
+            while not await session.try_lock(LOCK):  # noqa: ASYNC110  # the server notices that its client is gone
+                await asyncio.sleep(0.02)
+    await a_year_later(served, alice)
+    for sequence in before:
+        assert await served.core.copies.copy_of(sequence) is None
+    assert (await alice.owner.get(f"/v1/runs/{run_id}")).status_code == 410
+    rows = "SELECT count(*) FROM ledger_commits WHERE tenant_id = %s AND sequence = ANY (%s) AND body IS NOT NULL"
+    open_ones = "SELECT count(*) FROM expiries WHERE tenant_id = %s AND removed_at IS NULL"
+    with psycopg.connect(database.admin) as admin:
+        assert admin.execute(rows, [alice.tenant_id, sorted(before)]).fetchall() == [(0,)]
+        assert admin.execute(open_ones, [alice.tenant_id]).fetchall() == [(0,)]
 
 
 async def test_a_run_that_expired_is_gone_for_its_tenant_and_its_proof_is_not(

@@ -148,8 +148,10 @@ async def test_what_disks_do_to_the_log_is_found_and_mended_from_the_ledger(yard
         faults = await yard.faults(site)
         assert {fault.kind for fault in faults} <= {"log_missing", "log_changed", "position_beyond"}
         assert {"log_missing", "log_changed"} & {fault.kind for fault in faults}, site
+        assert {fault.shard for fault in faults} == {site.shard}
         done = await yard.restored(site, tmp_path)
         assert (done.put_back > 0, done.lost, done.conflicting, done.moved) == (True, 0, 0, 0)
+        assert done.shard == site.shard
         assert await yard.faults(site) == []
         assert await site.histories() == site.before
         assert (await yard.restored(site, tmp_path)).put_back == 0

@@ -14,6 +14,7 @@ from fairlead_tenants.ids import PrincipalId, TenantId
 from fairlead import app
 from fairlead.adapters.postgres import Database
 from fairlead.consumers import expiring, retention_sweep
+from fairlead.consumers.ledger_check import check
 from fairlead.consumers.rebuild import rebuild
 from fairlead.domain import retention as r
 from fairlead.domain.envelope import SYSTEM
@@ -27,6 +28,7 @@ from fairlead.domain.runs.states import Gone
 from fairlead.handling.handler import Cause
 from tests.support.clock import T0
 from tests.support.database import DatabaseUrls
+from tests.support.engines import cloned_database
 from tests.support.expiring import Archive, Death, Fuse, Kept, MortalRemoval, MortalSession
 from tests.support.ids import SequentialIds
 
@@ -264,3 +266,42 @@ async def test_objects_go_where_a_tenant_says_so_and_never_without(archive: Arch
         await archive.caught_up()
         assert await sweep.sweep_tenant(session, tenant) == 1, "the one that was begun is ended"
     assert [row["what"] for row in await archive.rows(tenant, "SELECT * FROM expiries")] == ["objects"]
+
+
+async def test_a_database_from_before_an_expiry_is_put_back_and_what_had_gone_goes_again(
+    database_template: DatabaseUrls,
+) -> None:
+    tenant, ids = a_tenant(), SequentialIds()
+    async with cloned_database(database_template) as live:
+        async with Database(live.engine) as engine, Database(live.app) as app_database:
+            archive = Archive(engine, app_database, ids)
+            async with archive.followed():
+                kept, left = await archive.kept(tenant, 1), await archive.kept(tenant, 2)
+                access = await archive.access(tenant, 1)
+                await hold(archive, tenant, run_id=left.run.id)
+                await archive.caught_up()
+        async with cloned_database(live) as backup:
+            async with Database(live.engine) as engine, Database(live.app) as app_database:
+                archive.engine, archive.app = engine, app_database
+                async with archive.followed():
+                    assert await archive.swept(tenant) == 2, "a run, and the record of an access"
+                    await is_gone(archive, kept)
+            async with (
+                Database(backup.engine) as engine,
+                Database(backup.app) as app_database,
+                Database(backup.owner) as owner,
+            ):
+                archive.engine, archive.app = engine, app_database
+                bodies = "SELECT sequence FROM ledger_commits WHERE body IS NOT NULL"
+                brought = {row["sequence"] for row in await archive.rows(tenant, bodies)}
+                assert {*kept.sequences, access} <= brought, "the backup has what had gone"
+                async with archive.followed():
+                    await archive.caught_up()
+                    assert await archive.swept(tenant) == 2
+                    await is_gone(archive, kept)
+                    assert access not in {row["sequence"] for row in await archive.rows(tenant, bodies)}
+                    assert await archive.rows(tenant, "SELECT * FROM accesses") == []
+                    assert len(await archive.log.read(left.run)) == 6
+                    await archive.caught_up()
+                    async with owner.session() as session:
+                        assert [fault async for fault in check(archive.log, session)] == []

@@ -29,18 +29,19 @@ _MISFIT = 10052
 
 _log = structlog.get_logger()
 
+THE_SHARD = 0  # an installation has one
+
 
 def events_stream(shard: int) -> str:
     return f"EVENTS_{shard}"
 
 
-async def ensure_streams(connection: NatsConnection, shards: int = 1, replicas: int = 1) -> None:
+async def ensure_streams(connection: NatsConnection, replicas: int = 1) -> None:
     """Create what is missing and correct what may be corrected.
 
     Raises ApiRefused when a stream exists that cannot become what it must be, Unavailable when nobody answers.
     """
-    for shard in range(shards):
-        await ensure_events(connection, shard, replicas)
+    await ensure_events(connection, THE_SHARD, replicas)
     await _ensure(connection, _blobs(replicas))
     await _ensure(connection, _objects(replicas))
     await _ensure(connection, _timers(replicas))

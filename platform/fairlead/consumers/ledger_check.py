@@ -9,6 +9,7 @@ from fairlead_ledger.leaves import leaf_of
 from fairlead_ledger.merkle import HASH_BYTES, Frontier, leaf_hash
 from fairlead_tenants.ids import TenantId
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fairlead.consumers.ledger import place_of
 from fairlead.consumers.ledger_expired import NONE, Going, Tree, each_tenant, going_of, unfounded
@@ -89,6 +90,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     sequence: int
     tenant_id: str
     text: str
+    shard: int = 0
 
 
 class Kept(Struct, frozen=True):
@@ -168,6 +170,14 @@ async def check(
     log: LogCopies, session: SqlSession, shard: int = 0, receipts: Sequence[Head] = ()
 ) -> AsyncGenerator[Fault, None]:
     """Everything that does not agree. `session` is the owner's; `receipts` are heads that were kept elsewhere."""
+    async with aclosing(_check(log, session, shard, receipts)) as faults:
+        async for fault in faults:
+            yield replace(fault, shard=shard)
+
+
+async def _check(
+    log: LogCopies, session: SqlSession, shard: int, receipts: Sequence[Head]
+) -> AsyncGenerator[Fault, None]:
     position = await _position(session, shard, "ledger")
     last = await log.last_sequence()
     removed = await removed_leaves(session, shard)

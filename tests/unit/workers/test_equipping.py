@@ -177,7 +177,7 @@ async def test_only_a_tool_of_our_own_process_has_the_object_store_and_that_of_i
         caller = Caller(Shelf(with_tool(run=looking(seen)), runs_here), equipping, remembering())
         await caller.call(a_call(), HERE, lost_answer=False)
         assert (seen[0].objects is stores.place) == runs_here
-        assert set(stores.asked) == ({(ALICE, DESK, LIVE)} if runs_here else set())
+        assert set(stores.asked) == ({(ALICE, DESK, LIVE, "")} if runs_here else set())
 
 
 class Stores:
