@@ -46,12 +46,14 @@ from fairlead.core import Core, accounts_of, core, webhooks_of
 from fairlead.handling.access_audit import AccessAudit
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.budget_desk import BudgetDesk
+from fairlead.handling.dispatch import MODEL_LANE
 from fairlead.handling.erasing import Destroying, ErasureWatch
 from fairlead.handling.model_hearing import ModelHearing
 from fairlead.handling.model_standings import ModelStandings
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.telling import Telling
-from fairlead.ports import Unfinished
+from fairlead.model_parts import model_attempts, model_router
+from fairlead.ports import Credentials, Unfinished
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
@@ -59,6 +61,7 @@ from fairlead.workers.call_limits import Bound, CallLimits
 from fairlead.workers.calling import Caller
 from fairlead.workers.equipping import Equipping
 from fairlead.workers.gates import Gates
+from fairlead.workers.model_worker import ModelWorker
 from fairlead.workers.remembering import Remembering
 from fairlead.workers.rollout_keeper import RolloutKeeper
 from fairlead.workers.run_watch import RunWatch
@@ -302,9 +305,30 @@ async def calls(core: Core) -> None:
         lender = accounts_of(core, database).lender(worker_id)
         remembering = Remembering(core.results, core.clock)
         caller = Caller(core.tools, Equipping(lender, core.outbound, core.brake, core.objects), remembering)
-        spending = Spending(BudgetDesk(core.budgets, core.clock, core.ids), core.clock)
+        budgets = BudgetDesk(core.budgets, core.clock, core.ids)
+        spending = Spending(budgets, core.clock)
         for lane in settings.worker_lanes:
-            tasks.create_task(tool_worker(core, lane, worker_id, caller, spending).run())
+            if lane == MODEL_LANE:
+                tasks.create_task(thinking(core, worker_id, lender, budgets))
+            else:
+                tasks.create_task(tool_worker(core, lane, worker_id, caller, spending).run())
+
+
+async def thinking(core: Core, worker_id: str, lender: Credentials, budgets: BudgetDesk) -> None:
+    """Asks models, until cancelled."""
+    async with model_router(core, worker_id, call_limits(core)) as router:
+        attempts = model_attempts(core, worker_id, router, lender, budgets)
+        await ModelWorker(
+            log=core.log,
+            jobs=core.jobs,
+            handler=core.handler,
+            dispatch=core.dispatch,
+            capabilities=core.capabilities,
+            rulebook=core.rulebook,
+            attempts=attempts,
+            clock=core.clock,
+            max_in_flight=core.settings.worker_concurrency,
+        ).run()
 
 
 def worker_name() -> str:

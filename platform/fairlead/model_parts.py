@@ -4,12 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fairlead.adapters.models import FileRecordings, NoRecordings, RecordedModels, WireModels
 from fairlead.core import Core
 from fairlead.handling.answer_cache import AnswerCache
+from fairlead.handling.budget_desk import BudgetDesk
+from fairlead.handling.model_attempts import ModelAttempts
+from fairlead.handling.model_desk import ModelDesk
 from fairlead.handling.model_hearing import ModelHearing
 from fairlead.handling.model_hosts import ModelHosts
 from fairlead.handling.model_router import ModelRouter
 from fairlead.handling.model_standings import ModelStandings
+from fairlead.handling.model_ways import ModelWays
+from fairlead.ports import Credentials
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.gates import Gates, LimitsOf
 from fairlead.workers.model_gates import ModelGates, ToldLimits
@@ -51,6 +57,32 @@ async def model_router(core: Core, worker_id: str, limits_of: LimitsOf) -> Async
 
 def answer_cache(core: Core) -> AnswerCache:
     return AnswerCache(core.results, core.content_keys, core.clock)
+
+
+def model_attempts(
+    core: Core, worker_id: str, router: ModelRouter, credentials: Credentials, budgets: BudgetDesk
+) -> ModelAttempts:
+    """The one way to models of a process."""
+    folder = core.settings.model_recordings
+    return ModelAttempts(
+        handler=core.handler,
+        router=router,
+        ways=ModelWays(credentials, core.tools),
+        models=WireModels(core.outbound, core.clock),
+        recorded=RecordedModels(FileRecordings(folder) if folder is not None else NoRecordings()),
+        budgets=budgets,
+        brake=core.brake,
+        clock=core.clock,
+        ids=core.ids,
+        worker=worker_id,
+    )
+
+
+def model_desk(core: Core, attempts: ModelAttempts) -> ModelDesk:
+    """For doors."""
+    return ModelDesk(
+        log=core.log, handler=core.handler, dispatch=core.dispatch, rulebook=core.rulebook, attempts=attempts
+    )
 
 
 async def _kept_alive(gates: Gates) -> None:

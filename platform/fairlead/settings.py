@@ -135,6 +135,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         "webhooks",
         "anthropic",
         "openai_compatible",
+        "recorded",
     )
     trusted_connectors: Annotated[
         Names,
@@ -176,6 +177,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     outbound_ca_file: Annotated[
         Path | None, Meta(description="Certificates that vouch for counterparts, beside those of the machine.")
     ] = None
+    model_recordings: Annotated[
+        Path | None, Meta(description="Folder of recorded answers, which the provider `recorded` gives again.")
+    ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least severe lines that are written.")
     ] = "info"
@@ -187,6 +191,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 10
     worker_lanes: Annotated[Names, Meta(description="Lanes of jobs that a worker takes, separated by commas.")] = (
         "tool",
+        "model",
     )
     worker_concurrency: Annotated[
         int, Meta(ge=1, le=1000, description="Jobs of one lane that a worker has in hand at once.")

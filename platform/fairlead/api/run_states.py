@@ -1,7 +1,7 @@
 """A run as it was at any of its events: the log folded up to there."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fairlead_tenants.ids import PrincipalId
 from msgspec import Meta, Struct
@@ -9,13 +9,13 @@ from msgspec import Meta, Struct
 from fairlead.api.run_views import Awaited, awaited_after, awaited_of
 from fairlead.domain.envelope import position
 from fairlead.domain.errors import Invalid, Problem
-from fairlead.domain.ids import ApprovalId, CallId, RunId
+from fairlead.domain.ids import ApprovalId, CallId, ModelCallId, RunId
 from fairlead.domain.instant import Instant
 from fairlead.domain.planning.seam import StepOutcome
-from fairlead.domain.runs.events import RunLimits
+from fairlead.domain.runs.events import Purpose, RunLimits
 from fairlead.domain.runs.folding import evolve
 from fairlead.domain.runs.obligations import Awaiting, awaiting
-from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, Phase, RunState
+from fairlead.domain.runs.states import Active, Ended, NotStarted, OpenCall, OpenModelCall, Phase, RunState
 from fairlead.domain.runs.status import RunStatus, said_of, status_of
 from fairlead.domain.runs.undoing import CompensationStatus, Undo, Undoing, UndoPhase
 from fairlead.ports import AnyRecorded
@@ -38,9 +38,27 @@ class CallInHand(Struct, frozen=True, kw_only=True):
     retry_at: Instant | None
 
 
+class ModelCallInHand(Struct, frozen=True, kw_only=True):
+    """A model call without an outcome yet. `provider` and `model` are of the attempt that is under way."""
+
+    call_id: ModelCallId
+    step: str
+    purpose: Purpose
+    route: str
+    phase: Literal["requested", "routed", "backing_off"]
+    attempt: int
+    provider: str
+    model: str
+    held_for: str
+    retry_at: Instant | None
+
+
 class Used(Struct, frozen=True, kw_only=True):
     tool_calls: int
     steps: int
+    model_calls: int
+    tokens: int
+    cost_usd_micros: int
 
 
 class EarlySignal(Struct, frozen=True, kw_only=True):
@@ -97,6 +115,7 @@ class RunStateAt(Struct, frozen=True, kw_only=True):
         Mapping[str, str], Meta(description="What each step in flight waits for: a call, a question, a signal.")
     ]
     calls: list[CallInHand]
+    model_calls: list[ModelCallInHand]
     awaited: Awaited
     early_signals: list[EarlySignal]
     compensation: UndoingAt
@@ -152,18 +171,29 @@ def _shown(event: _Event, version: int, versions: int) -> RunStateAt:
         reason=reason,
         deadline_at=run.deadline_at,
         limits=run.limits,
-        used=Used(tool_calls=run.tool_calls_used, steps=run.steps_used),
+        used=_used(run),
         input=run.start.input,
         outcomes=run.outcomes,
         choices=run.choices,
         open=run.open,
         calls=[_in_hand(call) for call in run.calls.values()],
+        model_calls=[_asked(call) for call in run.model_calls.values()],
         awaited=awaited_of(run) if isinstance(state, Active) else awaited_after(state),
         compensation=_undoing(state),
         early_signals=[
             EarlySignal(signal_id=early.signal_id, name=early.name, payload=early.payload)
             for early in run.early_signals
         ],
+    )
+
+
+def _used(run: Active) -> Used:
+    return Used(
+        tool_calls=run.tool_calls_used,
+        steps=run.steps_used,
+        model_calls=run.model_calls_used,
+        tokens=run.tokens_used,
+        cost_usd_micros=run.cost_usd_micros,
     )
 
 
@@ -187,6 +217,22 @@ def _to_undo(undo: Undo) -> ToUndo:
         due_at=undo.due_at,
         doubtful=undo.effect.doubtful,
         failure=f"{undo.failure.code}: {undo.failure.message}" if undo.failure else None,
+    )
+
+
+def _asked(call: OpenModelCall) -> ModelCallInHand:
+    request, routed = call.request, call.routed
+    return ModelCallInHand(
+        call_id=request.call_id,
+        step=request.step,
+        purpose=request.purpose,
+        route=request.route,
+        phase=call.phase,
+        attempt=call.attempt,
+        provider=routed.provider if routed else "",
+        model=routed.model if routed else "",
+        held_for=call.held.held_for if call.held else "",
+        retry_at=call.retry_at,
     )
 
 

@@ -54,6 +54,9 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     reason_code: Annotated[str | None, Meta(description="Why the run ended: a distinct code for each cause.")]
     reason: str | None
     tool_calls: int
+    model_calls: int
+    tokens: Annotated[int, Meta(description="That its model calls have used.")]
+    cost_usd_micros: Annotated[int, Meta(description="Of its model calls, in millionths of a US dollar.")]
     compensation: Annotated[
         CompensationStatus, Meta(description="How far a run that ended without completing has undone what it did.")
     ]
@@ -127,8 +130,9 @@ SUMMARIES = """
 SELECT run_id, status, CASE WHEN outcome IS NULL AND paused_reason IS NULL THEN awaiting ELSE 'nothing' END AS awaiting,
        workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version, workflow_hash,
        policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id, parent_version,
-       started_at, deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, compensation, updated_at,
-       stream_version AS version, last_sequence AS sequence, started_sequence
+       started_at, deadline_at, ended_at, paused_reason, reason_code, reason, tool_calls, model_calls,
+       tokens, cost_usd_micros, compensation, updated_at, stream_version AS version,
+       last_sequence AS sequence, started_sequence
   FROM run_board
 """
 _RUN = SUMMARIES + " WHERE run_id = %(run_id)s"
@@ -276,6 +280,9 @@ def run_from_log(history: Sequence[AnyRecorded]) -> RunDetail | None:
         reason_code=code,
         reason=reason,
         tool_calls=active.tool_calls_used,
+        model_calls=active.model_calls_used,
+        tokens=active.tokens_used,
+        cost_usd_micros=active.cost_usd_micros,
         compensation=ended.undoing.status if ended else "none",
         updated_at=last.commit.at,
         version=last.commit.last_version,

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from fairlead.consumers.expired_runs import delete_expired
+from fairlead.consumers.model_waits import MODEL_EVENTS, is_own, write_model_waits
 from fairlead.consumers.rows import as_json
 from fairlead.consumers.run_waits import WAIT_EVENTS, write_waits
 from fairlead.consumers.tool_calls import CALL_EVENTS, write_calls
@@ -48,13 +49,16 @@ USING (
                         FROM tool_calls AS c
                        WHERE c.tenant_id = %(tenant)s AND c.run_id = t.run_id
                        UNION ALL
-                      SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 5 WHEN 'time' THEN 6 END
+                      SELECT CASE o.what WHEN 'question' THEN 3 WHEN 'signal' THEN 5 WHEN 'time' THEN 6
+                             WHEN 'model' THEN CASE o.name WHEN 'work' THEN 1 WHEN 'out' THEN 1
+                                                           WHEN 'pause' THEN 6 END END
                         FROM run_waits AS o
                        WHERE o.tenant_id = %(tenant)s AND o.run_id = t.run_id AND o.open) AS w
               ) END AS awaiting
          FROM json_to_recordset(%(rows)s) AS t (
               run_id text COLLATE "C", first_version bigint, last_version bigint, at timestamptz, sequence bigint,
-              tool_calls integer, waits_changed boolean, at_work boolean, pausing boolean, paused_reason text,
+              tool_calls integer, model_calls integer, tokens bigint, cost_usd_micros bigint,
+              waits_changed boolean, at_work boolean, pausing boolean, paused_reason text,
               compensation text, outcome text, reason_code text, reason text, ended_at timestamptz,
               workspace_id text, environment_id text, environment_kind text, workflow_id text, workflow_name text,
               workflow_version integer, workflow_hash text, policy_version text, planner text, agent_principal_id text,
@@ -69,6 +73,9 @@ USING (
       ended_at       = coalesce(b.ended_at, r.ended_at),
       paused_reason  = CASE WHEN r.pausing THEN r.paused_reason ELSE b.paused_reason END,
       tool_calls     = b.tool_calls + r.tool_calls,
+      model_calls    = b.model_calls + r.model_calls,
+      tokens         = b.tokens + r.tokens,
+      cost_usd_micros = b.cost_usd_micros + r.cost_usd_micros,
       compensation   = coalesce(r.compensation, b.compensation),
       awaiting       = coalesce(r.awaiting, b.awaiting),
       updated_at     = r.at,
@@ -78,13 +85,15 @@ USING (
       tenant_id, run_id, workspace_id, environment_id, environment_kind, workflow_id, workflow_name, workflow_version,
       workflow_hash, policy_version, planner, agent_principal_id, started_by_kind, started_by, labels, parent_run_id,
       parent_version, data_subject, started_at, deadline_at, started_sequence, awaiting, paused_reason, outcome,
-      reason_code, reason, ended_at, tool_calls, compensation, updated_at, last_sequence, stream_version)
+      reason_code, reason, ended_at, tool_calls, model_calls, tokens, cost_usd_micros, compensation, updated_at,
+      last_sequence, stream_version)
 VALUES (
       %(tenant)s, r.run_id, r.workspace_id, r.environment_id, r.environment_kind, r.workflow_id, r.workflow_name,
       r.workflow_version, r.workflow_hash, r.policy_version, r.planner, r.agent_principal_id, r.started_by_kind,
       r.started_by, r.labels, r.parent_run_id, r.parent_version, r.data_subject, r.started_at, r.deadline_at,
       r.started_sequence, coalesce(r.awaiting, 'nothing'), r.paused_reason, r.outcome, r.reason_code, r.reason,
-      r.ended_at, r.tool_calls, coalesce(r.compensation, 'none'), r.at, r.sequence, r.last_version)
+      r.ended_at, r.tool_calls, r.model_calls, r.tokens, r.cost_usd_micros,
+      coalesce(r.compensation, 'none'), r.at, r.sequence, r.last_version)
 """
 _LABELLED = """
 INSERT INTO run_labels (tenant_id, key, value, started_sequence, run_id)
@@ -116,6 +125,9 @@ class _Row(Struct, kw_only=True, omit_defaults=True):
     at: Instant
     sequence: int
     tool_calls: int
+    model_calls: int
+    tokens: int
+    cost_usd_micros: int
     waits_changed: bool
     at_work: bool
     pausing: bool
@@ -153,6 +165,7 @@ async def project(batch: Sequence[AnyRecorded], tx: SqlTx) -> None:
     tenant_id = batch[0].commit.tenant_id
     at_work = await write_calls(tenant_id, batch, tx)
     await write_waits(tenant_id, batch, tx)
+    await write_model_waits(tenant_id, batch, tx)
     rows: dict[str, _Row] = {}
     for recorded in batch:
         _fold(_row(rows, recorded, at_work), recorded)
@@ -173,6 +186,9 @@ def _row(rows: dict[str, _Row], recorded: AnyRecorded, at_work: set[str]) -> _Ro
             at=commit.at,
             sequence=recorded.sequence,
             tool_calls=0,
+            model_calls=0,
+            tokens=0,
+            cost_usd_micros=0,
             waits_changed=False,
             at_work=commit.stream_id in at_work,
             pausing=False,
@@ -190,6 +206,10 @@ def _fold(row: _Row, recorded: AnyRecorded) -> None:
         if kind in CALL_EVENTS or kind in WAIT_EVENTS:
             row.waits_changed = True
             row.tool_calls += kind is e.ToolCallRequested
+        elif kind in MODEL_EVENTS:
+            _count(row, event)
+        elif kind is e.LimitReached or kind is e.LimitRaised:
+            row.waits_changed = True
         elif kind in ENDINGS:
             row.outcome, (row.reason_code, row.reason) = ENDINGS[kind], said_of(event)
             row.ended_at = commit.at
@@ -200,6 +220,20 @@ def _fold(row: _Row, recorded: AnyRecorded) -> None:
             assert isinstance(began, Active), "a start begins a run"
             _begin(row, event, began.start, commit.actor, recorded.sequence)
             row.tool_calls += began.tool_calls_used  # a fork's calls so far count against its limits too
+            row.model_calls += began.model_calls_used
+            row.tokens += began.tokens_used
+            row.cost_usd_micros += began.cost_usd_micros
+
+
+def _count(row: _Row, event: Any) -> None:
+    row.waits_changed = row.waits_changed or is_own(event)
+    match event:
+        case e.ModelCallRequested():
+            row.model_calls += 1
+        case e.ModelCallCompleted(tokens=tokens, cost_usd_micros=cost):
+            row.tokens, row.cost_usd_micros = row.tokens + tokens, row.cost_usd_micros + cost
+        case e.ModelCallAttemptFailed(charged_tokens=tokens, charged_usd_micros=charged):
+            row.tokens, row.cost_usd_micros = row.tokens + tokens, row.cost_usd_micros + charged
 
 
 def _compensation(event: Any) -> CompensationStatus | None:

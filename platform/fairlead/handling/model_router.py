@@ -11,7 +11,7 @@ from msgspec import Struct
 from fairlead.domain.prices import Priced, PriceUnknown
 from fairlead.domain.routing.asking import Choice, NoRoute, Reason, Route, Tried, Wanted
 from fairlead.domain.routing.choosing import choose
-from fairlead.domain.routing.document import MAX_CANDIDATES, Candidate
+from fairlead.domain.routing.document import MAX_CANDIDATES, Candidate, RouteDocument
 from fairlead.domain.routing.hindering import outside
 from fairlead.domain.routing.standing import Residency, Situation, Standing
 from fairlead.handling.model_entrance import Counter, Ended, Entered, Entrance, Held
@@ -22,6 +22,7 @@ from fairlead.handling.tenant_routes import TenantRoutes
 from fairlead.ports import Manifests
 
 LEAST_WAIT_S = 0.1
+BROUGHT = ""  # the name of a route that is not the tenant's
 
 
 class Taken(Struct, frozen=True):
@@ -51,17 +52,18 @@ class ModelRouter:
         self._entrance = entrance
 
     async def choose(
-        self, tenant_id: TenantId, route: str, wanted: Wanted, tried: Sequence[Tried] = ()
+        self, tenant_id: TenantId, route: str | RouteDocument, wanted: Wanted, tried: Sequence[Tried] = ()
     ) -> Choice | NoRoute:
-        """`tried` are the attempts of this call so far, the last one last. Takes no place. Raises Unavailable."""
-        found = await self._routes.route(tenant_id, route)
+        """`route` is one of the tenant's, or what a workflow brings along. `tried` are the attempts of this call so
+        far, the last one last. Takes no place. Raises Unavailable."""
+        found = await self._route(tenant_id, route)
         if found is None:
             reason = "the tenant has no route of this name"
-            return NoRoute(by="route", code="route_not_found", reason=reason, route=route)
+            return NoRoute(by="route", code="route_not_found", reason=reason, route=str(route))
         return choose(found, wanted, await self._situation(tenant_id, found, wanted), tried)
 
     async def take(
-        self, tenant_id: TenantId, route: str, wanted: Wanted, tried: Sequence[Tried] = ()
+        self, tenant_id: TenantId, route: str | RouteDocument, wanted: Wanted, tried: Sequence[Tried] = ()
     ) -> Taken | NoRoute:
         """A choice whose limits have room and whose provider's breaker lets it through. Who has no room just now is
         passed over for as long as that takes. Raises Unavailable."""
@@ -76,7 +78,8 @@ class ModelRouter:
                 return Taken(choice, entered)
             self._standings.learned(counter, (), max(LEAST_WAIT_S, entered.wait_s))
         reason = "models of the route have no room, and none has for long enough to be taken"
-        return NoRoute(by="limit", code="no_room", reason=reason, route=route, retry_after_s=LEAST_WAIT_S)
+        name = route if isinstance(route, str) else BROUGHT
+        return NoRoute(by="limit", code="no_room", reason=reason, route=name, retry_after_s=LEAST_WAIT_S)
 
     async def ended(self, taken: Taken, ended: Ended | None) -> None:
         """`ended` None: nothing was sent after all. Never raises: what came of a call counts, told or not."""
@@ -102,6 +105,11 @@ class ModelRouter:
     async def residency(self, tenant_id: TenantId) -> Residency:
         """What may see the tenant's data. Raises Unavailable."""
         return await self._routes.residency(tenant_id)
+
+    async def _route(self, tenant_id: TenantId, route: str | RouteDocument) -> Route | None:
+        if isinstance(route, str):
+            return await self._routes.route(tenant_id, route)
+        return Route(name=BROUGHT, version=0, document=route)
 
     async def _situation(self, tenant_id: TenantId, route: Route, wanted: Wanted) -> Situation:
         residency = await self._routes.residency(tenant_id)

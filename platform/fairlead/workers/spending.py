@@ -12,9 +12,9 @@ from msgspec import Struct
 from fairlead.domain.budgets.amounts import Amount
 from fairlead.domain.budgets.commands import Reserve
 from fairlead.domain.budgets.decide import Refusal
-from fairlead.domain.budgets.scopes import Spender
 from fairlead.domain.envelope import StreamRef
 from fairlead.domain.runs.commands import CallErred, CallSucceeded
+from fairlead.domain.runs.spending import spender_of
 from fairlead.domain.runs.states import Active, OpenCall
 from fairlead.domain.tenants.states import Tenant, TenantState
 from fairlead.handling.budget_desk import BudgetDesk, Reserved
@@ -97,18 +97,6 @@ class Spending:
         self._refused[reservation_id] = None
         while len(self._refused) > KEPT_REFUSALS:
             self._refused.popitem(last=False)
-
-
-def spender_of(run: Active, what: str) -> Spender:
-    start = run.start
-    return Spender(
-        run_id=run.run_id,
-        workflow_id=start.workflow_id,
-        workspace_id=start.workspace_id,
-        principals=(start.agent_principal_id, start.started_by),
-        what=what,
-        run_ends_at=run.deadline_at,
-    )
 
 
 def fee_of(cost_usd_micros: int, call: OpenCall, outcome: Result) -> int:

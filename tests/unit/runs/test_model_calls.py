@@ -417,7 +417,7 @@ def standing(**limits: Any) -> Thinking:
 def test_a_call_through_a_door_is_requested_and_routed_in_one_commit_and_brings_no_order() -> None:
     run = standing()
     assert kinds(run.do(of_door(run))) == ["ModelCallRequested", "ModelCallRouted"]
-    assert after(TENANT, run.facts, run.state) == []
+    assert orders(after(TENANT, run.facts, run.state)) == []
     assert run.active.steps_used == 0
     assert kinds(run.answer()) == ["ModelCallCompleted"]
     assert run.active.outcomes == {}

@@ -114,3 +114,13 @@ class FileRecordings:
         draft = self._folder / f".{name}.draft"
         draft.write_bytes(body + b"\n")
         draft.replace(self._folder / f"{name}.json")
+
+
+class NoRecordings:
+    """Implements `ports.Recordings` where nothing was ever recorded."""
+
+    async def find(self, request_hash: str) -> ModelAnswer | None:  # noqa: ARG002  # there is none of any
+        return None
+
+    async def keep(self, request_hash: str, request: ModelRequest, answer: ModelAnswer) -> None:
+        """It goes nowhere."""

@@ -8,7 +8,7 @@ from fairlead.cli.output import Column, View
 def about(event: Any) -> str:
     """The most telling field of an event, for a line in a list."""
     data = event.get("data") or {}
-    named = [data[name] for name in ("tool", "step", "name", "purpose") if isinstance(data.get(name), str)]
+    named = [data[name] for name in ("tool", "step", "model", "name", "purpose") if isinstance(data.get(name), str)]
     said = next((data[name] for name in ("message", "reason", "verdict", "question", "code") if data.get(name)), None)
     return " · ".join([*named[:2], *([str(said)] if said else [])])
 
@@ -18,6 +18,11 @@ def _reason(run: Any) -> str:
     if code in (None, run.get("status")):
         return str(run.get("reason") or "")
     return f"{code}: {run['reason']}" if run.get("reason") else str(code)
+
+
+def _cost(run: Any) -> str | None:
+    micros = run.get("cost_usd_micros")
+    return f"{micros / 1_000_000:.6f} USD" if micros else None
 
 
 def _undoing(run: Any) -> str | None:
@@ -42,6 +47,9 @@ RUN = View(
         Column("REASON", _reason),
     ),
     details=(
+        Column("MODEL CALLS", "model_calls"),
+        Column("TOKENS", "tokens"),
+        Column("MODELS COST", _cost),
         Column("UNDOING", _undoing),
         Column("PAUSED BECAUSE", "paused_reason"),
         Column("DEADLINE", "deadline_at"),

@@ -5,9 +5,13 @@ output of the last step where it declares none; after `end: completed` without a
 """
 
 from fairlead.domain.expressions import Expressions
+from fairlead.domain.models.asking import ModelCandidate
+from fairlead.domain.models.content import Message, Text
+from fairlead.domain.models.request import AnswerSchema, ModelRequest, Sampling
 from fairlead.domain.planning import nodes
 from fairlead.domain.planning.nodes import WAITING, Decide, Leaf, Node, Sequence
 from fairlead.domain.planning.seam import (
+    AskModel,
     AskPerson,
     AwaitSignal,
     AwaitTime,
@@ -26,6 +30,7 @@ from fairlead.domain.workflow.document import (
     EachStep,
     EndStep,
     IfStep,
+    ModelStep,
     ParallelStep,
     Step,
     Steps,
@@ -89,6 +94,9 @@ class _Builder:
             case CallStep():
                 handler = () if step.go_on else step.on_failure
                 return self._leaf(step.id, self._call(step, items), _FAILURES, handler, items)
+            case ModelStep():
+                handler = () if step.go_on else step.on_failure
+                return self._leaf(step.id, self._model(step, items), _FAILURES, handler, items)
             case AskStep(ask=ask):
                 return self._leaf(step.id, self._ask(step, items), _LATE, _handler(ask.on_timeout), items)
             case WaitStep(wait=wait):
@@ -133,6 +141,37 @@ class _Builder:
             on_outage=on_outage,
         )
 
+    def _model(self, step: ModelStep, items: frozenset[str]) -> Decide:
+        asked = step.model
+        said = [(each.role, each.text) for each in asked.messages or ()]
+        if asked.prompt is not None:
+            said.append(("user", asked.prompt))
+        if asked.system is not None:
+            said.insert(0, ("system", asked.system))
+        prompts = [(role, self._compiler.prompt(text, items)) for role, text in said]
+        candidates = tuple(
+            ModelCandidate(provider=each.provider, model=each.model, connection=each.connection or "")
+            for each in asked.use or ()
+        )
+        schema = AnswerSchema(document=asked.answer) if asked.answer is not None else None
+        sampling = Sampling(max_output_tokens=asked.max_output_tokens, temperature=asked.temperature)
+
+        def ask(walk: Walk, path: str) -> AskModel:
+            messages = tuple(
+                Message(role=role, parts=(Text(text=evaluated(walk, path, prompt)),)) for role, prompt in prompts
+            )
+            return AskModel(
+                step=path,
+                request=ModelRequest(model="", messages=messages, answer=schema, sampling=sampling),
+                route=asked.route or "",
+                candidates=candidates,
+                checked=schema is not None,
+                attempts=asked.attempts,
+                timeout_s=asked.timeout_s,
+            )
+
+        return ask
+
     def _ask(self, step: AskStep, items: frozenset[str]) -> Decide:
         ask = step.ask
         question = self._compiler.sentence(ask.question, items)
@@ -171,7 +210,7 @@ def _ids(steps: Steps) -> list[str]:
 
 def _blocks(step: Step) -> tuple[Steps, ...]:
     match step:
-        case CallStep():
+        case CallStep() | ModelStep():
             return (step.on_failure or (),)
         case IfStep():
             return (step.then, step.otherwise)

@@ -7,9 +7,19 @@ from typing import Any
 from fairlead.domain.expressions import Expression, ExpressionFailed, Expressions
 from fairlead.domain.planning.seam import Fail
 from fairlead.domain.planning.walk import RunEnds, Walk
-from fairlead.domain.workflow.references import ROOTS, Embedded, Reads, expression_of, reads, sentence_parts
+from fairlead.domain.workflow.document import MAX_PROMPT_CHARS
+from fairlead.domain.workflow.references import (
+    MAX_EXPRESSION_CHARS,
+    ROOTS,
+    Embedded,
+    Reads,
+    expression_of,
+    reads,
+    sentence_parts,
+)
 
 MAX_SENTENCE_CHARS = 8_000
+MAX_FILLED_CHARS = 1_000_000  # of a prompt with what its expressions came to
 Value = Callable[[Walk], Any]
 Variables = Callable[[Walk], dict[str, Any]]
 
@@ -32,14 +42,32 @@ class Compiler:
         expression, variables = self._compile(expression_of(text) or "", items)
         return lambda walk: expression.holds(variables(walk))
 
-    def sentence(self, text: str, items: frozenset[str]) -> Callable[[Walk], str]:
-        """Text within stays as it is, other values read as JSON; the whole is cut at MAX_SENTENCE_CHARS."""
+    def prompt(self, text: str, items: frozenset[str]) -> Callable[[Walk], str]:
+        """As a sentence. One that comes to more than MAX_FILLED_CHARS is none: half of a question is another one."""
+        said = self.sentence(text, items, MAX_PROMPT_CHARS, MAX_FILLED_CHARS + 1)
+
+        def whole(walk: Walk) -> str:
+            prompt = said(walk)
+            if len(prompt) > MAX_FILLED_CHARS:
+                raise ExpressionFailed(f"it comes to more than {MAX_FILLED_CHARS} characters")
+            return prompt
+
+        return whole
+
+    def sentence(
+        self,
+        text: str,
+        items: frozenset[str],
+        most_chars: int = MAX_EXPRESSION_CHARS,
+        most_filled_chars: int = MAX_SENTENCE_CHARS,
+    ) -> Callable[[Walk], str]:
+        """Text within stays as it is, other values read as JSON; the whole is cut."""
         parts = [
             self.expression(f"${{{part.source}}}", items) if isinstance(part, Embedded) else part
-            for part in sentence_parts(text)
+            for part in sentence_parts(text, most_chars)
         ]
         return lambda walk: "".join(part if isinstance(part, str) else _spoken(part(walk)) for part in parts)[
-            :MAX_SENTENCE_CHARS
+            :most_filled_chars
         ]
 
     def _expressions_in(self, raw: Any, items: frozenset[str]) -> Value | None:

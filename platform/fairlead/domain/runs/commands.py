@@ -17,6 +17,7 @@ from fairlead.domain.runs.events import (
     FromCache,
     GuardrailFound,
     HeldFor,
+    ModelCallRefused,
     ModelCallRequested,
     ModelCallRouted,
     ModelErrorClass,
@@ -155,10 +156,11 @@ class DenyCall(Struct, frozen=True, kw_only=True):
 
 
 class BeginModelCall(Struct, frozen=True, kw_only=True):
-    """A call that came through a door, and the first attempt that it is to make. At a limit there is none."""
+    """A call that came through a door, and the first attempt that it is to make, or why it makes none. At a limit there
+    is neither."""
 
     requested: ModelCallRequested
-    routed: ModelCallRouted
+    routed: ModelCallRouted | ModelCallRefused
     now: Instant
     found: tuple[GuardrailFound, ...] = ()
 
@@ -199,6 +201,9 @@ class RecordModelAnswer(Struct, frozen=True, kw_only=True):
     found: tuple[GuardrailFound, ...] = ()
 
 
+Then = Literal["again", "elsewhere", "nothing"]
+
+
 class RecordModelFailure(Struct, frozen=True, kw_only=True):
     """An attempt gave no answer. `then` is what follows, as far as attempts are left: the same candidate after a pause,
     another at once, or nothing. A second report changes nothing."""
@@ -211,7 +216,7 @@ class RecordModelFailure(Struct, frozen=True, kw_only=True):
     latency_us: int
     worker: str
     now: Instant
-    then: Literal["again", "elsewhere", "nothing"]
+    then: Then
     charged_usd_micros: UsdMicros = UsdMicros(0)
     charged_tokens: int = 0
     retry_after_s: float | None = None

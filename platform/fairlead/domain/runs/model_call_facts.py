@@ -34,8 +34,7 @@ def completed(s: Active, event: e.ModelCallCompleted) -> Active:
     call = s.model_calls.get(event.call_id)
     if call is None:
         return s
-    tokens = event.usage.all if event.usage is not None else 0 if event.cached else call.request.max_tokens
-    s = _spent(s, event.cost_usd_micros, tokens)
+    s = _spent(s, event.cost_usd_micros, event.tokens)
     output = output_of(event.answer, event.finish, purpose=call.request.purpose, checked=_is_checked(call))
     return _settled(s, event.call_id, StepOutcome(status="completed", output=output))
 

@@ -272,8 +272,9 @@ def outstanding(tenant_id: TenantId, state: RunState) -> list[Owed]:
 
 
 def _is_thinking(state: Active) -> bool:
-    """Whether a model call is under way, or about to be. One that would pass a limit waits for people."""
-    phases = {call.phase for call in state.model_calls.values()}
+    """Whether a model call is under way, or about to be. One that would pass a limit waits for people, and one that
+    came through a door is not the run's own work."""
+    phases = {call.phase for call in state.model_calls.values() if call.request.door == "run"}
     return "routed" in phases or ("requested" in phases and state.limit_reached is None)
 
 

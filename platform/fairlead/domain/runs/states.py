@@ -95,6 +95,12 @@ class OpenModelCall(Struct, frozen=True, kw_only=True):
     held: e.ModelCallHeld | None = None
 
     @property
+    def tries(self) -> int:
+        """Attempts that count, the one under way included."""
+        unsent = sum(each.error_class == "budget" for each in self.failed)
+        return len(self.failed) - unsent + (self.routed is not None)
+
+    @property
     def reserved_usd_micros(self) -> int:
         return self.routed.reserved_usd_micros if self.routed is not None else 0
 

@@ -62,7 +62,8 @@ def _begin(command: c.BeginModelCall, run: Unfolding) -> None:
     elif state.paused is not None or state.limit_reached is not None:
         raise RunIsPaused("the run is paused, or waits for more room: ask once it goes on")
     elif requested.call_id not in state.model_calls:
-        reached = model_limit(state, requested.max_tokens) or _cost_limit(state, routed.reserved_usd_micros)
+        cost = routed.reserved_usd_micros if isinstance(routed, e.ModelCallRouted) else 0
+        reached = model_limit(state, requested.max_tokens) or _cost_limit(state, cost)
         if reached is not None:
             stop_at(reached, run)
         else:
@@ -96,7 +97,7 @@ def _take_for_lost(call: OpenModelCall, routed: e.ModelCallRouted, run: Unfoldin
     """What may have been charged for it counts as spent."""
     failed = _attempt_lost(call, routed)
     run.add(failed)
-    if call.attempt >= call.request.attempts:
+    if call.tries >= call.request.attempts:
         run.add(_for_good(call, failed))
 
 
@@ -106,6 +107,7 @@ def _attempt_lost(call: OpenModelCall, routed: e.ModelCallRouted) -> e.ModelCall
         attempt=call.attempt,
         provider=routed.provider,
         model=routed.model,
+        candidate=routed.candidate,
         error_class="transient",
         code=LOST,
         message=_LOST_MESSAGE,
@@ -161,6 +163,7 @@ def _answered(command: c.RecordModelAnswer, run: Unfolding, rules: RunRules) -> 
             answer_hash=canonical_sha256(answer),
             finish=command.answer.finish.reason,
             usage=_tokens(command.answer.usage),
+            tokens=_counted(command, call),
             cost_usd_micros=command.cost_usd_micros,
             price_version=call.routed.price_version,
             latency_us=command.latency_us,
@@ -190,6 +193,14 @@ def _tokens(usage: Usage | None) -> e.TokensUsed | None:
     )
 
 
+def _counted(command: c.RecordModelAnswer, call: OpenModelCall) -> int:
+    """What it used, or where nobody said, the most that it can have used."""
+    used = _tokens(command.answer.usage)
+    if command.cached:
+        return 0
+    return used.all if used is not None else call.request.max_tokens
+
+
 def _problems(call: OpenModelCall, answer: Any, rules: RunRules) -> Sequence[Problem]:
     """Why it is not what was asked for, where that is checked."""
     if not call.request.answer_schema_hash:
@@ -210,23 +221,23 @@ def _misfits(
     run: Unfolding,
 ) -> None:
     """It was given and has cost what it has; another attempt may do better."""
-    used = _tokens(command.answer.usage)
     first = problems[0]
     failed = e.ModelCallAttemptFailed(
         call_id=command.call_id,
         attempt=command.attempt,
         provider=routed.provider,
         model=routed.model,
+        candidate=routed.candidate,
         error_class="validation",
         code="answer_invalid",
         message=f"the answer does not fit its schema at {first.path or 'the top'}: {first.message}"[:MAX_MESSAGE],
         latency_us=command.latency_us,
         charged_usd_micros=command.cost_usd_micros,
-        charged_tokens=used.all if used is not None else 0 if command.cached else call.request.max_tokens,
+        charged_tokens=_counted(command, call),
         worker=command.worker,
     )
     run.add(*command.found, failed)
-    if call.attempt >= call.request.attempts or not isinstance(run.state, Active):
+    if call.tries >= call.request.attempts or not isinstance(run.state, Active):
         run.add(_for_good(call, failed))
 
 
@@ -234,13 +245,14 @@ def _failed(command: c.RecordModelFailure, run: Unfolding) -> None:
     call = _under_way(run.state, command.call_id, command.attempt)
     if call is None or call.routed is None:
         return
-    over = command.then == "nothing" or call.attempt >= call.request.attempts or not isinstance(run.state, Active)
+    over = command.then == "nothing" or call.tries >= call.request.attempts or not isinstance(run.state, Active)
     pause = spread(command.call_id, command.attempt, RETRY, command.retry_after_s)
     failed = e.ModelCallAttemptFailed(
         call_id=command.call_id,
         attempt=command.attempt,
         provider=call.routed.provider,
         model=call.routed.model,
+        candidate=call.routed.candidate,
         error_class=command.error_class,
         code=redact_text(command.code)[:100],
         message=redact_text(command.message)[:MAX_MESSAGE],

@@ -2,14 +2,15 @@
 
 A string that is exactly `${ expression }` is evaluated when its step begins; any other value stands for itself.
 `question` and `reason` are sentences and may hold several `${ … }` among other text.
-In the document a step has no kind: which of `call`, `parallel`, `if`, `each`, `ask`, `wait`, `end` it has says it.
+In the document a step has no kind: which of `call`, `model`, `parallel`, `if`, `each`, `ask`, `wait`, `end` it has
+says it. What a model is asked is made of sentences too.
 """
 
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from fairlead.domain.policy.document import Level, PolicyDocument, RoleName, ToolName
+from fairlead.domain.policy.document import ConnectorName, Level, PolicyDocument, RoleName, ToolName
 from fairlead.domain.workflow.agent_section import Agent
 
 MAX_DOCUMENT_BYTES = 256 * 1024
@@ -21,6 +22,7 @@ MAX_ITEMS = 1_000
 MAX_CONCURRENCY = 50
 MAX_BRANCHES = 50
 DEFAULT_TOOL_CAP = 15
+MAX_PROMPT_CHARS = 20_000
 
 NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 WORD = r"^[a-z][a-z0-9_]{0,62}$"
@@ -39,6 +41,7 @@ ConnectionName = Annotated[str, Meta(pattern=CONNECTION, max_length=63)]
 RecordKind = Annotated[str, Meta(pattern=RECORD_KIND, max_length=63)]
 Sentence = Annotated[str, Meta(min_length=1, max_length=500)]
 Text = Annotated[str, Meta(min_length=1, max_length=4_000)]
+PromptText = Annotated[str, Meta(min_length=1, max_length=MAX_PROMPT_CHARS)]
 ExpressionText = Annotated[
     str, Meta(pattern=DOLLAR, max_length=4_000, description="One CEL expression between ${ and }.")
 ]
@@ -81,6 +84,46 @@ class CallStep(StepBase, frozen=True, kw_only=True, tag="call"):
     on_mismatch: OnMismatch | None = None
     compensate: Annotated[bool, Meta(description="Whether it is undone when the run does not complete.")] | None = None
     on_outage: OnOutage | None = None
+    on_failure: "Steps | None" = None
+    go_on: bool = field(name="continue", default=False)
+
+
+class UsedModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model of a provider, over one of the connections where the run is."""
+
+    provider: ConnectorName
+    model: Annotated[str, Meta(min_length=1, max_length=200, description="The provider's own name for it.")]
+    connection: ConnectionName | None = None
+
+
+class Said(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    role: Literal["system", "user", "assistant"]
+    text: PromptText
+
+
+class ModelAsk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exactly one of `route` (the tenant's) and `use` (the first that answers), and one of `prompt` and `messages`.
+
+    With `answer` the output has a `value` that fits the schema; an answer that does not is asked for again.
+    """
+
+    route: Annotated[str, Meta(pattern=NAME, max_length=63, description="A route of the tenant.")] | None = None
+    use: Annotated[tuple[UsedModel, ...], Meta(min_length=1, max_length=10)] | None = None
+    system: PromptText | None = None
+    prompt: PromptText | None = None
+    messages: Annotated[tuple[Said, ...], Meta(min_length=1, max_length=50)] | None = None
+    answer: JsonSchema | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_024
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    attempts: Annotated[int, Meta(ge=1, le=10, description="Counts the first one.")] = 3
+    timeout_s: Annotated[CallSeconds, Meta(description="Of one attempt.")] | None = None
+
+
+class ModelStep(StepBase, frozen=True, kw_only=True, tag="model"):
+    """Ask a model. Its output has `text`, `finish` and, with a schema, `value`. Without `on_failure` or `continue` a
+    failure or refusal ends the run."""
+
+    model: ModelAsk
     on_failure: "Steps | None" = None
     go_on: bool = field(name="continue", default=False)
 
@@ -160,9 +203,9 @@ class EndStep(StepBase, frozen=True, kw_only=True, tag="end"):
     end: End
 
 
-Step = CallStep | ParallelStep | IfStep | EachStep | AskStep | WaitStep | EndStep
+Step = CallStep | ModelStep | ParallelStep | IfStep | EachStep | AskStep | WaitStep | EndStep
 Steps = tuple[Step, ...]
-STEP_KINDS = ("call", "parallel", "if", "each", "ask", "wait", "end")
+STEP_KINDS = ("call", "model", "parallel", "if", "each", "ask", "wait", "end")
 
 
 class Trigger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

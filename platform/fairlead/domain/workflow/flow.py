@@ -17,10 +17,18 @@ from fairlead.domain.expressions import ExpressionInvalid, Expressions
 from fairlead.domain.policy.checks import texts
 from fairlead.domain.tools import ToolFacts
 from fairlead.domain.workflow.arguments import argument_problems
-from fairlead.domain.workflow.document import MAX_EXPRESSIONS, MAX_NESTING, MAX_STEPS, Retry
+from fairlead.domain.workflow.document import MAX_EXPRESSIONS, MAX_NESTING, MAX_PROMPT_CHARS, MAX_STEPS, Retry
 from fairlead.domain.workflow.plain import pointer
 from fairlead.domain.workflow.reading import Place, kind_of, steps_in, walk_steps
-from fairlead.domain.workflow.references import RESERVED_WORDS, ROOTS, Embedded, expression_of, reads, sentence_parts
+from fairlead.domain.workflow.references import (
+    MAX_EXPRESSION_CHARS,
+    RESERVED_WORDS,
+    ROOTS,
+    Embedded,
+    expression_of,
+    reads,
+    sentence_parts,
+)
 from fairlead.domain.workflow.schemas import schema_problems
 
 Checked = Generator[Problem, None, frozenset[str]]
@@ -104,6 +112,11 @@ class _Flow:
                 return (
                     yield from self._block(step.get("on_failure"), (*place, "on_failure"), scope.after(own).inside())
                 )
+            case "model":
+                yield from self._model(step, place, scope)
+                return (
+                    yield from self._block(step.get("on_failure"), (*place, "on_failure"), scope.after(own).inside())
+                )
             case "if":
                 yield from self._expression(step["if"], (*place, "if"), scope)
                 then = yield from self._block(step.get("then"), (*place, "then"), scope.inside())
@@ -136,6 +149,19 @@ class _Flow:
         if isinstance(arguments, dict) and isinstance(tool, str) and tool in self._tools:
             yield from argument_problems(arguments, self._tools[tool].input_schema, (*place, "with"))
             yield from _promises(step, self._tools[tool], place)
+
+    def _model(self, step: dict[str, Any], place: Place, scope: _Scope) -> Iterator[Problem]:
+        asked, where = _object(step["model"]), (*place, "model")
+        if "on_failure" in step and step.get("continue"):
+            yield _problem((*place, "continue"), "exclusive", "either on_failure or continue")
+        for name in ("system", "prompt"):
+            yield from self._sentence(asked.get(name), (*where, name), scope, MAX_PROMPT_CHARS)
+        messages = asked.get("messages")
+        for index, said in enumerate(messages if isinstance(messages, list) else ()):
+            yield from self._sentence(
+                _object(said).get("text"), (*where, "messages", index, "text"), scope, MAX_PROMPT_CHARS
+            )
+        yield from schema_problems(asked.get("answer"), (*where, "answer"))
 
     def _parallel(self, parallel: dict[str, Any], place: Place, scope: _Scope) -> Checked:
         seen: frozenset[str] = frozenset()
@@ -176,11 +202,13 @@ class _Flow:
             )
             yield _problem(place, "not_evaluated", message)
 
-    def _sentence(self, text: Any, place: Place, scope: _Scope) -> Iterator[Problem]:
+    def _sentence(
+        self, text: Any, place: Place, scope: _Scope, most_chars: int = MAX_EXPRESSION_CHARS
+    ) -> Iterator[Problem]:
         if not isinstance(text, str):
             return
         try:
-            sources = [part.source for part in sentence_parts(text) if isinstance(part, Embedded)]
+            sources = [part.source for part in sentence_parts(text, most_chars) if isinstance(part, Embedded)]
         except ExpressionInvalid as fault:
             yield _problem(place, "expression_invalid", str(fault))
             return

@@ -55,10 +55,10 @@ def expression_of(value: Any) -> str | None:
     return None
 
 
-def sentence_parts(text: str) -> list[str | Embedded]:
+def sentence_parts(text: str, most_chars: int = MAX_EXPRESSION_CHARS) -> list[str | Embedded]:
     """Text and expressions in turn. Raises ExpressionInvalid when a `${` is never closed or the text is too long."""
-    if len(text) > MAX_EXPRESSION_CHARS:
-        raise ExpressionInvalid(f"a sentence with expressions has at most {MAX_EXPRESSION_CHARS} characters")
+    if len(text) > most_chars:
+        raise ExpressionInvalid(f"a sentence with expressions has at most {most_chars} characters")
     parts: list[str | Embedded] = []
     at = 0
     while (start := text.find("${", at)) >= 0:

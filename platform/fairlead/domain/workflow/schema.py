@@ -30,6 +30,9 @@ def document_schema() -> dict[str, Any]:
         _without_kind(definitions[f"{kind.capitalize()}Step"])
     definitions["Step"] = _step_by_kind()
     definitions["Wait"]["oneOf"] = [{"required": [key]} for key in ("signal", "seconds", "until")]
+    definitions["ModelAsk"]["allOf"] = [
+        {"oneOf": [{"required": [key]} for key in keys]} for keys in (("route", "use"), ("prompt", "messages"))
+    ]
     definitions["Wait"]["dependentRequired"] = {"timeout_s": ["signal"], "on_timeout": ["timeout_s"]}
     definitions["Ask"]["dependentRequired"] = {"on_timeout": ["timeout_s"]}
     definitions["Workflow"] |= STEPS_AND_PLANNER

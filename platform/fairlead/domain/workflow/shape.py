@@ -12,6 +12,11 @@ from fairlead.domain.workflow.plain import pointer
 from fairlead.domain.workflow.schema import document_schema
 from fairlead.domain.workflow.schemas import compile_schema, problems_of
 
+_ONE_OF = {
+    "wait": ("wait_kind", "exactly one of signal, seconds, until"),
+    "model": ("model_kind", "exactly one of route and use, and exactly one of prompt and messages"),
+}
+
 
 @cache
 def _validator() -> Draft202012Validator:
@@ -26,8 +31,9 @@ def shape_problems(document: Any) -> Iterator[Problem]:
                 message = f"a step has one of {', '.join(STEP_KINDS)}"
                 yield Problem(path=pointer(tuple(error.instance_path)), code="step_kind", message=message)
             case "oneOf":
-                message = "exactly one of signal, seconds, until"
-                yield Problem(path=pointer(tuple(error.instance_path)), code="wait_kind", message=message)
+                place = tuple(error.instance_path)
+                code, message = _ONE_OF["model" if place[-1:] == ("model",) else "wait"]
+                yield Problem(path=pointer(place), code=code, message=message)
             case "falseSchema":
                 place = tuple(error.instance_path)
                 message = f"{place[-1]} is not for this planner"

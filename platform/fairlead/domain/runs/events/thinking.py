@@ -18,7 +18,7 @@ from fairlead.domain.money import UsdMicros
 
 Purpose = Literal["step", "turn", "repair", "summary", "door"]
 AskedThrough = Literal["run", "openai_chat", "openai_responses", "anthropic_messages"]
-ModelErrorClass = FailureClass | Literal["outage"]
+ModelErrorClass = FailureClass | Literal["outage", "budget"]
 ModelRefusedBy = Literal[
     "budget", "policy", "guardrail", "residency", "switch", "price", "limit", "route", "permission"
 ]
@@ -127,8 +127,9 @@ class ModelCallCompleted(Event, frozen=True, kw_only=True, tag="model_call.compl
     """`answer` is redacted; `answer_hash` is over the canonical JSON of what is recorded here. `model` is the one that
     answered, in the provider's words.
 
-    `usage` is null where the provider did not say: then the cost is the most that the attempt could cost. `cached`: no
-    provider was asked, and `saved_usd_micros` is what that would have cost.
+    `usage` is null where the provider did not say: then the cost is the most that the attempt could cost, and `tokens`,
+    which are those that count, the most that it could use. `cached`: no provider was asked, and `saved_usd_micros` is
+    what that would have cost.
     """
 
     call_id: ModelCallId
@@ -142,6 +143,7 @@ class ModelCallCompleted(Event, frozen=True, kw_only=True, tag="model_call.compl
     cost_usd_micros: UsdMicros
     price_version: str
     latency_us: int
+    tokens: int = 0
     first_token_us: int = 0
     streamed: bool = False
     cached: CachedHow = ""
@@ -164,6 +166,7 @@ class ModelCallAttemptFailed(Event, frozen=True, kw_only=True, tag="model_call.a
     code: str
     message: str
     latency_us: int
+    candidate: str = ""
     charged_usd_micros: UsdMicros = UsdMicros(0)
     charged_tokens: int = 0
     retry_at: Instant | None = None
