@@ -49,6 +49,7 @@ from fairlead.handling.budget_desk import BudgetDesk
 from fairlead.handling.dispatch import MODEL_LANE
 from fairlead.handling.erasing import Destroying, ErasureWatch
 from fairlead.handling.model_hearing import ModelHearing
+from fairlead.handling.model_router import ModelRouter
 from fairlead.handling.model_standings import ModelStandings
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.telling import Telling
@@ -123,10 +124,14 @@ async def api(core: Core) -> None:
 
     settings = core.settings
     assert settings.database_url is not None, "the caller has seen to the engines"
-    async with Database(settings.database_url, max_connections=settings.database_connections) as database:
+    async with (
+        Database(settings.database_url, max_connections=settings.database_connections) as database,
+        AsyncExitStack() as models,
+    ):
         positions = Positions(database)
         census = BreakerCensus(core.log)
-        parts = api_parts(core, database, positions, census)
+        router = await models.enter_async_context(model_router(core, worker_name(), call_limits(core)))
+        parts = api_parts(core, database, positions, census, router)
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(positions.run()), tasks.create_task(census.run())]
             try:
@@ -137,7 +142,9 @@ async def api(core: Core) -> None:
                 await parts.audit.close()
 
 
-def api_parts(core: Core, database: "Database", positions: "Positions", census: BreakerCensus) -> "ApiParts":
+def api_parts(
+    core: Core, database: "Database", positions: "Positions", census: BreakerCensus, router: ModelRouter
+) -> "ApiParts":
     """`database` is connected as the role for requests."""
     from fairlead.adapters.api_keys import ApiKeys
     from fairlead.adapters.opened_rows import OpenedRows
@@ -182,6 +189,7 @@ def api_parts(core: Core, database: "Database", positions: "Positions", census: 
         budgets=core.budgets,
         prices=core.prices,
         routes=core.routes,
+        router=router,
         audit=AccessAudit(core.log, core.clock, core.ids),
         webhook_secrets=webhooks_of(core, database).secrets(),
         lag=lags,

@@ -63,6 +63,29 @@ async def test_a_route_is_published_compared_rolled_back_and_retired(alice: Cust
     assert await alice.served.parts.routes.route(alice.tenant_id, "cheap") is None
 
 
+async def test_a_route_says_whom_it_would_choose_now_and_why(alice: Customer, bob: Customer) -> None:
+    tiers = [candidate("gone", provider="nobody"), candidate("dear", provider="anthropic", model="claude-no-such")]
+    await put(alice, document(*tiers))
+    said = await alice.owner.post(f"{PATH}/explain", json={"task_class": "extraction"})
+    assert said.status_code == 200, said.text
+    found = said.json()
+    assert (found["candidate"], found["refused_by"], found["code"]) == (None, "price", "price_unknown")
+    assert {each["candidate"]: each["because"]["code"] for each in found["passed_over"]} == {
+        "gone": "provider_missing",
+        "dear": "price_unknown",
+    }
+    assert [(each["candidate"], each["calls"], each["breaker"]) for each in found["standing"]] == [
+        ("gone", 0, "closed"),
+        ("dear", 0, "closed"),
+    ]
+    await put(alice, document(candidate("known", provider="anthropic", model="claude-sonnet-4-5")))
+    known = (await alice.owner.post(f"{PATH}/explain", json={"max_output_tokens": 1_000})).json()
+    assert known["candidate"] == "known"
+    assert known["costs_at_most_usd_micros"] > 0
+    assert known["why"][0]["code"] == "route_version"
+    assert (await bob.owner.post(f"{PATH}/explain", json={})).status_code == 404
+
+
 async def test_all_that_is_wrong_with_a_route_is_told_at_once_and_nothing_changes(alice: Customer) -> None:
     refused = await put(alice, document(candidate("a"), candidate("a", tier=11), extra=1))
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:fairlead:problem:invalid_input")

@@ -58,6 +58,7 @@ EXAMPLES: dict[str, Any] = {
     },
     "RollBack": {"reason": "it asked for people too often"},
     "ResidencySetting": {"regions": ["eu"], "reason": "contracts with customers in Europe"},
+    "RouteQuestion": {"task_class": "extraction", "abilities": ["structured"], "input_size_bytes": 12000},
     "RouteRollBack": {"reason": "the cheap model was wrong too often"},
     "PromptRollBack": {"reason": "the new words made it ask too often"},
     "Rotation": {"overlap_s": 3600},

@@ -40,6 +40,7 @@ from fairlead.api.reports import ReportController
 from fairlead.api.residency import get_residency, set_residency
 from fairlead.api.retention import HoldController, RetentionController
 from fairlead.api.review_shares import get_review_share
+from fairlead.api.route_explaining import explain_route
 from fairlead.api.run_controls import RunControlController, signal_by_label
 from fairlead.api.runs import RunController
 from fairlead.api.streams import stream_run, stream_tenant
@@ -69,6 +70,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     publish_policy,
     PolicyTrialController,
     RouteController,
+    explain_route,
     get_residency,
     set_residency,
     simulate_policy,

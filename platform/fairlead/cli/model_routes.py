@@ -10,7 +10,7 @@ from fairlead.cli.runs import reason_option
 from fairlead.cli.session import Session, client_command
 from fairlead.cli.transport import path
 from fairlead.cli.views.policies import POLICY_CHANGE
-from fairlead.cli.views.routes import RESIDENCY, ROUTE, ROUTE_STATE, ROUTE_VERSION
+from fairlead.cli.views.routes import RESIDENCY, ROUTE, ROUTE_EXPLANATION, ROUTE_STATE, ROUTE_VERSION
 
 ROUTES = "/v1/routes"
 RESIDENCY_PATH = "/v1/residency"
@@ -92,6 +92,34 @@ def rollback(session: Session, route: str, to_version: int | None, reason: str) 
 def retire(session: Session, route: str, reason: str) -> None:
     """Let nothing be asked by it any more."""
     session.out.one(session.api.delete(path("routes", route), {"reason": reason}).body, ROUTE_STATE)
+
+
+@route.command("explain")
+@click.argument("route")
+@click.option("--task-class", help="What it is for.")
+@click.option("--ability", "abilities", multiple=True, help="What the model has to be able to do; repeatable.")
+@click.option("--input-bytes", type=click.IntRange(min=0), default=4_000, show_default=True, help="Size of the input.")
+@click.option("--output-tokens", type=click.IntRange(min=1), help="Longest answer.")
+@click.option("--session", "stuck_to", default="", help="The session that it belongs to.")
+@client_command
+def explain(
+    session: Session,
+    route: str,
+    task_class: str | None,
+    abilities: tuple[str, ...],
+    input_bytes: int,
+    output_tokens: int | None,
+    stuck_to: str,
+) -> None:
+    """Say whom the route would choose now, and why. Nothing is asked."""
+    body = {
+        "task_class": task_class,
+        "abilities": list(abilities),
+        "input_size_bytes": input_bytes,
+        "max_output_tokens": output_tokens,
+        "session": stuck_to,
+    }
+    session.out.one(session.api.post(path("routes", route, "explain"), body).body, ROUTE_EXPLANATION)
 
 
 @route.command("forget")

@@ -87,6 +87,16 @@ class ModelRouter:
             self._standings.learned(taken.entered.counter, ended.windows, ended.retry_after_s)
         await self._entrance.leave(taken.entered, ended)
 
+    async def explain(
+        self, tenant_id: TenantId, route: str, wanted: Wanted, tried: Sequence[Tried] = ()
+    ) -> tuple[Choice | NoRoute, Situation] | None:
+        """As `choose`, with what is known of each candidate. None: there is no such route. Raises Unavailable."""
+        found = await self._routes.route(tenant_id, route)
+        if found is None:
+            return None
+        situation = await self._situation(tenant_id, found, wanted)
+        return choose(found, wanted, situation, tried), situation
+
     async def route(self, tenant_id: TenantId, name: str) -> Route | None:
         """As it is now, for whoever judges by it whether an answer is good enough, or looks for one that was kept.
         Raises Unavailable."""

@@ -42,6 +42,33 @@ ROUTE_VERSION = View(
     ),
     details=(Column("DOCUMENT", "document"),),
 )
+
+
+def _reason(reason: Any) -> str:
+    figures = [str(reason[part]) for part in ("word", "value", "unit") if reason.get(part) not in (None, "")]
+    bound = [f"of {reason['bound']}"] if reason.get("bound") is not None else []
+    return " ".join([reason["code"].replace("_", " "), *figures, *bound])
+
+
+def _passed(over: Any) -> str:
+    return f"{over['candidate']}: {_reason(over['because'])}"
+
+
+ROUTE_EXPLANATION = View(
+    identity="candidate",
+    columns=(
+        Column("CHOSEN", "candidate"),
+        Column("PROVIDER", "provider"),
+        Column("MODEL", "model"),
+        Column("AT MOST µ$", "costs_at_most_usd_micros", right=True),
+        Column("REFUSED", "code"),
+    ),
+    details=(
+        Column("WHY", lambda found: "; ".join(_reason(each) for each in found["why"])),
+        Column("PASSED OVER", lambda found: "; ".join(_passed(each) for each in found["passed_over"])),
+        Column("STANDING", "standing"),
+    ),
+)
 RESIDENCY = View(
     identity="version",
     columns=(
