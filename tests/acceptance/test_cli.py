@@ -178,6 +178,28 @@ async def test_another_person_signs_what_they_have_seen(scene: Scene) -> None:
     assert (row["review_share"], row["override_rate"], row["granted"]) == ("1.0", "0.0", "1")
 
 
+async def test_prices_are_published_and_looked_up_and_costs_reported(scene: Scene) -> None:
+    rates = {"provider": "acme", "model": "m-*", "valid_from": "2026-01-01T00:00:00Z", "input": 3, "output": 4}
+    file = scene.newcomer.folder / "prices.json"
+    file.write_text(json.dumps({"fairlead_prices": 1, "rates": [rates]}))
+    published = await scene.newcomer.run(
+        "price", "publish", str(file), "--reason", "ours", "--follows", "0", "-o", "id"
+    )
+    assert (published.code, published.out.strip()) == (Exit.OK, "1"), published.err
+    found = await scene.newcomer.run("price", "lookup", "acme", "m-1", "-o", "json")
+    assert (found.json["price_version"], found.json["rates"]["output"]) == ("own-1", 4)
+    shipped = await scene.newcomer.run("price", "lookup", "openai_compatible", "gpt-5", "--host", "api.openai.com")
+    assert (shipped.code, "genai-prices" in shipped.out) == (Exit.OK, True), shipped.err
+    unknown = await scene.newcomer.run("price", "lookup", "acme", "x-1")
+    assert (unknown.code == Exit.OK, "acme" in unknown.err) == (False, True)
+    for report in ("costs", "success-costs", "margins"):
+        target = scene.newcomer.folder / f"{report}.csv"
+        written = await scene.newcomer.run("report", report, "--file", str(target))
+        assert written.code == Exit.OK, written.err
+        assert target.read_text(encoding="utf-8-sig").startswith(("key,", "workflow_id,"))
+        assert (await scene.newcomer.run("report", report, "--file", str(target))).code == Exit.REFUSED
+
+
 async def test_another_tenant_finds_nothing(scene: Scene) -> None:
     await scene.publish("secret", QUESTION)
     run_id = await scene.started("secret")

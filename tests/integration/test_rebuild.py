@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.positions import Positions
 from fairlead.adapters.postgres import Database
-from fairlead.consumers import open_work, run_board
+from fairlead.consumers import model_usage, open_work, run_board
 from fairlead.consumers.parking import parked_of
 from fairlead.consumers.rebuild import RebuildRunning, rebuild
 from tests.integration.test_projections import ALICE, BOB, LONG_S, Fragile, _running, _stopped
 from tests.support.database import DatabaseUrls, columns
-from tests.support.histories import CODEC, Forgetful, Writer, a_run, five_steps
+from tests.support.histories import CODEC, Forgetful, Writer, a_run, five_steps, started
+from tests.support.spending import answered, asked, attempt_failed
 
 _SHAPE = """
 SELECT c.relname, c.relowner::regrole::text AS owner, c.relacl::text AS grants, c.reloptions,
@@ -99,6 +101,35 @@ async def test_writers_and_readers_go_on_and_nobody_sees_a_half_built_table(
     assert seen[0] >= 40
     async with app_database.read(ALICE) as tx:
         assert await tx.rows(_RUNS, None, columns) == [{"runs": 40 + number - 100}]
+
+
+async def test_what_was_spent_is_the_same_after_a_rebuild_and_so_are_the_meters_of_all_together(
+    log: MemoryLog, engine_database: Database, owner_database: Database, positions: Positions
+) -> None:
+    writer = Writer(log)
+    runs = [a_run(tenant, number) for number, tenant in enumerate((ALICE, BOB, ALICE), start=300)]
+    for run in runs:
+        await writer.append(run, started(run), asked(run, 1), asked(run, 2))
+        await writer.append(run, attempt_failed(run, 1, 11), answered(run, 2, 13))
+    last = await log.last_sequence()
+    async with _running(log, engine_database, model_usage):
+        assert await positions.reached(["model_usage"], last, LONG_S)
+        before = await _spent(engine_database)
+        await rebuild(log, owner_database, model_usage)
+        assert await _spent(engine_database) == before
+    costs = [meter["value"] for meter in before if meter.get("meter") == "cost"]
+    assert costs == [3 * (11 + 13)]
+
+
+async def _spent(database: Database) -> list[dict[str, Any]]:
+    async with database.platform() as tx:
+        found = await tx.rows("SELECT * FROM model_meters ORDER BY route, provider, meter", None, columns)
+        found += await tx.rows("SELECT * FROM model_hours ORDER BY hour, route, provider", None, columns)
+    for tenant in (ALICE, BOB):
+        async with database.read(tenant) as tx:
+            found += await tx.rows("SELECT * FROM usage_charges ORDER BY run_id, stream_version", None, columns)
+            found += await tx.rows("SELECT * FROM usage_calls ORDER BY call_id", None, columns)
+    return found
 
 
 async def test_a_rebuild_after_the_fix_folds_what_had_been_parked(

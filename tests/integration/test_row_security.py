@@ -25,7 +25,7 @@ _MORE_POLICIES = """
 SELECT polrelid::regclass::text, polname, polcmd, polroles::regrole[]::text
   FROM pg_policy
  WHERE polname <> 'tenant_fence'
- ORDER BY polname
+ ORDER BY polname, polrelid::regclass::text
 """
 _KEYS_NOT_LED_BY_TENANT = """
 SELECT i.indexrelid::regclass::text
@@ -65,6 +65,8 @@ def test_every_table_with_a_tenant_has_the_forced_fence_and_only_the_watch_sees_
             ("switch_pauses", "keeper_sees_all", "r", "{fairlead_engine}"),
             ("ledger_commits", "ledger_is_compared", "r", "{fairlead_owner}"),
             ("ledger_trees", "ledger_sees_all", "r", "{fairlead_engine,fairlead_owner}"),
+            ("model_hours", "of_nobody", "*", "{-}"),
+            ("model_meters", "of_nobody", "*", "{-}"),
             ("open_work", "watch_postpones_all", "w", "{fairlead_engine}"),
             ("open_work", "watch_sees_all", "r", "{fairlead_engine}"),
         ]
