@@ -277,6 +277,26 @@ async def test_a_session_is_of_no_use_to_anybody_else_nor_once_it_has_ended(alic
     assert replayed.status_code == 404
 
 
+async def test_any_process_serves_a_session_and_two_that_begin_a_run_at_once_begin_the_same(
+    alice: Customer, served: Served
+) -> None:
+    await outside(alice)
+    session = await begun(alice)
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    call = rpc("tools/call", name="basics_echo", arguments=HELLO, _meta=meta)
+    right = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "basics_echo"}
+    async with served.beside() as beside, beside.client(alice.key) as there, alice.owner as here:
+        listed = await there.post("/mcp/elsewhere", json=rpc("tools/list"), headers={"Mcp-Session-Id": session})
+        assert len(listed.json()["result"]["tools"]) == 4
+        both = await asyncio.gather(*(each.post("/mcp/elsewhere", json=call, headers=right) for each in (here, there)))
+        assert [each.json()["result"]["isError"] for each in both] == [False, False]
+    stateless = [run for run in await runs_of(alice) if "fairlead.session" in run["labels"]]
+    assert [run["tool_calls"] for run in stateless] == [2]
+
+
 async def test_another_tenants_run_and_call_cannot_be_named(url: str, alice: Customer, bob: Customer) -> None:
     workflow = await outside(alice)
     await outside(bob)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from fairlead_tenants.ids import TenantId
+from fairlead_tenants.ids import PrincipalId, TenantId
 from msgspec.structs import replace
 
 from fairlead.domain.envelope import StreamRef
@@ -66,6 +66,27 @@ def test_what_a_schema_marks_is_sensitive_where_it_stands() -> None:
 def test_what_was_sensitive_stays_so_wherever_it_is_carried(fact: Any, name: str, expected: tuple[str, ...]) -> None:
     before = (begun(), call(1, "bank.find"), done(1, {"iban": IBAN}))
     assert places(sensitive(), before, fact, name) == expected
+
+
+def asked(number: int, name: str, **arguments: Any) -> e.ToolCallAsked:
+    return e.ToolCallAsked(
+        call_id=requested(RUN, number, "s").call_id,
+        step=f"call[{number}]",
+        ask_id=f"ask_{number}",
+        tool=name,
+        arguments=arguments,
+        asked_by=PrincipalId("prn_a"),
+        door="mcp",
+    )
+
+
+def test_what_an_agent_outside_asks_with_and_is_given_is_as_sensitive() -> None:
+    takes = {"bank.tell": replace(TOOLS["bank.tell"], input_schema=MARKED)}
+    assert places(sensitive(**takes), (begun(),), asked(1, "bank.tell", iban=IBAN, note="n"), "arguments") == ("/iban",)
+    assert places(sensitive(), (begun(),), asked(1, "bank.gone", note="n"), "arguments") == WHOLE
+    finding = (asked(1, "bank.find"), replace(call(1, "bank.find"), step="call[1]"), done(1, {"iban": IBAN}))
+    ended = e.RunCompleted(output={"said": f"it was {IBAN}"})
+    assert places(sensitive(), (begun(), *finding), ended, "output") == ("/said",)
 
 
 def test_a_fork_keeps_what_it_inherits_as_sensitive_as_it_was() -> None:

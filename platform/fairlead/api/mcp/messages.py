@@ -17,7 +17,8 @@ REFUSED = -32000  # `data` has the code of what refused, as REST has it
 HEADER_MISMATCH = -32020
 UNSUPPORTED_VERSION = -32022
 
-RequestId = Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=100)]
+MAX_ID = 100
+RequestId = Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=MAX_ID)]
 _encode = msgspec.json.Encoder().encode
 
 

@@ -86,7 +86,7 @@ class _Marking:
                 return places_of(self._sensitive.input, value)
             case e.RunCompleted():
                 return places_of(self._sensitive.output, value)
-            case e.ToolCallRequested(tool=tool):
+            case e.ToolCallRequested(tool=tool) | e.ToolCallAsked(tool=tool):
                 return self._sensitive.arguments(tool, value)
             case e.ToolCallEdited(call_id=call_id) | e.ToolCallAmended(call_id=call_id) if name == "arguments":
                 return self._sensitive.arguments(self._tool_of.get(call_id, ""), value)
@@ -104,8 +104,12 @@ class _Marking:
         sensitive = self._sensitive
         for run in runs:
             yield from texts_at(run.start.input, places_of(sensitive.input, run.start.input))
+            asked = {ask.step: ask.tool for ask in run.asked.values()}
+            for step, wanted in run.asks.items():
+                yield from texts_at(wanted.arguments, sensitive.arguments(asked[step], wanted.arguments))
             for path, outcome in run.outcomes.items():
-                if (tool := sensitive.tool_of.get(path.partition("[")[0])) is not None and outcome.output is not None:
+                tool = asked.get(path) or sensitive.tool_of.get(path.partition("[")[0])
+                if tool is not None and outcome.output is not None:
                     yield from texts_at(outcome.output, sensitive.given(tool, outcome.output))
             for call in run.calls.values():
                 if call.output is not None:
