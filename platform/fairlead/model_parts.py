@@ -12,6 +12,7 @@ from fairlead.handling.model_attempts import ModelAttempts
 from fairlead.handling.model_desk import ModelDesk
 from fairlead.handling.model_hearing import ModelHearing
 from fairlead.handling.model_hosts import ModelHosts
+from fairlead.handling.model_recalling import Recalling
 from fairlead.handling.model_router import ModelRouter
 from fairlead.handling.model_standings import ModelStandings
 from fairlead.handling.model_ways import ModelWays
@@ -75,6 +76,7 @@ def model_attempts(
         clock=core.clock,
         ids=core.ids,
         worker=worker_id,
+        recalling=Recalling(answer_cache(core), core.routes),
     )
 
 

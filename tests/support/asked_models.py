@@ -10,6 +10,7 @@ from fairlead_sdk.contract import Manifest
 from fairlead_sdk.models import ModelService, Wire
 from fairlead_tenants.ids import TenantId
 
+from fairlead.adapters.content_keys import MemoryContentKeys
 from fairlead.domain.budgets.amounts import Caps
 from fairlead.domain.budgets.commands import SetBudget
 from fairlead.domain.budgets.events import AtCap
@@ -21,10 +22,12 @@ from fairlead.domain.models.assembling import pieces
 from fairlead.domain.models.failures import ModelFailed, Window
 from fairlead.domain.prices import PriceTable, Rates
 from fairlead.domain.tenants.commands import KeepBudgets
+from fairlead.handling.answer_cache import AnswerCache
 from fairlead.handling.handler import Cause
 from fairlead.handling.model_attempts import ModelAttempts
 from fairlead.handling.model_desk import ModelDesk
 from fairlead.handling.model_hosts import ModelHosts
+from fairlead.handling.model_recalling import Recalling
 from fairlead.handling.model_router import ModelRouter
 from fairlead.handling.model_standings import ModelStandings
 from fairlead.handling.model_ways import ModelWays
@@ -127,8 +130,10 @@ class Thinkers:
         providers = Providers()
         told = ToldLimits(CallLimits(providers, Bound(), {}))
         self.gates = self._process.gates(name, limits_of=told)
+        routes = TenantRoutes(platform.log, platform.clock)
+        self.recalling = Recalling(AnswerCache(platform.results, MemoryContentKeys(), platform.clock), routes)
         self.router = ModelRouter(
-            TenantRoutes(platform.log, platform.clock),
+            routes,
             providers,
             PriceBook(platform.log, platform.clock, PRICES, {}),
             ModelHosts(platform.log, platform.clock),
@@ -146,6 +151,7 @@ class Thinkers:
             clock=platform.clock,
             ids=platform.ids,
             worker=name,
+            recalling=self.recalling,
         )
 
     def worker(self, **options: Any) -> ModelWorker:

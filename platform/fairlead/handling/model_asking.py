@@ -16,6 +16,7 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import Active, OpenModelCall, RunState
 from fairlead.domain.switches.verdict import Stop
 from fairlead.domain.tenants.states import TenantState
+from fairlead.handling.answer_cache import Hit, Recalled
 from fairlead.handling.budget_desk import Reserved
 from fairlead.handling.handler import Appended
 from fairlead.handling.model_entrance import Ended
@@ -119,7 +120,8 @@ class Asking:
 
 
 class Sent(Struct, frozen=True, kw_only=True):
-    """An attempt that is on the log and reserved, and may go out now."""
+    """An attempt that is on the log and reserved, and may go out now. `recalled`: what is known of an answer that was
+    kept, and how this one is to be."""
 
     asking: Asking
     routed: e.ModelCallRouted
@@ -127,3 +129,9 @@ class Sent(Struct, frozen=True, kw_only=True):
     bound: Amount
     reserved: Reserved | None
     sequence: LogSequence
+    recalled: Recalled | None = None
+
+    @property
+    def hit(self) -> Hit | None:
+        """The answer, which nobody is asked for."""
+        return self.recalled.hit if self.recalled is not None else None

@@ -32,10 +32,12 @@ from fairlead.domain.runs.states import Active, RunState
 from fairlead.domain.runs.thinking import cost_left
 from fairlead.domain.switches.verdict import Where
 from fairlead.domain.tenants.states import Tenant
+from fairlead.handling.answer_cache import Hit, Recalled
 from fairlead.handling.budget_desk import BudgetDesk, Reserved
 from fairlead.handling.handler import Cause, Handled, Handler
 from fairlead.handling.model_asking import Asking, Later, MovedOn, Refused, Router, Sent, Stopped
 from fairlead.handling.model_entrance import Ended
+from fairlead.handling.model_recalling import GivenAgain, Recalling, answer_of, taken_of
 from fairlead.handling.model_router import Taken
 from fairlead.handling.model_ways import RECORDED, Bound, ModelWays, tool_name
 from fairlead.handling.switching import Brake
@@ -66,6 +68,7 @@ class ModelAttempts:
         clock: Clock,
         ids: Ids,
         worker: str,
+        recalling: Recalling | None = None,
     ) -> None:
         self._handler = handler
         self._router = router
@@ -77,6 +80,7 @@ class ModelAttempts:
         self._clock = clock
         self._ids = ids
         self.worker = worker
+        self._recalling = recalling
 
     async def send(self, asking: Asking) -> Sent:
         """The next attempt, recorded and reserved.
@@ -87,16 +91,35 @@ class ModelAttempts:
             self._look(asking, "")
             if (no := forbidden(asking.state, asking.tenant)) is not None:
                 raise Refused("permission", no.rule_id, no.reason)
+            recalled = await self._recalling.recall(asking) if self._recalling is not None else None
+            if recalled is not None and recalled.hit is not None:
+                return await self._given_again(asking, recalled, recalled.hit)
             taken = await self._take(asking)
             sent = None
             try:
                 self._look(asking, taken.choice.provider)
-                sent = await self._recorded(asking, taken)
+                sent = await self._recorded(asking, taken, recalled)
             finally:
                 if sent is None:
                     await self._router.ended(taken, None)
             if sent is not None:
                 return sent
+
+    async def _given_again(self, asking: Asking, recalled: Recalled, hit: Hit) -> Sent:
+        """Recorded like an attempt, for which nobody is asked and nothing reserved."""
+        taken = taken_of(recalled, hit, asking.attempt)
+        until = self._clock.now() + timedelta(seconds=GRACE_S)
+        routed = routed_by(taken.choice, asking.requested.call_id, asking.attempt, until, self.worker)
+        handled = await self._record_route(asking, routed, None)
+        return Sent(
+            asking=asking,
+            routed=routed,
+            taken=taken,
+            bound=Amount(),
+            reserved=None,
+            sequence=handled.sequence,
+            recalled=recalled,
+        )
 
     def _look(self, asking: Asking, provider: str) -> None:
         """Raises Stopped; SwitchesUnknown, which is Unavailable."""
@@ -128,7 +151,7 @@ class ModelAttempts:
             asking.state, asking.requested, asking.request, asking.failed, most_usd_micros, asking.task_class
         )
 
-    async def _recorded(self, asking: Asking, taken: Taken) -> Sent | None:
+    async def _recorded(self, asking: Asking, taken: Taken, recalled: Recalled | None) -> Sent | None:
         """None: the budget has no room for this one, and there may be room for another."""
         total_s = await self._total_s(asking, taken.choice)
         until = self._clock.now() + timedelta(seconds=total_s + GRACE_S)
@@ -149,7 +172,15 @@ class ModelAttempts:
         if isinstance(said, Refusal):
             await self._without_room(asking, routed, said)
             return None
-        return Sent(asking=asking, routed=routed, taken=taken, bound=bound, reserved=said, sequence=handled.sequence)
+        return Sent(
+            asking=asking,
+            routed=routed,
+            taken=taken,
+            bound=bound,
+            reserved=said,
+            sequence=handled.sequence,
+            recalled=recalled,
+        )
 
     async def _total_s(self, asking: Asking, choice: Choice) -> float:
         try:
@@ -269,12 +300,23 @@ class ModelAttempts:
             streamed=streamed,
             worker=self.worker,
             now=self._clock.now(),
+            cached=sent.hit.how if sent.hit is not None else "",
+            saved_usd_micros=sent.hit.saved_usd_micros if sent.hit is not None else UsdMicros(0),
         )
         await self._router.ended(sent.taken, Ended(windows=windows))
         handled = await self._tell(sent.asking, command)
+        self._keep(sent, answer, handled, cost, latency_us)
         tokens = sent.bound.tokens if answer.usage is None else answer.usage.input_tokens + answer.usage.output_tokens
         self._settle(sent, Amount(usd_micros=cost, tokens=tokens, calls=1))
         return handled
+
+    def _keep(self, sent: Sent, answer: ModelAnswer, handled: Handled, cost: UsdMicros, latency_us: int) -> None:
+        """What was good enough for this call, for the next that asks the same."""
+        recalled = sent.recalled
+        if self._recalling is None or recalled is None or recalled.hit is not None:
+            return
+        if any(isinstance(fact, e.ModelCallCompleted) for fact in handled.facts):
+            self._recalling.keep(recalled, sent.taken, answer, cost, latency_us)
 
     async def broke_off(self, sent: Sent, failed: ModelFailed, latency_us: int, *, waits: bool) -> Handled:
         """Recorded and settled; what follows is in the state. `waits`: it may be asked again after a pause."""
@@ -378,6 +420,8 @@ class ModelAttempts:
 
     async def ask(self, sent: Sent) -> ModelAnswer:
         """Raises ModelFailed."""
+        if sent.hit is not None:
+            return answer_of(sent.hit)
         try:
             async with self._ways.open(self._bound(sent), sent.asking.request) as order:
                 answer: ModelAnswer = await self._models_of(sent).ask(order)
@@ -388,6 +432,9 @@ class ModelAttempts:
     @asynccontextmanager
     async def stream(self, sent: Sent) -> AsyncIterator[Answering]:
         """Raises ModelFailed."""
+        if sent.hit is not None:
+            yield GivenAgain(answer_of(sent.hit))
+            return
         async with AsyncExitStack() as held:
             try:
                 order = await held.enter_async_context(self._ways.open(self._bound(sent), sent.asking.request))

@@ -26,10 +26,11 @@ BROUGHT = ""  # the name of a route that is not the tenant's
 
 
 class Taken(Struct, frozen=True):
-    """A choice with a place for it. Give it back with `ModelRouter.ended`, whatever came of it."""
+    """A choice with a place for it, where somebody is asked. Give it back with `ModelRouter.ended`, whatever came of
+    it."""
 
     choice: Choice
-    entered: Entered
+    entered: Entered | None
 
 
 class ModelRouter:
@@ -83,6 +84,8 @@ class ModelRouter:
 
     async def ended(self, taken: Taken, ended: Ended | None) -> None:
         """`ended` None: nothing was sent after all. Never raises: what came of a call counts, told or not."""
+        if taken.entered is None:
+            return
         if ended is not None:
             self._standings.learned(taken.entered.counter, ended.windows, ended.retry_after_s)
         await self._entrance.leave(taken.entered, ended)
