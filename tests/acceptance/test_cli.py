@@ -198,6 +198,7 @@ async def test_prices_are_published_and_looked_up_and_costs_reported(scene: Scen
         assert written.code == Exit.OK, written.err
         assert target.read_text(encoding="utf-8-sig").startswith(("key,", "workflow_id,"))
         assert (await scene.newcomer.run("report", report, "--file", str(target))).code == Exit.REFUSED
+    assert (await scene.newcomer.run("report", "margins", "--gate")).code == Exit.OK
 
 
 async def test_another_tenant_finds_nothing(scene: Scene) -> None:

@@ -75,6 +75,7 @@ file_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write all of it there: .csv, else NDJSON.",
 )
+gate_option = click.option("--gate", is_flag=True, help="Exit with 9 where something is flagged, for schedules.")
 force_option = click.option("--force", is_flag=True, help="Replace the file if there is one.")
 
 
@@ -110,6 +111,7 @@ def costs(
 @workflow_option
 @file_option
 @force_option
+@gate_option
 @limit_option
 @client_command
 def success_costs(
@@ -120,10 +122,11 @@ def success_costs(
     file: Path | None,
     force: bool,
     limit: int,
+    gate: bool,
 ) -> None:
     """What a success of each workflow costs, failures and reviews included; ! where it is over a fifth more."""
     params = {"from": moment(since), "to": moment(until), "workflow": workflow}
-    shown(session, f"{REPORTS}/success-costs", params, SUCCESS, file, force, limit)
+    shown(session, f"{REPORTS}/success-costs", params, SUCCESS, file, force, limit, "is_regression" if gate else None)
 
 
 @click.command("margins")
@@ -132,6 +135,7 @@ def success_costs(
 @workflow_option
 @file_option
 @force_option
+@gate_option
 @limit_option
 @client_command
 def margins(
@@ -142,19 +146,36 @@ def margins(
     file: Path | None,
     force: bool,
     limit: int,
+    gate: bool,
 ) -> None:
     """What outcomes have brought in, and what is left of it; ! where it is less than nothing."""
     params = {"from": moment(since), "to": moment(until), "workflow": workflow}
-    shown(session, f"{REPORTS}/margins", params, MARGIN, file, force, limit)
+    shown(session, f"{REPORTS}/margins", params, MARGIN, file, force, limit, "is_negative" if gate else None)
 
 
 def shown(
-    session: Session, report: str, params: dict[str, str | None], view: View, file: Path | None, force: bool, limit: int
+    session: Session,
+    report: str,
+    params: dict[str, str | None],
+    view: View,
+    file: Path | None,
+    force: bool,
+    limit: int,
+    flag: str | None = None,
 ) -> None:
-    """As a table, or all of it in a file."""
-    if file is None:
-        session.out.many(session.api.pages(report, params, limit=limit), view)
-        return
+    """As a table, or all of it in a file. `flag` names what a gate looks at."""
+    if file is not None:
+        _written(session, report, params, file, force)
+    if file is None or flag is not None:
+        rows: list[Any] = list(session.api.pages(report, params, limit=limit))
+        if file is None:
+            session.out.many(rows, view)
+        flagged = [row["workflow_name"] for row in rows if flag is not None and row[flag]]
+        if flagged:
+            raise Failure(f"{len(flagged)} flagged", Exit.FLAGGED, details=tuple(dict.fromkeys(flagged)))
+
+
+def _written(session: Session, report: str, params: dict[str, str | None], file: Path, force: bool) -> None:
     if file.exists() and not force:
         raise Failure(f"{file} is there already", Exit.REFUSED, details=("--force replaces it",))
     form = "csv" if file.suffix == ".csv" else "ndjson"

@@ -14,6 +14,7 @@ class Exit(IntEnum):
     INVALID = 6
     UNAVAILABLE = 7
     WAIT_OVER = 8
+    FLAGGED = 9
     RUN_FAILED = 10
     RUN_IMPOSSIBLE = 11
     RUN_CANCELLED = 12
@@ -33,6 +34,7 @@ MEANING: Mapping[Exit, str] = {
     Exit.INVALID: "The input breaks its contract; every problem is listed with its path.",
     Exit.UNAVAILABLE: "The server did not answer, or asked to come back later; the same command may be sent again.",
     Exit.WAIT_OVER: "`--timeout` ran out before the run came to its end; the run goes on.",
+    Exit.FLAGGED: "With `--gate`: the report is shown, and something in it is flagged.",
     Exit.RUN_FAILED: "The run failed.",
     Exit.RUN_IMPOSSIBLE: "The run was declared impossible.",
     Exit.RUN_CANCELLED: "The run was cancelled.",
