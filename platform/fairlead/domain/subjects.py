@@ -49,6 +49,7 @@ def events_of_kinds(
     return [f"{place}.{token(tenant)}.{kind}.*" for tenant in tenants for kind in kinds or ("*",)]
 
 
+@lru_cache(maxsize=4096)
 def stream_of(subject: str) -> StreamRef:
     """Whose commits are under a subject of events."""
     _, _, _, tenant_id, kind, stream_id = subject.split(".")
