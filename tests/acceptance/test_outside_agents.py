@@ -153,6 +153,15 @@ async def test_an_agent_gives_up_or_fails_in_its_own_words(alice: Customer) -> N
         assert (late.status_code, late.json()["code"]) == (409, "run_not_active")
 
 
+async def test_a_budget_counts_and_denies_at_this_door_as_at_any(alice: Customer) -> None:
+    workflow = await outside(alice)
+    one_call = {"scope": "run", "scope_id": "*", "caps": {"calls": 1}, "reason": "one is enough"}
+    assert (await alice.owner.put("/v1/budgets/each", json=one_call)).status_code == 200
+    run_id = await started(alice.owner, workflow)
+    first, second = [(await asked(alice.owner, run_id)).json() for _ in range(2)]
+    assert (first["status"], second["status"], second["error"]["code"]) == ("completed", "denied", "denied_by_budget")
+
+
 @pytest.mark.parametrize(
     "body",
     [
