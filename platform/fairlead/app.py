@@ -6,7 +6,7 @@
 import asyncio
 import os
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING
 
 from fairlead import accounts, ledgers
@@ -49,11 +49,10 @@ from fairlead.handling.budget_desk import BudgetDesk
 from fairlead.handling.dispatch import MODEL_LANE
 from fairlead.handling.erasing import Destroying, ErasureWatch
 from fairlead.handling.model_hearing import ModelHearing
-from fairlead.handling.model_router import ModelRouter
 from fairlead.handling.model_standings import ModelStandings
 from fairlead.handling.reconnecting import AccessCheck, Reconnector
 from fairlead.handling.telling import Telling
-from fairlead.model_parts import model_attempts, model_router
+from fairlead.model_parts import ModelSide, model_attempts, model_door, model_router
 from fairlead.ports import Credentials, Unfinished
 from fairlead.settings import Settings
 from fairlead.workers.alarm_worker import AlarmWorker
@@ -83,6 +82,7 @@ __all__ = [
     "api_parts",
     "core",
     "engine",
+    "models_of",
     "process_managers",
     "process_runner",
     "worker",
@@ -126,12 +126,11 @@ async def api(core: Core) -> None:
     assert settings.database_url is not None, "the caller has seen to the engines"
     async with (
         Database(settings.database_url, max_connections=settings.database_connections) as database,
-        AsyncExitStack() as models,
+        models_of(core, database) as models,
     ):
         positions = Positions(database)
         census = BreakerCensus(core.log)
-        router = await models.enter_async_context(model_router(core, worker_name(), call_limits(core)))
-        parts = api_parts(core, database, positions, census, router)
+        parts = api_parts(core, database, positions, census, models)
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(positions.run()), tasks.create_task(census.run())]
             try:
@@ -142,8 +141,14 @@ async def api(core: Core) -> None:
                 await parts.audit.close()
 
 
+def models_of(core: Core, database: "Database") -> AbstractAsyncContextManager[ModelSide]:
+    """Where doors ask models. `database` is connected as the role for requests."""
+    name = worker_name()
+    return model_door(core, name, call_limits(core), accounts_of(core, database).lender(name))
+
+
 def api_parts(
-    core: Core, database: "Database", positions: "Positions", census: BreakerCensus, router: ModelRouter
+    core: Core, database: "Database", positions: "Positions", census: BreakerCensus, models: ModelSide
 ) -> "ApiParts":
     """`database` is connected as the role for requests."""
     from fairlead.adapters.api_keys import ApiKeys
@@ -188,8 +193,9 @@ def api_parts(
         links=core.links,
         budgets=core.budgets,
         prices=core.prices,
+        models=models.door,
         routes=core.routes,
-        router=router,
+        router=models.router,
         audit=AccessAudit(core.log, core.clock, core.ids),
         webhook_secrets=webhooks_of(core, database).secrets(),
         lag=lags,

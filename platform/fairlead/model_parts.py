@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from fairlead.adapters.models import FileRecordings, NoRecordings, RecordedModels, WireModels
 from fairlead.core import Core
@@ -10,6 +11,7 @@ from fairlead.handling.answer_cache import AnswerCache
 from fairlead.handling.budget_desk import BudgetDesk
 from fairlead.handling.model_attempts import ModelAttempts
 from fairlead.handling.model_desk import ModelDesk
+from fairlead.handling.model_door import ModelDoor
 from fairlead.handling.model_hearing import ModelHearing
 from fairlead.handling.model_hosts import ModelHosts
 from fairlead.handling.model_recalling import Recalling
@@ -22,6 +24,13 @@ from fairlead.workers.gates import Gates, LimitsOf
 from fairlead.workers.model_gates import ModelGates, ToldLimits
 
 KEPT_ALIVE_S = 3.0  # places of a process that says nothing for longer than a lease go to others
+
+
+class ModelSide(NamedTuple):
+    """What the API has of models."""
+
+    router: ModelRouter
+    door: ModelDoor
 
 
 @asynccontextmanager
@@ -85,6 +94,21 @@ def model_desk(core: Core, attempts: ModelAttempts) -> ModelDesk:
     return ModelDesk(
         log=core.log, handler=core.handler, dispatch=core.dispatch, rulebook=core.rulebook, attempts=attempts
     )
+
+
+@asynccontextmanager
+async def model_door(
+    core: Core, worker_id: str, limits_of: LimitsOf, credentials: Credentials
+) -> AsyncIterator[ModelSide]:
+    """For a process whose doors ask models. What callers have left is settled before it ends."""
+    budgets = BudgetDesk(core.budgets, core.clock, core.ids)
+    async with model_router(core, worker_id, limits_of) as router:
+        desk = model_desk(core, model_attempts(core, worker_id, router, credentials, budgets))
+        try:
+            yield ModelSide(router, desk)
+        finally:
+            await desk.written()
+            await budgets.written()
 
 
 async def _kept_alive(gates: Gates) -> None:

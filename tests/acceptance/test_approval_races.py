@@ -21,7 +21,6 @@ from fairlead.domain.ids import ApprovalId, CommandId
 from fairlead.handling.approval_links import LinkSays, hash_of
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.handler import Cause
-from fairlead.model_parts import model_router
 from tests.support.api import Customer, Served, in_a_task_of_its_own
 from tests.support.workflows import asking_people, at_work, echo, publish, started, the_approval
 
@@ -42,8 +41,8 @@ async def second(served: Served) -> AsyncIterator[Served]:
         core = await open_parts.enter_async_context(in_a_task_of_its_own(app.core(served.core.settings, {}, "second")))
         positions = Positions(served.parts.database)  # type: ignore[arg-type]  # it is the one for requests
         database: Any = served.parts.database
-        router = await open_parts.enter_async_context(model_router(core, "second", app.call_limits(core)))
-        parts = app.api_parts(core, database, positions, BreakerCensus(core.log), router)
+        models = await open_parts.enter_async_context(app.models_of(core, database))
+        parts = app.api_parts(core, database, positions, BreakerCensus(core.log), models)
         api = create_api(parts)
         await open_parts.enter_async_context(in_a_task_of_its_own(api.lifespan()))
         yield Served(api, parts, core)

@@ -30,7 +30,6 @@ from fairlead.domain.tenants.states import Tenant
 from fairlead.handling.breaker_census import BreakerCensus
 from fairlead.handling.founding import Founder
 from fairlead.handling.handler import Cause
-from fairlead.model_parts import model_router
 from fairlead.settings import Settings
 from tests.support.database import DatabaseUrls
 
@@ -200,9 +199,8 @@ async def served_api(
         positions = Positions(requests)
         census = BreakerCensus(core.log)
         await open_parts.enter_async_context(running(positions.run(), census.run(), app.engine(core)))
-        limits = app.call_limits(core)
-        router = await open_parts.enter_async_context(model_router(core, "test", limits))
-        parts = app.api_parts(core, requests, positions, census, router)
+        models = await open_parts.enter_async_context(app.models_of(core, requests))
+        parts = app.api_parts(core, requests, positions, census, models)
         api = create_api(parts)
         await open_parts.enter_async_context(api.lifespan())
         yield Served(api, parts, core)

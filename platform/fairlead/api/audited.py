@@ -109,6 +109,7 @@ AUDITED: Mapping[str, Access | None] = {
     "/v1/runs/{run_id}/tool-calls": READ,
     "/v1/runs/{run_id}/tool-calls/{call_id}": None,  # told to nobody but whoever asked for the call
     "/v1/runs/{run_id}/tools": None,
+    "/v1/runs/{run_id}/model-calls/{call_id}/why": READ,
     "/v1/runs/{run_id}/why": READ,
     "/v1/schemas/timeline": None,
     "/v1/schemas/workflow": None,

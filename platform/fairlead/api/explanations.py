@@ -12,7 +12,7 @@ from fairlead.api.run_access import load_run, place_of_run
 from fairlead.api.tool_calls import NoSuchCall
 from fairlead.domain.bundles import Bundle
 from fairlead.domain.errors import Rejected
-from fairlead.domain.explaining import Why, why_call, why_ending
+from fairlead.domain.explaining import Why, why_call, why_ending, why_model_call
 from fairlead.domain.ids import parent_id
 from fairlead.domain.runs.errors import NoSuchRun
 from fairlead.domain.subjects import token
@@ -43,6 +43,25 @@ async def explain_tool_call(
         found = why_call(await gathering(parts, looking.sight).of_run(principal.tenant_id, run_id), call_id)
     except NoSuchRun:
         found = None
+    if found is None:
+        raise NoSuchCall("no such call")
+    return found
+
+
+@get("/v1/runs/{run_id:str}/model-calls/{call_id:str}/why", opt=requires(Permission.RUN_READ), tags=["Runs"])
+async def explain_model_call(
+    run_id: FromPath[str],
+    call_id: FromPath[str],
+    principal: NamedDependency[Principal],
+    parts: NamedDependency[ApiParts],
+    looking: NamedDependency[Looking],
+) -> Why:
+    """Why a model was asked: the plan, what it read, which model was chosen with the figures, and what came of it.
+
+    What was asked and answered is named by its hash.
+    """
+    looking.check(place_of_run((await load_run(parts, principal, run_id, Permission.RUN_READ)).run))
+    found = why_model_call(await gathering(parts, looking.sight).of_run(principal.tenant_id, run_id), call_id)
     if found is None:
         raise NoSuchCall("no such call")
     return found

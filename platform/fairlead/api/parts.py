@@ -22,6 +22,7 @@ from fairlead.handling.contents import Contents
 from fairlead.handling.erasing import Forgotten
 from fairlead.handling.founding import NewSecret
 from fairlead.handling.handler import Handler
+from fairlead.handling.model_door import ModelDoor
 from fairlead.handling.model_router import ModelRouter
 from fairlead.handling.prices import PriceBook
 from fairlead.handling.rulebook import Rulebook
@@ -156,6 +157,7 @@ class ApiParts:
     links: ApprovalLinks
     budgets: BudgetBooks
     prices: PriceBook
+    models: ModelDoor
     routes: TenantRoutes
     router: ModelRouter
     lag: Callable[[], Awaitable[Sequence[Lag]]]

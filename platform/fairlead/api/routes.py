@@ -17,7 +17,7 @@ from fairlead.api.cost_reports import CostReportController
 from fairlead.api.dead_letters import DeadLetterController
 from fairlead.api.delegations import DelegationController
 from fairlead.api.erasures import ErasureController
-from fairlead.api.explanations import explain_ending, explain_tool_call, export_bundle
+from fairlead.api.explanations import explain_ending, explain_model_call, explain_tool_call, export_bundle
 from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
 from fairlead.api.ledger import LedgerController
@@ -102,6 +102,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     SwitchController,
     WebhookController,
     AccessController,
+    explain_model_call,
     explain_tool_call,
     explain_ending,
     export_bundle,

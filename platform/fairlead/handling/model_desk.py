@@ -21,7 +21,7 @@ from fairlead.handling.dispatch import Dispatch
 from fairlead.handling.handler import Handled, Handler
 from fairlead.handling.model_asking import Asking, Later, MovedOn, Refused, Sent, Stopped
 from fairlead.handling.model_attempts import ModelAttempts
-from fairlead.handling.model_door import Answered, DoorCall, ModelRefused, Told
+from fairlead.handling.model_door import Answered, DoorCall, ModelCallUnderWay, ModelRefused, Told
 from fairlead.handling.rulebook import Rulebook
 from fairlead.ports import Answering, Log
 
@@ -101,7 +101,7 @@ class ModelDesk:
             raise failed
 
     async def _asking(self, call: DoorCall) -> Asking:
-        """Raises NoSuchRun, RunNotActive, Unavailable."""
+        """Raises NoSuchRun, RunNotActive, ModelCallUnderWay, Unavailable."""
         tenant_stream = StreamRef(call.run.tenant_id, "tenant", call.run.tenant_id)
         run_head, tenant_head = await self._log.heads([call.run, tenant_stream])
         state: s.RunState = (await self._handler.load(call.run, run_head)).state
@@ -111,6 +111,8 @@ class ModelDesk:
             raise RunNotActive(state.last.run_id, state.outcome)
         if not isinstance(state, s.Active):
             raise NoSuchRun("no such run")
+        if call.call_id in state.model_calls:
+            raise ModelCallUnderWay(f"the call {call.call_id} is under way")
         requested = asked_of_model(
             call.request,
             call_id=call.call_id,

@@ -71,6 +71,12 @@ class ModelRefused(Rejected):
         self.retry_after_s = retry_after_s
 
 
+class ModelCallUnderWay(Rejected):
+    """The call was begun before and has no outcome yet: it is not made twice."""
+
+    code = "model_call_under_way"
+
+
 class DoorStream(Protocol):
     """An answer under way. Whoever stops listening has what was used until then settled."""
 
@@ -88,8 +94,8 @@ class DoorStream(Protocol):
 
 
 class ModelDoor(Protocol):
-    """Both raise ModelRefused; ModelFailed when no attempt gave an answer; RunNotActive, RunIsPaused, NoSuchRun,
-    Unavailable."""
+    """Both raise ModelRefused, ModelCallUnderWay; ModelFailed when no attempt gave an answer; RunNotActive,
+    RunIsPaused, NoSuchRun, Unavailable."""
 
     async def ask(self, call: DoorCall) -> Answered: ...
 

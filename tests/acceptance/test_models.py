@@ -1,0 +1,114 @@
+"""Runs that ask models over HTTP: a provider over a real socket, its key in the vault, its price the tenant's."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.support.api import Customer, Served, in_a_task_of_its_own, served_api
+from tests.support.database import DatabaseUrls
+from tests.support.engines import cloned_database
+from tests.support.model_upstream import HELLO, ModelUpstream
+from tests.support.workflows import at_work, publish, started, until_status
+
+PROVIDER = "openai_compatible"
+KEY = "sk-a-key-that-nobody-sees-1234567890"
+RATES = {"provider": PROVIDER, "model": "*", "valid_from": "2026-01-01T00:00:00Z", "input": 0, "output": 1_000_000}
+PRICES: dict[str, Any] = {"fairlead_prices": 1, "rates": [RATES]}
+MAIN, SPARE = ({"provider": PROVIDER, "model": "m-1", "connection": name} for name in ("main", "spare"))
+
+
+@pytest.fixture(scope="module")
+async def upstream() -> AsyncIterator[ModelUpstream]:
+    async with in_a_task_of_its_own(ModelUpstream.at()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def spare() -> AsyncIterator[ModelUpstream]:
+    async with in_a_task_of_its_own(ModelUpstream.at()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def served(
+    nats_url: str, database_template: DatabaseUrls, upstream: ModelUpstream, spare: ModelUpstream
+) -> AsyncIterator[Served]:
+    settings = {
+        "outbound_private_networks": ("127.0.0.1/32",),
+        "outbound_plain_http": (upstream.server.authority, spare.server.authority),
+    }
+    async with (
+        cloned_database(database_template) as database,
+        in_a_task_of_its_own(served_api(nats_url, database, settings)) as served,
+        in_a_task_of_its_own(at_work(served)),
+    ):
+        yield served
+
+
+async def equipped(who: Customer, **servers: ModelUpstream) -> None:
+    """A connection to each server, and what its models cost."""
+    for name, server in servers.items():
+        body = {"connector": PROVIDER, "name": name, "config": {"base_url": server.server.url("/v1")}}
+        made = await who.owner.post("/v1/connections", json=await placed(who, body))
+        assert made.status_code == 201, made.text
+        given = await who.owner.post(f"/v1/connections/{made.json()['connection_id']}/secret", json={"key": KEY})
+        assert given.status_code == 200, given.text
+    priced = await who.owner.put("/v1/prices", json=PRICES, params={"reason": "ours"})
+    assert priced.status_code == 201, priced.text
+
+
+async def placed(who: Customer, body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "workspace_id": await who.workspace_id()}
+
+
+def asking(*use: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"id": "ask", "model": {"use": list(use), "prompt": "Say good morning.", "max_output_tokens": 50, **fields}}
+
+
+RESULT: dict[str, Any] = {"result": {"said": "${steps.ask.output.text}"}, "output": {}, "tools": []}
+
+
+async def test_a_run_asks_a_model_over_http_and_falls_back_when_the_first_is_out(
+    alice: Customer, bob: Customer, upstream: ModelUpstream, spare: ModelUpstream
+) -> None:
+    await equipped(alice, main=upstream, spare=spare)
+    workflow = await publish(alice, asking(MAIN, SPARE), name="morning", **RESULT)
+    run = await started(alice.owner, workflow)
+    first = await until_status(alice, run, "completed")
+    assert first["output"] == {"said": HELLO}
+    assert (first["model_calls"], first["tokens"], first["cost_usd_micros"]) == (1, 18, 7)
+    assert upstream.server.asked[-1].headers["authorization"] == f"Bearer {KEY}"
+    upstream.mood = "broken"
+    run = await started(alice.owner, workflow)
+    second = await until_status(alice, run, "completed")
+    assert (second["output"], spare.asked[-1]["model"]) == ({"said": HELLO}, "m-1")
+    timeline = (await alice.owner.get(f"/v1/runs/{run}/timeline", params={"type": "model_call."})).json()["items"]
+    assert [event["type"].split(".")[1] for event in timeline] == [
+        *("requested", "routed", "attempt_failed"),
+        *("routed", "completed"),
+    ]
+    assert timeline[3]["data"]["connection"] == "spare"
+    assert KEY not in str(timeline)
+    assert (await bob.owner.get(f"/v1/runs/{run}/timeline")).status_code == 404
+    why = await alice.owner.get(f"/v1/runs/{run}/model-calls/{timeline[0]['data']['call_id']}/why")
+    assert [each["part"] for each in why.json()["because"]].count("rule") == 2, why.text
+    assert (await bob.owner.get(f"/v1/runs/{run}/model-calls/{timeline[0]['data']['call_id']}/why")).status_code == 404
+
+
+async def test_a_run_that_could_pass_its_cap_is_ended_with_its_own_code_and_nothing_is_sent(
+    alice: Customer, upstream: ModelUpstream
+) -> None:
+    await equipped(alice, main=upstream)
+    upstream.mood = "well"
+    before = len(upstream.asked)
+    limits = {"limits": {"cost_usd_micros": 49}}
+    run = await started(alice.owner, await publish(alice, asking(MAIN), name="poor", **RESULT, **limits))
+    capped = await until_status(alice, run, "capped")
+    assert (capped["reason_code"], capped["cost_usd_micros"]) == ("limit_cost_usd_micros", 0)
+    cap = {"scope": "tenant", "caps": {"usd_micros": 49}, "reason": "no more"}
+    assert (await alice.owner.put("/v1/budgets/all", json=cap)).status_code == 200
+    run = await started(alice.owner, await publish(alice, asking(MAIN), name="capped", **RESULT))
+    failed = await until_status(alice, run, "failed")
+    assert failed["reason_code"] == "budget_tenant_usd_micros"
+    assert len(upstream.asked) == before
