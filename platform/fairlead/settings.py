@@ -136,6 +136,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         "anthropic",
         "openai_compatible",
         "recorded",
+        "library",
+        "support",
     )
     trusted_connectors: Annotated[
         Names,

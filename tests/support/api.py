@@ -183,9 +183,13 @@ class Customer:
 
 @asynccontextmanager
 async def served_api(
-    nats_url: str, database: DatabaseUrls, settings: Mapping[str, Any] | None = None
+    nats_url: str,
+    database: DatabaseUrls,
+    settings: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Served]:
-    """`settings` are some of `Settings`. The engine's tasks run until the end."""
+    """`settings` are some of `Settings`, `environment` is where connectors find theirs. The engine's tasks run until
+    the end."""
     async with AsyncExitStack() as open_parts:
         made = Settings(
             nats_url=nats_url,
@@ -194,7 +198,7 @@ async def served_api(
             data_dir=Path(open_parts.enter_context(tempfile.TemporaryDirectory(prefix="fairlead-test-"))),
             **(settings or {}),
         )
-        core = await open_parts.enter_async_context(app.core(made, {}, "test"))
+        core = await open_parts.enter_async_context(app.core(made, environment or {}, "test"))
         requests = await open_parts.enter_async_context(Database(database.app))
         positions = Positions(requests)
         census = BreakerCensus(core.log)

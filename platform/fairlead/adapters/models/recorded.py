@@ -11,7 +11,7 @@ from msgspec import Struct
 from fairlead.domain.models.answer import Delta, ModelAnswer
 from fairlead.domain.models.assembling import Assembly, pieces
 from fairlead.domain.models.failures import ModelFailed, Window
-from fairlead.domain.models.recording import request_hash
+from fairlead.domain.models.recording import recording_hash
 from fairlead.domain.models.request import ModelRequest
 from fairlead.ports import Answering, ModelOrder, Models, Recordings
 
@@ -42,14 +42,14 @@ class RecordedModels:
                 await self._keep(order.request, heard.assembly.answer())
 
     async def _recorded(self, request: ModelRequest) -> ModelAnswer:
-        asked = request_hash(request)
+        asked = recording_hash(request)
         answer: ModelAnswer | None = await self._recordings.find(asked)
         if answer is None:
             raise ModelFailed("permanent", "recording_missing", f"nothing is recorded for the request {asked}")
         return answer
 
     async def _keep(self, request: ModelRequest, answer: ModelAnswer) -> None:
-        await self._recordings.keep(request_hash(request), request, answer)
+        await self._recordings.keep(recording_hash(request), request, answer)
 
 
 class _Replayed:
