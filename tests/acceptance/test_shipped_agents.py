@@ -128,4 +128,4 @@ async def _sign(customer: Customer, reviewer: Any, approval_id: str, *, approved
 
 
 def _is_large(call: Any) -> bool:
-    return call["tool"] == "support.refund_order" and call["arguments"]["amount_minor"] > 5_000
+    return bool(call["tool"] == "support.refund_order" and call["arguments"]["amount_minor"] > 5_000)
