@@ -152,6 +152,17 @@ async def test_a_fact_that_comes_again_is_not_counted_again_and_what_expires_goe
         assert await tx.rows(_CHARGES, None, columns) == []
 
 
+async def test_a_read_that_nobody_was_asked_for_costs_nothing_and_says_what_it_saved(engine_database: Database) -> None:
+    log = MemoryLog(CODEC)
+    run = a_run("tnt_kept", 9)
+    kept = replace(completed(run, 1), cached=e.FromCache(at=T0, age_ms=5, saved_us=1, saved_usd_micros=21))
+    await Writer(log).write(run, (started(run), requested(run, 1), *dispatched(run, 1)), (kept,))
+    await folded(engine_database, log, run)
+    async with engine_database.tenant(run.tenant_id) as tx:
+        (row,) = await cost_rows.costs(tx, replace(SPAN, by="tool"), None, 10)
+    assert (row.key, row.cost_usd_micros, row.saved_usd_micros) == ("notes.append_line", 0, 21)
+
+
 async def test_meters_show_each_route_at_each_provider_and_nobody_s_name(engine_database: Database) -> None:
     log = MemoryLog(CODEC)
     run = a_run("tnt_metered", 8)

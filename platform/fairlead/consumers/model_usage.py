@@ -210,6 +210,16 @@ def _tool(outcome: str, event: Any, cost_usd_micros: int) -> dict[str, Any] | No
     return {"kind": "tool", "outcome": outcome, "attempt": event.attempt, "cost_usd_micros": cost_usd_micros}
 
 
+def _tool_completed(event: e.ToolCallCompleted) -> dict[str, Any] | None:
+    kept = event.cached
+    if kept is None:
+        return _tool("completed", event, event.cost_usd_micros)
+    saved = {"cached": "read", "saved_usd_micros": kept.saved_usd_micros}
+    return (
+        {"kind": "tool", "outcome": "completed", "attempt": event.attempt, **saved} if kept.saved_usd_micros else None
+    )
+
+
 def _denied(event: e.ToolCallDenied) -> dict[str, Any] | None:
     return {"kind": "tool", "outcome": "refused", "code": event.rule_id[:200]} if event.by == "budget" else None
 
@@ -223,7 +233,7 @@ _SAYS: dict[type, Callable[[Any], dict[str, Any] | None]] = {  # what each fact 
     e.ModelCallAttemptFailed: _attempt_failed,
     e.ModelCallRefused: _model_refused,
     e.ModelCallHeld: lambda event: _held(event, "model"),
-    e.ToolCallCompleted: lambda event: _tool("completed", event, event.cost_usd_micros),
+    e.ToolCallCompleted: _tool_completed,
     e.ToolCallFailed: lambda event: _tool("failed", event, event.charged_usd_micros),
     e.ToolCallOutcomeUnknown: lambda event: _tool("unknown", event, event.charged_usd_micros),
     e.ToolCallDenied: _denied,
