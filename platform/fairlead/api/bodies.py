@@ -71,14 +71,23 @@ def decoded(body: bytes, into: msgspec.json.Decoder[Any] = _ANYTHING) -> Any:
 def has_key_twice(body: bytes) -> bool:
     """In any object of a JSON text that has been decoded already: who reads it and what decides would see different
     values."""
-    twice = False
+    try:
+        _KEYS.decode(body.decode())
+    except _Twice:
+        return True
+    return False
 
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal twice
-        twice = twice or len({key for key, _ in pairs}) < len(pairs)
 
-    json.loads(body, object_pairs_hook=look, parse_int=str, parse_float=str)
-    return twice
+class _Twice(Exception):
+    """A key stands twice."""
+
+
+def _look(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise _Twice
+
+
+_KEYS = json.JSONDecoder(object_pairs_hook=_look, parse_int=str, parse_float=str)
 
 
 def is_deeper(body: bytes, levels: int) -> bool:

@@ -18,7 +18,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -165,11 +165,11 @@ class _Sealing(Struct, frozen=True):
 def sealed(commit: Commit[Any], key: ContentKey, marks: Marks | None = None) -> Commit[Any]:
     """The commit with its content under lock, to be encoded and nothing else."""
     how = _Sealing(key, commit, marks)
-    return replace(commit, events=tuple(_sealed(event, _tag_of(event), how) for event in commit.events))
+    return replace(commit, events=tuple([_sealed(event, how) for event in commit.events]))
 
 
 def has_content(commit: Commit[Any]) -> bool:
-    return any(_holds_content(event, _tag_of(event)) for event in commit.events)
+    return any(_holds_content(event) for event in commit.events)
 
 
 def fields_in(stream: StreamRef, body: bytes) -> list[Field]:
@@ -318,26 +318,43 @@ def _associated(tenant_id: str, place: bytes, commitment: bytes) -> bytes:
     return b"\0".join((b"fairlead.content.1", tenant_id.encode(), place, commitment))
 
 
-def _tag_of(event: Struct) -> str:
-    return str(event.__struct_config__.tag or type(event).__name__)
+class _Shape(NamedTuple):
+    """Where events of a type hold content: in these fields, and in the events within those."""
+
+    tag: str
+    fields: tuple[str, ...]
+    nested: tuple[str, ...]
 
 
-def _sealed(event: Any, tag: str, how: _Sealing) -> Any:
+_SHAPES: dict[str, _Shape] = {}  # by tag, as they are met: there are no more than types of events
+
+
+def _shape_of(event: Struct) -> _Shape:
+    tag = event.__struct_config__.tag
+    name = tag if isinstance(tag, str) else type(event).__name__
+    if (shape := _SHAPES.get(name)) is None:
+        shape = _SHAPES[name] = _Shape(name, tuple(CONTENT.get(name, ())), tuple(NESTED.get(name, ())))
+    return shape
+
+
+def _sealed(event: Any, how: _Sealing) -> Any:
+    tag, fields, nested = _shape_of(event)
     changed: dict[str, Any] = {}
-    for name in CONTENT.get(tag, ()):
+    for name in fields:
         value = getattr(event, name)
         if value not in _EMPTY:
             changed[name] = how.field(event, tag, name, value)
-    for name in NESTED.get(tag, ()):
+    for name in nested:
         inner = getattr(event, name)
         if inner:
-            changed[name] = tuple(_sealed(each, _tag_of(each), how) for each in inner)
+            changed[name] = tuple(_sealed(each, how) for each in inner)
     return replace(event, **changed) if changed else event
 
 
-def _holds_content(event: Any, tag: str) -> bool:
-    return any(getattr(event, name) not in _EMPTY for name in CONTENT.get(tag, ())) or any(
-        _holds_content(each, _tag_of(each)) for name in NESTED.get(tag, ()) for each in getattr(event, name)
+def _holds_content(event: Any) -> bool:
+    _, fields, nested = _shape_of(event)
+    return any(getattr(event, name) not in _EMPTY for name in fields) or any(
+        _holds_content(each) for name in nested for each in getattr(event, name)
     )
 
 

@@ -39,6 +39,8 @@ class Brake:
         boards = self._switches.known()
         if boards is None:
             raise SwitchesUnknown
+        if not boards:
+            return None
         return stop_of(doing, effect, where, boards, self._clock.now())
 
     def check_start(self, where: Where) -> None:

@@ -26,13 +26,13 @@ Choices = Mapping[str, Choice]
 
 
 class _Known(Struct, frozen=True):
-    """`shown` is the newest that anybody has seen; `base` was folded here, up to `sequence`. `people` are those of its
-    members who were asked for, by workspace."""
+    """`shown` is the newest that anybody has seen; `base` was folded here, up to `sequence`. Nobody asks anew before
+    `until`. `people` are those of its members who were asked for, by workspace."""
 
     shown: TenantState
     base: TenantState
     sequence: LogSequence
-    at: datetime
+    until: datetime
     connectors: Choices
     policies: PolicyChoices
     people: dict[tuple[WorkspaceId, PrincipalId], Who]
@@ -63,6 +63,11 @@ class TenantChoices:
         """Of connectors: the same object for as long as nothing new is said. Raises Unavailable."""
         return (self._fresh(tenant_id) or await self._read(tenant_id)).connectors
 
+    def at_hand(self, tenant_id: TenantId) -> Choices | None:
+        """The same without asking anybody; None where it has to be asked."""
+        known = self._fresh(tenant_id)
+        return None if known is None else known.connectors
+
     async def policies(self, tenant_id: TenantId) -> PolicyChoices:
         """The same object for as long as nothing new is said. Raises Unavailable."""
         return (self._fresh(tenant_id) or await self._read(tenant_id)).policies
@@ -91,7 +96,7 @@ class TenantChoices:
 
     def _fresh(self, tenant_id: TenantId) -> _Known | None:
         known = self._kept.get(tenant_id)
-        return known if known is not None and self._clock.now() - known.at < FRESH_FOR else None
+        return known if known is not None and self._clock.now() < known.until else None
 
     async def _read(self, tenant_id: TenantId) -> _Known:
         known, now = self._kept.get(tenant_id), self._clock.now()
@@ -106,15 +111,15 @@ class TenantChoices:
 
     def _showing(self, shown: TenantState, base: TenantState, sequence: LogSequence, known: _Known | None) -> _Known:
         """Objects that say the same stay the same."""
-        now = self._clock.now()
+        until = self._clock.now() + FRESH_FOR
         if known is not None and known.shown is shown:
-            return replace(known, base=base, sequence=sequence, at=now)
+            return replace(known, base=base, sequence=sequence, until=until)
         connectors, policies = ({}, {}) if isinstance(shown, Absent) else (shown.connectors, shown.policies)
         if known is not None and known.connectors == connectors:
             connectors = known.connectors
         if known is not None and known.policies == policies:
             policies = known.policies
-        return _Known(shown, base, sequence, now, connectors, policies, {})
+        return _Known(shown, base, sequence, until, connectors, policies, {})
 
     def _keep(self, tenant_id: TenantId, known: _Known) -> _Known:
         self._kept[tenant_id] = known

@@ -139,7 +139,9 @@ class TenantTools:
         return (await self._known(tenant_id)).installed
 
     async def _known(self, tenant_id: TenantId) -> _Used:
-        choices, offers = await self._choices.of(tenant_id), self._installed.offers
+        choices, offers = self._choices.at_hand(tenant_id), self._installed.offers
+        if choices is None:
+            choices = await self._choices.of(tenant_id)
         known = self._used.get(tenant_id)
         if known is None or known.choices is not choices or known.offers is not offers:
             used = uses(offers, choices)
