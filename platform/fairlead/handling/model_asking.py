@@ -10,7 +10,7 @@ from fairlead.domain.budgets.amounts import Amount
 from fairlead.domain.envelope import Actor, StreamRef
 from fairlead.domain.envelope import Sequence as LogSequence
 from fairlead.domain.models.request import ModelRequest
-from fairlead.domain.routing.asking import Choice, NoRoute, Tried, Wanted
+from fairlead.domain.routing.asking import Choice, NoRoute, Route, Tried, Wanted
 from fairlead.domain.routing.document import RouteDocument
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import Active, OpenModelCall, RunState
@@ -34,6 +34,8 @@ class Router(Protocol):
     async def take(
         self, tenant_id: TenantId, route: str | RouteDocument, wanted: Wanted, tried: Sequence[Tried] = ()
     ) -> Taken | NoRoute: ...
+
+    async def route(self, tenant_id: TenantId, name: str) -> Route | None: ...
 
     async def ended(self, taken: Taken, ended: Ended | None) -> None: ...
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+import msgspec
 import structlog
 from fairlead_sdk.contract import Effect
 from fairlead_sdk.models import Ability
@@ -23,10 +24,12 @@ from fairlead.domain.models.failures import ModelFailed, Window
 from fairlead.domain.money import UsdMicros
 from fairlead.domain.routing.asking import Choice, NoRoute, Tried, Wanted
 from fairlead.domain.routing.document import MAX_ATTEMPTS, Candidate, Fallback, RouteDocument
+from fairlead.domain.routing.escalating import is_unsure
 from fairlead.domain.runs import commands as c
 from fairlead.domain.runs import events as e
+from fairlead.domain.runs.answers import text_of, value_in
 from fairlead.domain.runs.permit import forbidden
-from fairlead.domain.runs.routing import routed_by, tried_in, wanted_by
+from fairlead.domain.runs.routing import LOW_CONFIDENCE, routed_by, tried_in, wanted_by
 from fairlead.domain.runs.spending import spender_of
 from fairlead.domain.runs.states import Active, RunState
 from fairlead.domain.runs.thinking import cost_left
@@ -252,7 +255,7 @@ class ModelAttempts:
     async def _choice(
         self, asking: Asking, failed: tuple[e.ModelCallAttemptFailed, ...], most_usd_micros: int | None, *more: Tried
     ) -> Choice | NoRoute:
-        wanted = self._wanted(asking, most_usd_micros)
+        wanted = wanted_by(asking.state, asking.requested, asking.request, failed, most_usd_micros, asking.task_class)
         return await self._router.choose(asking.run.tenant_id, _route(asking), wanted, [*tried_in(failed), *more])
 
     async def _record_route(self, asking: Asking, routed: e.ModelCallRouted, reserved: Reserved | None) -> Handled:
@@ -309,6 +312,38 @@ class ModelAttempts:
         tokens = sent.bound.tokens if answer.usage is None else answer.usage.input_tokens + answer.usage.output_tokens
         self._settle(sent, Amount(usd_micros=cost, tokens=tokens, calls=1))
         return handled
+
+    async def escalated(self, sent: Sent, answer: ModelAnswer, latency_us: int) -> bool:
+        """Whether a model of a higher tier is asked, for this one is less sure than its route asks for. The answer was
+        paid for, and is not taken. Where nobody above can be asked, it is taken as it is."""
+        asking, routed = sent.asking, sent.routed
+        if sent.hit is not None or not routed.route_version or asking.request.answer is None:
+            return False
+        value, is_json = value_in(text_of(msgspec.to_builtins(answer)))
+        route = await self._router.route(asking.run.tenant_id, asking.requested.route)
+        if not is_json or route is None or not is_unsure(route.document, value):
+            return False
+        unsure = e.ModelCallAttemptFailed(
+            call_id=routed.call_id,
+            attempt=routed.attempt,
+            provider=routed.provider,
+            model=routed.model,
+            candidate=routed.candidate,
+            error_class="validation",
+            code=LOW_CONFIDENCE,
+            message="the model was less sure than its route asks for",
+            latency_us=latency_us,
+        )
+        left = cost_left(asking.state) + routed.reserved_usd_micros - self._cost(sent, answer.usage)
+        above = await self._choice(asking, (*asking.failed, unsure), left)
+        if not isinstance(above, Choice) or above.tier <= sent.taken.choice.tier:
+            return False
+        if routed.attempt >= asking.requested.attempts:
+            return False
+        await self._router.ended(sent.taken, Ended())
+        failed = ModelFailed("validation", unsure.code, unsure.message, may_be_charged=True)
+        await self.gave_up(sent, failed, latency_us, "elsewhere", answer.usage)
+        return True
 
     def _keep(self, sent: Sent, answer: ModelAnswer, handled: Handled, cost: UsdMicros, latency_us: int) -> None:
         """What was good enough for this call, for the next that asks the same."""

@@ -32,6 +32,7 @@ OF_MODELS = (
 OF_OUTCOMES = (b'"tool_call.verified.v1"', b'"case.reported.v1"')
 # What a provider is not to blame for.
 EXCUSED = frozenset({"validation", "content_refused", "context_too_long", "permission", "outage"})
+NOT_GOOD_ENOUGH = ("answer_invalid", "low_confidence")
 WRONG = frozenset({"wrong_action", "wrong_result"})
 
 _log = structlog.get_logger()
@@ -46,6 +47,8 @@ class _Fact(Struct, frozen=True):
     model: str = ""
     latency_us: int = 0
     error_class: str = ""
+    code: str = ""
+    answer_schema_hash: str = ""
     cached: str = ""
     purpose: str = ""
     verdict: str = ""
@@ -69,6 +72,7 @@ class ModelHearing:
         self._standings = standings
         self._clock = clock
         self._routed: OrderedDict[tuple[TenantId, str], ModelKey] = OrderedDict()  # by call
+        self._held_to_a_schema: OrderedDict[tuple[TenantId, str], ModelKey] = OrderedDict()  # calls
         self._asked_last: OrderedDict[tuple[TenantId, str], ModelKey] = OrderedDict()
 
     async def run(self) -> None:
@@ -109,24 +113,35 @@ class ModelHearing:
         return any(word in copy.body for word in OF_OUTCOMES)
 
     def _count(self, copy: Copy, fact: _Fact, age_s: float) -> None:
-        tenant_id = copy.stream.tenant_id
-        key = ModelKey(tenant_id, fact.provider, fact.model)
+        tenant_id, run_id = copy.stream.tenant_id, copy.stream.id
         match fact.type:
-            case "model_call.routed.v1":
-                _keep(self._routed, (tenant_id, fact.call_id), key)
-            case "model_call.completed.v1" if not fact.cached:
-                # The provider may call the model that answered by a longer name.
-                key = self._routed.pop((tenant_id, fact.call_id), key)
-                self._standings.answered(key, fact.latency_us // 1_000, age_s)
-                _keep(self._asked_last, (tenant_id, copy.stream.id), key)
-            case "model_call.attempt_failed.v1" if fact.error_class not in EXCUSED:
-                self._standings.failed(key, age_s)
-            case "model_call.requested.v1" if fact.purpose == "repair":
-                self._verified(tenant_id, copy.stream.id, right=False, age_s=age_s)
             case "tool_call.verified.v1" if fact.verdict in ("matched", "drifted"):
-                self._verified(tenant_id, copy.stream.id, right=fact.verdict == "matched", age_s=age_s)
+                self._verified(tenant_id, run_id, right=fact.verdict == "matched", age_s=age_s)
             case "case.reported.v1" if fact.label in WRONG:
                 self._verified(tenant_id, fact.run_id, right=False, age_s=age_s)
+            case "model_call.requested.v1" if fact.purpose == "repair":
+                self._verified(tenant_id, run_id, right=False, age_s=age_s)
+            case _ if fact.type.startswith("model_call."):
+                self._count_call(tenant_id, run_id, fact, age_s)
+
+    def _count_call(self, tenant_id: TenantId, run_id: str, fact: _Fact, age_s: float) -> None:
+        key, call = ModelKey(tenant_id, fact.provider, fact.model), (tenant_id, fact.call_id)
+        match fact.type:
+            case "model_call.requested.v1" if fact.answer_schema_hash:
+                _keep(self._held_to_a_schema, call, key)
+            case "model_call.routed.v1":
+                _keep(self._routed, call, key)
+            case "model_call.completed.v1" if not fact.cached:
+                # The provider may call the model that answered by a longer name.
+                key = self._routed.pop(call, key)
+                self._standings.answered(key, fact.latency_us // 1_000, age_s)
+                _keep(self._asked_last, (tenant_id, run_id), key)
+                if self._held_to_a_schema.pop(call, None):
+                    self._standings.checked(key, right=True, age_s=age_s)
+            case "model_call.attempt_failed.v1" if fact.code in NOT_GOOD_ENOUGH:
+                self._standings.checked(key, right=False, age_s=age_s)
+            case "model_call.attempt_failed.v1" if fact.error_class not in EXCUSED:
+                self._standings.failed(key, age_s)
 
     def _verified(self, tenant_id: TenantId, run_id: str, *, right: bool, age_s: float) -> None:
         if (key := self._asked_last.get((tenant_id, run_id))) is not None:

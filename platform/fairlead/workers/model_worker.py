@@ -185,7 +185,9 @@ class ModelWorker:
         except ModelFailed as failed:
             await self._attempts.broke_off(sent, failed, _us_since(began), waits=True)
         else:
-            await self._attempts.answered(sent, answer, _us_since(began))
+            took_us = _us_since(began)
+            if not await self._attempts.escalated(sent, answer, took_us):
+                await self._attempts.answered(sent, answer, took_us)
 
     async def _obey(self, wanted: o.ModelOrder, asking: Asking, stopped: Stopped) -> None:
         stop = stopped.stop

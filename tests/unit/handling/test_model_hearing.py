@@ -54,14 +54,27 @@ def completed(latency_us: int = 250_000, **fields: Any) -> e.ModelCallCompleted:
     return msgspec.structs.replace(done, **fields)
 
 
-def failed(error_class: e.ModelErrorClass) -> e.ModelCallAttemptFailed:
+def asked() -> e.ModelCallRequested:
+    return e.ModelCallRequested(
+        call_id=CALL,
+        purpose="step",
+        request={},
+        request_hash="h",
+        max_input_tokens=1,
+        max_output_tokens=1,
+        attempts=3,
+        answer_schema_hash="s",
+    )
+
+
+def failed(error_class: e.ModelErrorClass, code: str = "c") -> e.ModelCallAttemptFailed:
     return e.ModelCallAttemptFailed(
         call_id=CALL,
         attempt=1,
         provider="acme",
         model="small",
         error_class=error_class,
-        code="c",
+        code=code,
         message="",
         latency_us=1,
     )
@@ -104,6 +117,9 @@ async def test_answers_failures_and_outcomes_count_for_the_model_that_was_asked(
         (verified("matched"), verified("unverifiable")),
         (failed("timeout"),),
         (failed("validation"),),
+        (asked(), routed()),
+        (failed("validation", "answer_invalid"), routed()),
+        (completed(),),
         (completed(cached="exact"),),
         (verified("drifted"),),
     )
@@ -111,10 +127,10 @@ async def test_answers_failures_and_outcomes_count_for_the_model_that_was_asked(
     await writer.write(other, (routed(),), (completed(),))
     await writer.append(StreamRef(OURS, "case", "cas_1"), reported("run_1"))
     await writer.append(StreamRef(OURS, "case", "cas_2"), reported("run_9"))
-    await heard(standings, log, lambda found: found.checked == 3)
+    await heard(standings, log, lambda found: found.checked == 5)
     found = standings.figures(SMALL)
-    assert (found.calls, found.failures, found.p50_ms) == (2, 1, 250)
-    assert (found.checked, found.right) == (3, 1)
+    assert (found.calls, found.failures, found.p50_ms) == (3, 1, 250)
+    assert (found.checked, found.right) == (5, 2)
     assert standings.figures(ModelKey(other.tenant_id, "acme", "small")).calls == 1
 
 

@@ -67,6 +67,14 @@ def test_nothing_goes_up_further_than_the_route_says() -> None:
     assert chosen(other).candidate == "small"
 
 
+def test_tools_that_keep_failing_go_up_once() -> None:
+    asked = route(candidate("small"), candidate("big", tier=1), escalation={"tool_errors": 3})
+    known = situation(small=HERE, big=HERE)
+    assert chosen(choose(asked, wanted(tool_errors=2), known)).candidate == "small"
+    found = choose(asked, wanted(tool_errors=3), known)
+    assert (chosen(found).candidate, "escalated_tool_error" in codes(found)) == ("big", True)
+
+
 def test_after_a_failure_another_provider_is_asked_before_the_same_one_again() -> None:
     asked = route(candidate("one"), candidate("two", weight=0), candidate("three", provider="other", weight=0))
     found = choose(asked, wanted(), situation(one=HERE, two=HERE, three=HERE), [failed("one")])

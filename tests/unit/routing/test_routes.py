@@ -13,7 +13,7 @@ from fairlead.domain.errors import Invalid
 from fairlead.domain.routing import residency as r
 from fairlead.domain.routing import routes as rt
 from fairlead.domain.routing.checks import checked
-from fairlead.domain.routing.escalating import cause_to_escalate
+from fairlead.domain.routing.escalating import is_unsure
 from tests.support.clock import T0
 from tests.support.given import Spec, given
 from tests.support.routing import candidate, document
@@ -133,15 +133,11 @@ def test_regions_and_providers_are_named_and_anything_is_allowed_before() -> Non
         changed.when(change(tuple(f"r{number}" for number in range(r.MAX_NAMED + 1))))
 
 
-def test_an_answer_goes_up_when_it_is_not_sure_enough_does_not_fit_or_tools_keep_failing() -> None:
-    plain = checked(document(candidate("a"), candidate("b", tier=1)))
-    assert cause_to_escalate(plain, fits_schema=False) is None
-    rules = {"confidence_at": "/how/sure", "min_confidence": 0.7, "tool_errors": 3}
+def test_an_answer_is_unsure_when_it_says_so_or_does_not_say() -> None:
+    plain = checked(document(candidate("a"), candidate("b", tier=1), escalation={}))
+    assert not is_unsure(plain, {"how": {"sure": 0}})
+    rules = {"confidence_at": "/how/sure", "min_confidence": 0.7}
     found = checked(document(candidate("a"), candidate("b", tier=1), escalation=rules))
-    assert cause_to_escalate(found, structured={"how": {"sure": 0.7}}) is None
-    assert cause_to_escalate(found, structured={"how": {"sure": 0.69}}) == "low_confidence"
-    assert cause_to_escalate(found, structured=["no object"]) == "low_confidence"
-    assert cause_to_escalate(found, structured={"how": {"sure": True}}) == "low_confidence"
-    assert cause_to_escalate(found, structured={"how": {"sure": 1}}, fits_schema=False) == "schema_failure"
-    assert cause_to_escalate(found, structured={"how": {"sure": 1}}, tool_errors_in_a_row=2) is None
-    assert cause_to_escalate(found, structured={"how": {"sure": 1}}, tool_errors_in_a_row=3) == "tool_error"
+    assert not is_unsure(found, {"how": {"sure": 0.7}})
+    for unsure in ({"how": {"sure": 0.69}}, {"how": {"sure": True}}, {"how": 1}, ["no object"], None):
+        assert is_unsure(found, unsure)

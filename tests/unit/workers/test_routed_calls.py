@@ -79,6 +79,19 @@ async def test_an_answer_that_does_not_fit_goes_up_to_the_dear_model_and_no_furt
     assert "escalated_schema_failure" in [reason.code for reason in of(e.ModelCallRouted, history)[1].why]
 
 
+async def test_an_answer_that_is_not_sure_enough_is_paid_for_and_goes_up_while_somebody_is_above() -> None:
+    sure = {"properties": {"sum": {"type": "integer"}, "sure": {"type": "number"}}, "type": "object"}
+    rules = {"on": ["low_confidence"], "confidence_at": "/sure", "min_confidence": 0.7}
+    office = Office(said('{"sum": 3, "sure": 0.2}'), said('{"sum": 4, "sure": 0.1}'), answer=sure)
+    await office.platform.prepare()
+    await office.publish(CHEAP, BIG, escalation=rules)
+    state, history = await office.run()
+    (failed,), (completed,) = of(e.ModelCallAttemptFailed, history), of(e.ModelCallCompleted, history)
+    assert (failed.code, failed.candidate, failed.charged_usd_micros) == ("low_confidence", "small", 5)
+    assert "escalated_low_confidence" in [reason.code for reason in of(e.ModelCallRouted, history)[1].why]
+    assert (state.outcome, completed.provider, state.last.cost_usd_micros) == ("completed", DEAR, 55)
+
+
 async def test_what_was_answered_is_given_again_for_nothing_until_it_is_forgotten() -> None:
     office = Office(said("30 days"))
     await office.platform.prepare()

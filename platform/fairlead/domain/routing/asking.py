@@ -49,7 +49,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """A call of a model, and where it is made. `call_id` draws the lot where nothing is sticky; `run` … `workflow` are
     what may be stuck to.
 
-    `escalations` are what went wrong so far in this step, one for each time that the caller was not content.
+    `escalations` are what went wrong so far in this step, one for each time that the caller was not content;
+    `tool_errors` is how many calls of tools have failed in a row before it.
     `budget_left_usd_micros` None: no cap.
     """
 
@@ -62,6 +63,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
     budget_left_usd_micros: int | None = None
     escalations: tuple[Cause, ...] = ()
+    tool_errors: int = 0
     run: str = ""
     session: str = ""
     principal: str = ""

@@ -80,6 +80,8 @@ def _level(route: Route, wanted: Wanted) -> _Level:
     tiers = sorted({candidate.tier for candidate in route.document.candidates})
     rules = route.document.escalation
     counted = [cause for cause in wanted.escalations if rules is not None and cause in rules.on]
+    if rules is not None and "tool_error" in rules.on and wanted.tool_errors >= rules.tool_errors:
+        counted.append("tool_error")
     steps = min(len(counted), rules.max_steps if rules else 0, len(tiers) - 1)
     why = [Reason(code=f"escalated_{cause}") for cause in counted[:steps]]
     if len(counted) > steps:

@@ -14,6 +14,9 @@ from fairlead.domain.runs import events as e
 from fairlead.domain.runs.states import Active
 
 ANSWER_INVALID = "answer_invalid"
+LOW_CONFIDENCE = "low_confidence"
+NOT_GOOD_ENOUGH = (ANSWER_INVALID, LOW_CONFIDENCE)  # a dearer model is asked, and the same may be asked again later
+CALL_OF_A_TURN = "call["
 SESSION = "session"  # the label that calls of one conversation share
 
 
@@ -36,6 +39,7 @@ def wanted_by(
         max_output_tokens=asked.max_output_tokens,
         budget_left_usd_micros=most_usd_micros,
         escalations=tuple(_escalations(failed)),
+        tool_errors=_failed_in_a_row(run),
         run=run.run_id,
         session=start.labels.get(SESSION, ""),
         principal=start.started_by,
@@ -47,7 +51,7 @@ def tried_in(failed: tuple[e.ModelCallAttemptFailed, ...]) -> list[Tried]:
     """Since the last pause: after one, everybody may be asked again."""
     tried: list[Tried] = []
     for each in failed:
-        if each.error_class != "outage" and each.error_class != "budget" and each.code != ANSWER_INVALID:  # it narrows
+        if each.error_class != "outage" and each.error_class != "budget" and each.code not in NOT_GOOD_ENOUGH:
             tried.append(Tried(candidate=each.candidate, error_class=each.error_class))
         if each.retry_at is not None:
             tried.clear()
@@ -94,3 +98,16 @@ def _escalations(failed: tuple[e.ModelCallAttemptFailed, ...]) -> Iterator[Cause
     for each in failed:
         if each.code == ANSWER_INVALID:
             yield "schema_failure"
+        elif each.code == LOW_CONFIDENCE:
+            yield "low_confidence"
+
+
+def _failed_in_a_row(run: Active) -> int:
+    """Calls of tools that an agent has made last."""
+    failed = 0
+    for step, outcome in reversed(run.outcomes.items()):
+        if step.startswith(CALL_OF_A_TURN):
+            if outcome.status != "failed":
+                return failed
+            failed += 1
+    return failed
