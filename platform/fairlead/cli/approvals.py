@@ -8,7 +8,7 @@ from fairlead.cli.documents import value_of
 from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.output import Printer
-from fairlead.cli.session import Session, client_command
+from fairlead.cli.session import Session, client_command, unmasked_option
 from fairlead.cli.transport import path
 from fairlead.cli.views.approvals import ANSWERED, APPROVAL, CLAIMED
 
@@ -63,7 +63,7 @@ def list_approvals(
 
 @approval.command("show")
 @click.argument("approval_id")
-@click.option("--unmasked", is_flag=True, help="With the sensitive values; it is on record that you saw them.")
+@unmasked_option
 @client_command
 def show(session: Session, approval_id: str, unmasked: bool) -> None:
     """Show what would be done, why people are asked, and the evidence."""

@@ -5,7 +5,7 @@ import rich_click as click
 from fairlead.cli.access import limit_option
 from fairlead.cli.documents import value_of
 from fairlead.cli.runs import reason_option
-from fairlead.cli.session import Session, client_command
+from fairlead.cli.session import Session, as_seen, client_command, unmasked_option
 from fairlead.cli.transport import path
 from fairlead.cli.views.runs import LETTER, LETTER_ANSWER
 
@@ -44,10 +44,11 @@ def list_letters(
 
 @dead_letter.command("show")
 @click.argument("letter_id")
+@unmasked_option
 @client_command
-def show(session: Session, letter_id: str) -> None:
+def show(session: Session, letter_id: str, unmasked: bool) -> None:
     """Show what failed, with which arguments, why, and what has become of it."""
-    session.out.one(session.api.get(path("dead-letters", letter_id)).body, LETTER)
+    session.out.one(session.api.get(path("dead-letters", letter_id), as_seen(unmasked)).body, LETTER)
 
 
 @dead_letter.command("edit")

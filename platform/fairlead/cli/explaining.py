@@ -15,7 +15,7 @@ from fairlead.cli.interventions import run
 from fairlead.cli.plain import plain
 from fairlead.cli.private_files import write_private
 from fairlead.cli.record_views import CASE
-from fairlead.cli.session import Session, client_command
+from fairlead.cli.session import Session, as_seen, client_command, unmasked_option
 from fairlead.cli.transport import path
 
 __all__ = ["run"]  # the group that these commands are added to
@@ -41,11 +41,12 @@ label_option = click.option("--label", type=click.Choice(LABELS), required=True,
 
 @click.command("why")
 @click.argument("of", metavar="CALL_OR_RUN")
+@unmasked_option
 @client_command
-def why(session: Session, of: str) -> None:
+def why(session: Session, of: str, unmasked: bool) -> None:
     """Show why a call was made, or why a run ended so: a tree of events, each with its position."""
     resource = path("tool-calls", of, "why") if of.startswith("tcl_") else path("runs", of, "why")
-    found = session.api.get(resource).body
+    found = session.api.get(resource, as_seen(unmasked)).body
     if session.out.form == "table":
         for line in _lines(found, 0):
             click.echo(plain(line))
@@ -57,10 +58,11 @@ def why(session: Session, of: str) -> None:
 @click.argument("run_id")
 @bundle_file
 @force_option
+@unmasked_option
 @client_command
-def bundle(session: Session, run_id: str, file: Path, force: bool) -> None:
+def bundle(session: Session, run_id: str, file: Path, force: bool, unmasked: bool) -> None:
     """Write a run with all that decided about it to a file, for `fairlead bundle replay`."""
-    _write(session, path("runs", run_id, "bundle"), file, force)
+    _write(session, path("runs", run_id, "bundle"), file, force, unmasked)
 
 
 @run.command("report")
@@ -132,10 +134,10 @@ def import_case(session: Session, file: Path, label: str, comment: str, environm
     session.out.one(session.api.post(CASES, body).body, CASE)
 
 
-def _write(session: Session, resource: str, file: Path, force: bool) -> None:
+def _write(session: Session, resource: str, file: Path, force: bool, unmasked: bool = False) -> None:
     if file.exists() and not force:
         raise Failure(f"{file} is there already", Exit.REFUSED, details=("--force replaces it",))
-    body = session.api.get(resource).body
+    body = session.api.get(resource, as_seen(unmasked)).body
     if file.exists():
         file.unlink()
     write_private(file, msgspec.json.format(msgspec.json.encode(body), indent=1))

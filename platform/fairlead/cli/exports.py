@@ -13,7 +13,7 @@ from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.interventions import run
 from fairlead.cli.ledger import size_of
-from fairlead.cli.session import Session, client_command
+from fairlead.cli.session import Session, as_seen, client_command, unmasked_option
 from fairlead.cli.transport import path
 
 EVENTS = "/v1/exports/events"
@@ -34,6 +34,7 @@ receipt_option = click.option(
 
 
 class Proving(Struct, frozen=True, kw_only=True):
+    unmasked: bool
     proofs: bool
     receipt: Path | None
 
@@ -52,6 +53,7 @@ def export() -> None:
 @force_option
 @proofs_option
 @receipt_option
+@unmasked_option
 @client_command
 def events(
     session: Session,
@@ -76,6 +78,7 @@ def events(
 @force_option
 @proofs_option
 @receipt_option
+@unmasked_option
 @client_command
 def export_run(session: Session, /, run_id: str, form: str | None, file: Path, force: bool, **proving: Any) -> None:
     """Write the timeline of a run to a file."""
@@ -96,6 +99,7 @@ def _export(
     by_name = file.suffix.removeprefix(".")
     chosen = form or (by_name if by_name in ("csv", "json") else "ndjson")
     asked = params | {"format": chosen, "receipt": size_of(proving.receipt), "proofs": str(proving.proofs).lower()}
+    asked |= as_seen(proving.unmasked)
     if chosen == "csv" and proving.proofs:
         asked |= _proof_beside(session, resource, asked, file)
     download(session.api, Download(path=resource, params=asked, form=chosen, target=file))

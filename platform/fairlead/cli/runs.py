@@ -11,7 +11,7 @@ from fairlead.cli.exits import Exit
 from fairlead.cli.failures import Failure
 from fairlead.cli.following import Wait, live_events, say_nothing, tell, wait_for
 from fairlead.cli.places import environment_id, workflow_names
-from fairlead.cli.session import Session, client_command
+from fairlead.cli.session import Session, as_seen, client_command, unmasked_option
 from fairlead.cli.transport import path
 from fairlead.cli.views.runs import ANSWER, CALL, EVENT, RUN
 
@@ -140,20 +140,24 @@ def label_of(labels: tuple[str, ...]) -> str | None:
 
 @run.command("show")
 @click.argument("run_id")
+@unmasked_option
 @client_command
-def show(session: Session, run_id: str) -> None:
+def show(session: Session, run_id: str, unmasked: bool) -> None:
     """Show a run: its status, what it waits for, what went in and came out."""
-    session.out.one(session.api.get(path("runs", run_id)).body, RUN)
+    session.out.one(session.api.get(path("runs", run_id), as_seen(unmasked)).body, RUN)
 
 
 @run.command("timeline")
 @click.argument("run_id")
 @click.option("--follow", is_flag=True, help="Go on with what happens, until the run ends and has undone what it did.")
+@unmasked_option
 @client_command
-def timeline(session: Session, run_id: str, follow: bool) -> None:
+def timeline(session: Session, run_id: str, follow: bool, unmasked: bool) -> None:
     """Show what happened in a run, event by event."""
+    if follow and unmasked:
+        raise Failure("what is followed is masked: look at it without --follow", Exit.USAGE)
     if not follow:
-        session.out.many(session.api.pages(path("runs", run_id, "timeline")), EVENT)
+        session.out.many(session.api.pages(path("runs", run_id, "timeline"), as_seen(unmasked)), EVENT)
         return
     for event in live_events(session.api, run_id, to_the_last=True):
         session.out.line(event, tell)
@@ -161,19 +165,21 @@ def timeline(session: Session, run_id: str, follow: bool) -> None:
 
 @run.command("calls")
 @click.argument("run_id")
+@unmasked_option
 @client_command
-def calls(session: Session, run_id: str) -> None:
+def calls(session: Session, run_id: str, unmasked: bool) -> None:
     """List the tool calls of a run."""
-    session.out.many(session.api.pages(path("runs", run_id, "tool-calls")), CALL)
+    session.out.many(session.api.pages(path("runs", run_id, "tool-calls"), as_seen(unmasked)), CALL)
 
 
 @run.command("state")
 @click.argument("run_id")
 @click.option("--at", type=click.IntRange(min=1), help="Version of the run: its events are numbered from 1.")
+@unmasked_option
 @client_command
-def state(session: Session, run_id: str, at: int | None) -> None:
+def state(session: Session, run_id: str, at: int | None, unmasked: bool) -> None:
     """Show a run's state as it was at one of its events."""
-    session.out.document(session.api.get(path("runs", run_id, "state"), {"at": at}).body)
+    session.out.document(session.api.get(path("runs", run_id, "state"), {"at": at, **as_seen(unmasked)}).body)
 
 
 @run.command("fork")

@@ -24,6 +24,16 @@ class Session(Struct, frozen=True):
     out: Printer
 
 
+unmasked_option = click.option(
+    "--unmasked", is_flag=True, help="With the sensitive values; it is on record that you saw them."
+)
+
+
+def as_seen(unmasked: bool) -> dict[str, str | None]:
+    """What is asked of a resource that has sensitive values."""
+    return {"unmasked": "true"} if unmasked else {}
+
+
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which server, with which key."""
     for option in reversed(

@@ -271,8 +271,12 @@ def _alike(value: Any, names: frozenset[str], values: AbstractSet[str], path: Pa
         case list() | tuple():
             for inner in value:
                 yield from _alike(inner, names, values, (*path, ANY))
-        case str() | int() | float() if any(each in str(value) for each in values):
+        case str() | int() | float() if values and _says(str(value), values):
             yield path
+
+
+def _says(text: str, values: AbstractSet[str]) -> bool:
+    return len(text) >= SHORTEST and (text in values or any(each in text for each in values))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -51,7 +51,7 @@ class StepError(Struct, frozen=True, kw_only=True):
     message: str
 
 
-class StepOutcome(Struct, frozen=True, kw_only=True):
+class StepOutcome(Struct, frozen=True, kw_only=True, weakref=True):
     """How a step ended, after all its retries. An answer or a signal's payload is an output."""
 
     status: Literal["completed", "failed", "denied", "skipped", "timed_out"]

@@ -4,12 +4,15 @@ By the schemas of the tools, the workflow and the questions, where they speak of
 called like something that is marked somewhere in the workflow, or says what stands in a place that is sensitive.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
+from weakref import ref
 
 from msgspec import Struct
 
 from fairlead.domain.masking import WHOLE, has_marks, names_in, places_alike, places_of, texts_at
+from fairlead.domain.planning.seam import StepOutcome
 from fairlead.domain.runs import events as e
 from fairlead.domain.runs.folding import fold
 from fairlead.domain.runs.states import Active, Ended, RunState
@@ -37,6 +40,7 @@ class Sensitive:
     def __init__(self, workflow: Workflow, tools: Mapping[str, Schemas | None]) -> None:
         self.input, self.output = workflow.input, workflow.output
         self.tools = tools
+        self.seen = _Seen()
         schemas = [self.input, self.output]
         schemas += [each for tool in tools.values() if tool for each in (tool.input_schema, tool.output_schema)]
         self.is_there = None in tools.values() or any(map(has_marks, schemas))
@@ -60,6 +64,26 @@ def marks(sensitive: Sensitive, before: RunState, facts: Sequence[e.RunEvent]) -
 def known_texts(sensitive: Sensitive, run: Active) -> frozenset[str] | None:
     """What is said in sensitive places of the run so far. None: more than can be looked for."""
     return _Marking(sensitive, run, run, ()).known if sensitive.is_there else frozenset()
+
+
+class _Seen:
+    """What outcomes say in sensitive places, for as long as they are there: each is looked through once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, tuple[ref[StepOutcome], frozenset[str]]] = {}
+
+    def texts_of(self, outcome: StepOutcome, look: Callable[[], Iterable[str]]) -> frozenset[str]:
+        key = id(outcome)
+        known = self._texts.get(key)
+        if known is not None and known[0]() is outcome:
+            return known[1]
+        found = frozenset(look())
+        self._texts[key] = ref(outcome, lambda gone: self._drop(key, gone)), found
+        return found
+
+    def _drop(self, key: int, gone: ref[StepOutcome]) -> None:
+        if key in self._texts and self._texts[key][0] is gone:
+            del self._texts[key]
 
 
 class _Marking:
@@ -98,19 +122,17 @@ class _Marking:
                 return ()
 
     def _texts(
-        self, runs: Iterable[Active], requests: Iterable[e.ToolCallRequested], facts: Iterable[e.RunEvent]
+        self, runs: Sequence[Active], requests: Iterable[e.ToolCallRequested], facts: Iterable[e.RunEvent]
     ) -> Iterator[str]:
         """What stands in sensitive places."""
         sensitive = self._sensitive
-        for run in runs:
+        for run in runs[-1:]:  # no outcome is ever taken back
             yield from texts_at(run.start.input, places_of(sensitive.input, run.start.input))
+            yield from self._texts_of_outcomes(run)
+        for run in runs:
             asked = {ask.step: ask.tool for ask in run.asked.values()}
             for step, wanted in run.asks.items():
                 yield from texts_at(wanted.arguments, sensitive.arguments(asked[step], wanted.arguments))
-            for path, outcome in run.outcomes.items():
-                tool = asked.get(path) or sensitive.tool_of.get(path.partition("[")[0])
-                if tool is not None and outcome.output is not None:
-                    yield from texts_at(outcome.output, sensitive.given(tool, outcome.output))
             for call in run.calls.values():
                 if call.output is not None:
                     yield from texts_at(call.output, sensitive.given(call.request.tool, call.output))
@@ -120,6 +142,17 @@ class _Marking:
             if isinstance(fact, e.ToolCallCompleted | e.ToolCallEdited | e.ToolCallAmended | e.QuestionAnswered):
                 value = _content_of(fact)
                 yield from texts_at(value, self._by_schema(fact, "arguments", value))
+
+    def _texts_of_outcomes(self, run: Active) -> Iterator[str]:
+        sensitive, asked = self._sensitive, {ask.step: ask.tool for ask in run.asked.values()}
+        for path, outcome in run.outcomes.items():
+            tool = asked.get(path) or sensitive.tool_of.get(path.partition("[")[0])
+            if tool is not None and outcome.output is not None:
+                yield from sensitive.seen.texts_of(outcome, partial(_said_by, sensitive, tool, outcome.output))
+
+
+def _said_by(sensitive: Sensitive, tool: str, output: Any) -> Iterator[str]:
+    return texts_at(output, sensitive.given(tool, output))
 
 
 def _content_of(fact: e.ToolCallCompleted | e.ToolCallEdited | e.ToolCallAmended | e.QuestionAnswered) -> Any:
