@@ -249,6 +249,10 @@ async def test_a_run_that_a_program_has_started_is_driven_by_a_client_that_names
         await agent.call_tool("basics_echo", HELLO)
     run = (await alice.owner.get(f"/v1/runs/{run_id}", headers=await up_to_now(alice))).json()
     assert (run["status"], run["tool_calls"]) == ("running", 1)
+    await alice.owner.post(f"/v1/runs/{run_id}/give-up", json={"reason": "test"})
+    hello = rpc("initialize", protocolVersion="2025-11-25", capabilities={})
+    late = await posted(alice, hello, Fairlead_Run=run_id)
+    assert late.json()["error"]["data"] == {"code": "run_not_active", "status": 409}
 
 
 # --- who tries to get in ---

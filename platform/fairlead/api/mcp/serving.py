@@ -29,7 +29,6 @@ from fairlead.api.mcp.sessions import (
     RUN,
     SESSION_ID,
     Driven,
-    SessionEnded,
     Sessions,
     check_is_driven,
     rules_of,
@@ -38,9 +37,9 @@ from fairlead.api.mcp.sessions import (
 )
 from fairlead.api.parts import ApiParts
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.errors import Invalid, NotFound, Rejected, Unavailable
+from fairlead.domain.errors import FairleadError, Invalid, NotFound, Rejected, Unavailable
 from fairlead.domain.runs import commands as c
-from fairlead.domain.runs.errors import CallInFlight, RunContentGone, RunNotActive
+from fairlead.domain.runs.errors import RunNotActive
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Ask
 
@@ -206,7 +205,7 @@ async def _streamed(request: Request, waiting: Waiting) -> AsyncGenerator[bytes]
         yield as_event(request.answer(calling.told(shown, request.era, waiting.rounds)).body)
     except (asyncio.CancelledError, GeneratorExit):
         if request.era == "stateless":
-            await asyncio.shield(_withdraw(request, waiting.stream, waiting.ask, "the client went away"))
+            request.sessions.afterwards(_withdraw(request, waiting.stream, waiting.ask, "the client went away"))
         raise
 
 
@@ -252,7 +251,7 @@ async def heed(request: Request) -> None:
 async def _withdraw(request: Request, stream: StreamRef, ask: Ask, reason: str) -> None:
     who, now = request.act.principal.principal_id, request.parts.clock.now()
     command = c.WithdrawCall(call_id=ask.call_id, reason=reason, principal_id=who, now=now)
-    with suppress(CallInFlight, RunNotActive):
+    with suppress(FairleadError):  # what cannot be withdrawn goes on, and is told to who asks for it
         await request.act.handle(stream, command, "withdraw")
 
 
@@ -264,7 +263,7 @@ async def end_session(act: Act, parts: ApiParts, sessions: Sessions, headers: Ma
         return
     try:
         driven = await under_way(act, parts, run_id, owned=True)
-    except (NotFound, RunContentGone, SessionEnded):
+    except (NotFound, RunNotActive):
         return
     who, now = act.principal.principal_id, parts.clock.now()
     for output in NO_OUTPUTS:

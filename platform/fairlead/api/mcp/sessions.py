@@ -5,9 +5,10 @@ it and there is nothing to keep or to steal. Requests of the stateless era go on
 workflow and name of a session, and begin the next one when that has ended.
 """
 
+import asyncio
 import hmac
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -23,10 +24,10 @@ from fairlead.api.problems import MalformedBody, Overloaded, TryAgain
 from fairlead.api.run_access import LoadedRun
 from fairlead.api.workflows import named_workspace
 from fairlead.domain.envelope import StreamRef
-from fairlead.domain.errors import FairleadError, Invalid, NotFound
+from fairlead.domain.errors import Invalid, NotFound
 from fairlead.domain.ids import RunId, WorkflowId
 from fairlead.domain.redaction import redact_text
-from fairlead.domain.runs.errors import RunContentGone
+from fairlead.domain.runs.errors import RunNotActive
 from fairlead.domain.runs.outside import PLANNER
 from fairlead.domain.runs.rules import WorkflowRules
 from fairlead.domain.runs.states import Active, Ended, NotStarted
@@ -88,6 +89,13 @@ class Sessions:
 
     def __init__(self) -> None:
         self._newest: OrderedDict[bytes, RunId] = OrderedDict()
+        self._leaving = set[asyncio.Task[None]]()
+
+    def afterwards(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it though the client that it is about has gone, and its request with it."""
+        task = asyncio.create_task(work)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     # --- the handshake era ------------------------------------------------------------------------------------------
 
@@ -115,7 +123,7 @@ class Sessions:
         run_id, owned = self.named(act, parts, headers)
         try:
             return await under_way(act, parts, run_id, owned=owned)
-        except (NotFound, RunContentGone, SessionEnded):
+        except (NotFound, RunNotActive):
             raise _gone() from None
 
     def named(self, act: Act, parts: ApiParts, headers: Mapping[str, str]) -> tuple[RunId, bool]:
@@ -161,17 +169,11 @@ class Sessions:
             self._newest.popitem(last=False)
 
 
-class SessionEnded(FairleadError):
-    """The run that the session is has ended."""
-
-    code = "run_not_active"
-
-
 async def under_way(act: Act, parts: ApiParts, run_id: str, *, owned: bool) -> Driven:
-    """Raises NoSuchRun, RunContentGone, Denied, SessionEnded, RpcError for a run that nobody drives from outside."""
+    """Raises NoSuchRun, RunNotActive, Denied, RpcError for a run that nobody drives from outside."""
     found, rules = await _driven(act, parts, run_id)
     if isinstance(found.state, Ended):
-        raise SessionEnded(f"the run has ended: {found.state.outcome}")
+        raise RunNotActive(found.run.run_id, found.state.outcome)
     return Driven(stream=found.stream, run=found.run, rules=rules, owned=owned)
 
 
