@@ -7,7 +7,7 @@ import pytest
 from fairlead_tenants.ids import EnvironmentId, TenantId, WorkspaceId
 from msgspec.structs import replace
 
-from fairlead.domain.results import MAX_ENTRY_BYTES, SLOTS, KeptResult, ResultKey
+from fairlead.domain.results import ANSWER_SLOTS, MAX_ENTRY_BYTES, SLOTS, AnswerKey, AnyKey, KeptResult, ResultKey
 from fairlead.ports import Results
 from tests.contract.conftest import Caches
 from tests.support.clock import T0
@@ -42,13 +42,13 @@ def kept(output: Any = "seen") -> KeptResult:
     return KeptResult(output=output, at=T0, took_us=7)
 
 
-async def remember(results: Results, key: ResultKey, given: Any = "seen") -> None:
+async def remember(results: Results, key: AnyKey, given: Any = "seen") -> None:
     """Returns when it can be found, for nobody waits for that otherwise."""
     while await output(results, key) != given:
         results.keep(key, (await results.find(key)).epoch, kept(given))
 
 
-async def output(results: Results, key: ResultKey = KEY) -> Any:
+async def output(results: Results, key: AnyKey = KEY) -> Any:
     """None where nothing is known."""
     known = (await results.find(key)).kept
     return known and known.output
@@ -109,3 +109,21 @@ async def test_a_tenant_has_a_bounded_number_of_results_and_the_newest_displace_
     found = [await output(results, key) for key in keys]
     assert found.count("seen") <= SLOTS
     assert found.count("seen") > SLOTS / 3
+
+
+async def test_answers_of_models_lie_beside_results_and_go_with_their_route_and_their_tenant(caches: Caches) -> None:
+    here, there = await caches.another(), await caches.another()
+    result = caches.key(KEY)
+    answers = [
+        AnswerKey(tenant_id=result.tenant_id, connector=route, digest=f"{slot:08x}" + "0" * 56)
+        for slot, route in enumerate(("rte_one", "rte_two"))
+    ]
+    assert all(SLOTS <= key.slot < SLOTS + ANSWER_SLOTS for key in answers)
+    keys: list[AnyKey] = [*answers, result]
+    for key in keys:
+        await remember(here, key, "seen")
+        assert await output(there, key) == "seen"
+    await here.forget(result.tenant_id, "rte_one", True)
+    assert [await output(there, key) for key in keys] == [None, "seen", "seen"]
+    await here.drop(result.tenant_id)
+    assert [await output(there, key) for key in keys] == [None, None, None]
