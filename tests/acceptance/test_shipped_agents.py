@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from fairlead_tenants.access import Grant, Role
 
+from fairlead.bundling import replay
 from tests.support.agent_scenarios import DENIED, SCENARIOS, Scenario, settings_in
 from tests.support.api import Customer, Served, in_a_task_of_its_own, served_api
 from tests.support.database import DatabaseUrls
-from tests.support.workflows import at_work, started, until
+from tests.support.workflows import at_work, started, until, up_to_now
 
 WHY = {"reason": "for a test"}
 YAML = {"Content-Type": "application/yaml"}
@@ -55,6 +56,7 @@ async def test_a_scenario_goes_as_it_was_recorded(alice: Customer, scenario: Sce
     assert run["status"] == scenario.ends, run
     if scenario.output is not None:
         assert run["output"] == scenario.output
+    await _is_decided_again(alice, run_id)
     calls = (await alice.owner.get(f"/v1/runs/{run_id}/tool-calls")).json()["items"]
     assert "support.delete_customer" not in {call["tool"] for call in calls}
     assert all(call["status"] == "denied" for call in calls if _is_large(call)) or scenario.approved
@@ -78,6 +80,14 @@ async def test_another_tenant_sees_nothing_of_it(alice: Customer, bob: Customer)
     await _with_people(alice, SCENARIOS[0], run_id)
     assert (await bob.owner.get(f"/v1/runs/{run_id}")).status_code == 404
     assert (await bob.owner.get(f"/v1/runs/{run_id}/timeline")).status_code == 404
+
+
+async def _is_decided_again(customer: Customer, run_id: str) -> None:
+    """From its bundle alone, everything comes out as it did."""
+    bundle = await customer.owner.get(f"/v1/runs/{run_id}/bundle?unmasked=true", headers=await up_to_now(customer))
+    replayed = replay(bundle.content)
+    assert replayed.parted is None, replayed
+    assert replayed.decided > 0
 
 
 async def _published(customer: Customer, folder: Path) -> Any:

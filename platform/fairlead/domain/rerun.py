@@ -147,7 +147,7 @@ def _alike(was: Any, now: Any) -> bool:
             return abs(was - now) <= CLOCKS_DIFFER
         case dict(), dict():
             return was.keys() == now.keys() and all(_alike(was[key], now[key]) for key in was)
-        case list(), list():
+        case list() | tuple(), list() | tuple():  # what was read has lists where what is decided has tuples
             return len(was) == len(now) and all(map(_alike, was, now))
     return bool(was == now)
 

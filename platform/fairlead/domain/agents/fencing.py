@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(order="sorted").encode  # in whatever order a history comes back, it shows alike
 
 
 class Fence:
