@@ -22,6 +22,7 @@ _SUMMARY = View(
         Column("EVENTS", "events", right=True),
         Column("MADE", "made_at"),
         Column("SHA-256", "sha256"),
+        Column("MASKED", "masked"),
     ),
 )
 _REPLAYED = View(
@@ -69,4 +70,9 @@ def replay(file: Path, document: Path | None, output: Format) -> None:
     found: dict[str, Any] = msgspec.to_builtins(bundling.replay(file.read_bytes(), other))
     Printer(output).one(found, _REPLAYED)
     if found["parted"] is not None:
-        raise Failure(f"the decisions part at {found['parted']['position']}", Exit.REFUSED)
+        why = (
+            ("the bundle is masked: what was decided by sensitive values comes out otherwise",)
+            if found["masked"]
+            else ()
+        )
+        raise Failure(f"the decisions part at {found['parted']['position']}", Exit.REFUSED, details=why)

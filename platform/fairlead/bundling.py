@@ -19,6 +19,7 @@ PLANNERS = frozenset({"steps", "outside", "model"})  # what decides the same whe
 
 class Replayed(Struct, frozen=True, kw_only=True):
     run_id: str
+    masked: bool
     commits: int
     events: int
     decided: int
@@ -38,6 +39,7 @@ def summary(body: bytes) -> dict[str, Any]:
         "events": sum(len(each.body.get("events", ())) for each in bundle.history),
         "made_at": bundle.made_at.isoformat(),
         "sha256": digest_of(bundle),
+        "masked": bundle.masked,
     }
 
 
@@ -56,6 +58,7 @@ def replay(body: bytes, document: bytes | None = None) -> Replayed:
         raise Invalid([problem], "the run cannot be decided again") from None
     return Replayed(
         run_id=bundle.run_id,
+        masked=bundle.masked,
         commits=found.commits,
         events=found.events,
         decided=found.decided,

@@ -118,7 +118,7 @@ async def owner_database(database: DatabaseUrls) -> AsyncIterator[Database]:
         yield owner
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 async def test_every_proof_of_what_remains_is_that_of_the_whole_tree(
     engine_database: Database, owner_database: Database, seed: int
 ) -> None:
