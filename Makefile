@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Send twelve invoices through a governed workflow, end to end
+demo: $(READY) ## Send twelve invoices through a governed workflow, and let an agent make a refund
 	$(BIN)/python -m demo
 
 dev: $(READY) ## Run everything, with engines of its own, data under .fairlead/

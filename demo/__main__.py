@@ -20,6 +20,7 @@ from demo.client import Client
 from demo.erp import EXAMPLE, Erp, erp
 from demo.people import Company, Staffing
 from demo.proving import prove
+from demo.refunding import desk, refund
 from demo.screen import Screen
 from demo.stopping import stop_for_a_moment
 from demo.story import STORY, Chapter
@@ -46,7 +47,8 @@ async def main(screen: Screen, stay: bool) -> int:
     shutil.rmtree(DATA, ignore_errors=True)
     DATA.mkdir(mode=0o700, parents=True)
     async with erp(DATA / "erp") as customer:
-        environment = {**os.environ, **customer.settings(), "FAIRLEAD_DATA_DIR": str(DATA), "FAIRLEAD_PORT": "0"}
+        own = {"FAIRLEAD_DATA_DIR": str(DATA), "FAIRLEAD_PORT": "0"}
+        environment = {**os.environ, **customer.settings(), **desk(DATA / "desk"), **own}
         settings = from_environment(environment)
         async with _platform(settings, environment) as ready:
             screen.say(f"Fairlead answers at {ready.url}; PostgreSQL and nats-server run beside it.\n")
@@ -99,6 +101,7 @@ async def _tell(
             reviewing.cancel()
         exports = await _exported(people["olga"], runs)
         failures = _judged(runs, seen) + await prove(screen, people["olga"], exports)
+        failures += await refund(screen, people["olga"])
     screen.console.print(screen.ending(company.key_file.resolve(), exports, DATA))
     for failure in failures:
         screen.say(failure, "bold red")
