@@ -20,6 +20,8 @@ WINDOW_S = 900.0
 KEPT_CALLS = 256  # of a model
 KEPT_MODELS = 5_000
 KEPT_ACCOUNTS = 10_000
+FRESH_S = 0.5  # figures of many calls are reckoned anew after so long
+MANY_CALLS = 32
 
 
 class ModelKey(NamedTuple):
@@ -34,11 +36,13 @@ class _Past(NamedTuple):
 
 
 class _Model:
-    __slots__ = ("calls", "checks")
+    __slots__ = ("calls", "checks", "known", "known_at_s")
 
     def __init__(self, kept_calls: int) -> None:
         self.calls: deque[_Past] = deque(maxlen=kept_calls)
         self.checks: deque[tuple[float, bool]] = deque(maxlen=kept_calls)
+        self.known: Figures | None = None  # as they were reckoned last
+        self.known_at_s = 0.0
 
 
 class ModelStandings:
@@ -56,18 +60,13 @@ class ModelStandings:
         model = self._models.get(key)
         if model is None:
             return Figures()
-        since_s = self._steady() - within_s
-        calls = [each for each in model.calls if each.at_s >= since_s]
-        checks = [right for at_s, right in model.checks if at_s >= since_s]
-        took = sorted(each.latency_ms for each in calls if each.latency_ms is not None)
-        return Figures(
-            calls=len(calls),
-            failures=len(calls) - len(took),
-            p50_ms=_quantile(took, 0.5),
-            p95_ms=_quantile(took, 0.95),
-            checked=len(checks),
-            right=sum(checks),
-        )
+        now_s = self._steady()
+        if within_s == WINDOW_S and model.known is not None and now_s - model.known_at_s < FRESH_S:
+            return model.known
+        found = _figures(model, now_s - within_s)
+        if within_s == WINDOW_S and len(model.calls) >= MANY_CALLS:
+            model.known, model.known_at_s = found, now_s
+        return found
 
     def answered(self, key: ModelKey, latency_ms: int, age_s: float = 0.0) -> None:
         """`age_s` ago."""
@@ -110,6 +109,20 @@ class ModelStandings:
         while len(self._models) > KEPT_MODELS:
             self._models.popitem(last=False)
         return model
+
+
+def _figures(model: _Model, since_s: float) -> Figures:
+    calls = [each for each in model.calls if each.at_s >= since_s]
+    checks = [right for at_s, right in model.checks if at_s >= since_s]
+    took = sorted(each.latency_ms for each in calls if each.latency_ms is not None)
+    return Figures(
+        calls=len(calls),
+        failures=len(calls) - len(took),
+        p50_ms=_quantile(took, 0.5),
+        p95_ms=_quantile(took, 0.95),
+        checked=len(checks),
+        right=sum(checks),
+    )
 
 
 def _quantile(ordered: list[int], share: float) -> int | None:
