@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from fairlead_tenants.ids import PrincipalId, TenantId
 from msgspec.structs import replace
@@ -128,3 +129,19 @@ def test_of_a_run_in_which_too_much_is_sensitive_all_is() -> None:
     assert places(of, (many,), e.RunFailed(code="no", message="no"), "message") == WHOLE
     few = begun(ibans=[f"DE{number:020}" for number in range(MOST_TEXTS)])
     assert places(of, (few,), e.RunFailed(code="no", message="no"), "message") == ()
+
+
+def test_what_a_model_that_plans_is_asked_and_answers_is_sensitive_as_a_whole() -> None:
+    """What tools gave stands in it, among other text."""
+    agent = {"prompt": "helper", "route": "default"}
+    plain = document(planner="model", agent=agent, tools=list(TOOLS), writes=[], input={"type": "object"})
+    told = Sensitive(validate(plain, TOOLS, EXPRESSIONS), TOOLS)
+    asked = msgspec.convert(
+        {"call_id": "mcl_1", "purpose": "turn", "request": {"messages": [f"account {IBAN}"]}, "request_hash": "0",
+         "max_input_tokens": 1, "max_output_tokens": 1, "attempts": 1},
+        e.ModelCallRequested,
+    )  # fmt: skip
+    for rules, expected in ((told, WHOLE), (sensitive(), ())):
+        marking = marks(rules, fold(NotStarted(), [begun()]), [asked])
+        assert marking is not None
+        assert marking(asked, "model_call.requested.v1", "request", asked.request) == expected

@@ -45,6 +45,7 @@ class Sensitive:
         schemas += [each for tool in tools.values() if tool for each in (tool.input_schema, tool.output_schema)]
         self.is_there = None in tools.values() or any(map(has_marks, schemas))
         self.names = frozenset[str]().union(*map(names_in, schemas)) if self.is_there else frozenset()
+        self.is_told_to_models = workflow.planner == "model"  # what tools gave stands in what models are asked
         self.tool_of = dict(_calls(workflow.steps)) if self.is_there else {}
 
     def arguments(self, tool: str, value: Any) -> tuple[str, ...]:
@@ -110,6 +111,8 @@ class _Marking:
                 return places_of(self._sensitive.input, value)
             case e.RunCompleted():
                 return places_of(self._sensitive.output, value)
+            case e.ModelCallRequested() | e.ModelCallCompleted() if self._sensitive.is_told_to_models:
+                return WHOLE
             case e.ToolCallRequested(tool=tool) | e.ToolCallAsked(tool=tool):
                 return self._sensitive.arguments(tool, value)
             case e.ToolCallEdited(call_id=call_id) | e.ToolCallAmended(call_id=call_id) if name == "arguments":
