@@ -55,6 +55,7 @@ from fairlead.handling.telling import Telling
 from fairlead.model_parts import ModelSide, model_attempts, model_door, model_router
 from fairlead.ports import Credentials, Unfinished
 from fairlead.settings import Settings
+from fairlead.telemetry_parts import run_traces
 from fairlead.workers.alarm_worker import AlarmWorker
 from fairlead.workers.breaker_board import BreakerBoard
 from fairlead.workers.call_limits import Bound, CallLimits
@@ -233,6 +234,8 @@ async def engine(core: Core) -> None:
         tasks.create_task(ErasureWatch(core.log, Destroying(core.content_keys, core.results, core.stale_objects)).run())
         tasks.create_task(retention_sweep(core, database).run())
         tasks.create_task(rollouts(core))
+        if traces := run_traces(settings, core.sealed_log, core.outbound, core.clock):
+            tasks.create_task(traces.run())
         tasks.create_task(ledgers.keeper(core.copies, database).run())
         tasks.create_task(ledgers.signer(settings, database, core.outbound, core.clock).run())
 

@@ -33,6 +33,9 @@ DatabaseUrl = Annotated[str, Meta(pattern=_DATABASE)]
 NatsUrl = Annotated[str, Meta(pattern=_NATS)]
 AnchorUrl = Annotated[str, Meta(pattern=r"^https?://[^?#@ ]+$", max_length=2000)]
 AnchorSecret = Annotated[str, Meta(pattern=r"^whsec_[A-Za-z0-9+/]{32,100}={0,2}$")]
+TelemetryHeaders = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9-]{1,100}=[!-+\--~ ]{1,2000}(,[A-Za-z0-9-]{1,100}=[!-+\--~ ]{1,2000}){0,9}$")
+]
 MailUrl = Annotated[str, Meta(pattern=r"^smtps?://([^/?#@ ]+@)?[^/?#@ ]+/?$", max_length=1000)]
 MailAddress = Annotated[str, Meta(pattern=r"^[^\s<>@,;\"]{1,64}@[A-Za-z0-9.-]{1,253}$", max_length=320)]
 PublicUrl = Annotated[str, Meta(pattern=_PUBLIC)]
@@ -182,6 +185,29 @@ class Settings(Struct, frozen=True, kw_only=True):
     model_recordings: Annotated[
         Path | None, Meta(description="Folder of recorded answers, which the provider `recorded` gives again.")
     ] = None
+    telemetry_url: Annotated[
+        AnchorUrl | None,
+        Meta(
+            description="Receiver of traces, OTLP over HTTP, like `https://collector:4318/v1/traces`; needs the extra"
+            " `otel`. Unset: none are made."
+        ),
+    ] = None
+    telemetry_headers: Annotated[
+        TelemetryHeaders | None,
+        Meta(description="Headers that it is sent, as `authorization=Bearer …`, separated by commas."),
+    ] = None
+    telemetry_share_percent: Annotated[
+        int,
+        Meta(ge=0, le=100, description="Share of the runs that went well and quickly whose traces are kept as well."),
+    ] = 10
+    telemetry_slow_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="Seconds that a run works, waiting not counted, from which on its trace is kept in any case.",
+        ),
+    ] = 30
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least severe lines that are written.")
     ] = "info"
@@ -273,6 +299,7 @@ _SECRET = (
     "vault_keys",
     "ledger_anchor_secret",
     "mail_url",
+    "telemetry_headers",
 )
 _FILES = (
     "ledger_keys_file",

@@ -32,6 +32,7 @@ from fairlead.ports.outside import (
     WayOut,
 )
 from fairlead.ports.sql import FoldTx, SqlDatabase, SqlSession, SqlSessions, SqlTx
+from fairlead.ports.telemetry import SpanSink, SpansRefused
 from fairlead.ports.vault import ContentKeys, KeyEncryption, Secret, Slips, Turn, Vault
 
 __all__ = [
@@ -73,6 +74,8 @@ __all__ = [
     "Secret",
     "Shares",
     "Slips",
+    "SpanSink",
+    "SpansRefused",
     "SqlDatabase",
     "SqlSession",
     "SqlSessions",
