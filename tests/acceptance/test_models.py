@@ -4,14 +4,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from fairlead_tenants.access import Grant, Role
 
 from tests.support.api import Customer, Served, in_a_task_of_its_own, served_api
 from tests.support.database import DatabaseUrls
 from tests.support.engines import cloned_database
+from tests.support.flaky_http import FlakyServer
 from tests.support.model_upstream import HELLO, ModelUpstream
-from tests.support.workflows import at_work, publish, started, until_status
+from tests.support.trace_receiver import Receiver, has_run, of
+from tests.support.workflows import asking_people, at_work, echo, publish, started, the_approval, until_status
 
 PROVIDER = "openai_compatible"
+MARKER, TRACE = "Marker 4711 of somebody", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 KEY = "sk-a-key-that-nobody-sees-1234567890"
 RATES = {"provider": PROVIDER, "model": "*", "valid_from": "2026-01-01T00:00:00Z", "input": 0, "output": 1_000_000}
 PRICES: dict[str, Any] = {"fairlead_prices": 1, "rates": [RATES]}
@@ -31,12 +35,21 @@ async def spare() -> AsyncIterator[ModelUpstream]:
 
 
 @pytest.fixture(scope="module")
+async def receiver() -> AsyncIterator[Receiver]:
+    async with in_a_task_of_its_own(FlakyServer.at()) as server:
+        yield Receiver(server)
+
+
+@pytest.fixture(scope="module")
 async def served(
-    nats_url: str, database_template: DatabaseUrls, upstream: ModelUpstream, spare: ModelUpstream
+    nats_url: str, database_template: DatabaseUrls, upstream: ModelUpstream, spare: ModelUpstream, receiver: Receiver
 ) -> AsyncIterator[Served]:
     settings = {
         "outbound_private_networks": ("127.0.0.1/32",),
-        "outbound_plain_http": (upstream.server.authority, spare.server.authority),
+        "outbound_plain_http": (upstream.server.authority, spare.server.authority, receiver.server.authority),
+        "telemetry_url": receiver.url,
+        "telemetry_headers": "authorization=Bearer of-the-collector",
+        "telemetry_share_percent": 100,
     }
     async with (
         cloned_database(database_template) as database,
@@ -94,6 +107,45 @@ async def test_a_run_asks_a_model_over_http_and_falls_back_when_the_first_is_out
     why = await alice.owner.get(f"/v1/runs/{run}/model-calls/{timeline[0]['data']['call_id']}/why")
     assert [each["part"] for each in why.json()["because"]].count("rule") == 2, why.text
     assert (await bob.owner.get(f"/v1/runs/{run}/model-calls/{timeline[0]['data']['call_id']}/why")).status_code == 404
+
+
+async def test_a_run_with_a_model_and_a_signature_is_one_trace_with_nothing_of_what_was_said(
+    alice: Customer, upstream: ModelUpstream, receiver: Receiver
+) -> None:
+    await equipped(alice, main=upstream)
+    upstream.mood = "well"
+    steps = (asking(MAIN), echo("a", MARKER))
+    workflow = await publish(alice, *steps, name="traced", result={}, output={}, **asking_people())
+    body = {"workflow_id": workflow, "input": {}}
+    began = await alice.owner.post("/v1/runs", json=body, headers={"traceparent": TRACE})
+    assert began.status_code == 202, began.text
+    approval = await the_approval(alice, run := began.json()["run_id"])
+    ann = alice.as_key((await alice.person(Grant(Role.REVIEWER)))[1])
+    yes = {"digest": approval["digest"], "comment": MARKER}
+    signed = await ann.post(f"/v1/approvals/{approval['approval_id']}/approve", json=yes)
+    assert signed.status_code == 200, signed.text
+    await until_status(alice, run, "completed")
+    await receiver.until(has_run(run))
+    spans = {span.name: span for span in receiver.spans if of(span) == run}
+    assert {span.trace_id.hex() for span in spans.values()} == {TRACE.split("-")[1]}
+    parents = {span.span_id: name for name, span in spans.items()}
+    assert {name: parents.get(span.parent_span_id, "") for name, span in spans.items()} == {
+        "start_run": "",
+        "invoke_workflow traced": "start_run",
+        "model_call": "invoke_workflow traced",
+        "chat m-1": "model_call",
+        "execute_tool basics.echo": "invoke_workflow traced",
+        "approval": "execute_tool basics.echo",
+        "attempt": "execute_tool basics.echo",
+    }
+    asked = began.headers["traceresponse"].split("-")[2]
+    assert spans["start_run"].span_id.hex() == asked
+    (link,) = spans["approval"].links
+    assert link.trace_id.hex() == signed.headers["traceresponse"].split("-")[1]
+    usage = {each.key: each.value.int_value for each in spans["chat m-1"].attributes}
+    assert usage["gen_ai.usage.input_tokens"] + usage["gen_ai.usage.output_tokens"] == 18
+    sent = b"".join(span.SerializeToString() for span in spans.values())
+    assert not [word for word in (MARKER, HELLO, KEY, "Say good morning") if word.encode() in sent]
 
 
 async def test_a_run_that_could_pass_its_cap_is_ended_with_its_own_code_and_nothing_is_sent(

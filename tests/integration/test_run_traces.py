@@ -2,15 +2,13 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 from fairlead_tenants.ids import TenantId
 from msgspec.structs import replace
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.otlp import OtlpSink
@@ -21,50 +19,14 @@ from fairlead.domain.envelope import Sequence, StreamRef
 from fairlead.domain.runs import events as e
 from fairlead.domain.tracing import Sampling
 from tests.support.clock import T0, ManualClock
-from tests.support.flaky_http import Asked, FlakyServer, Wire, reply
+from tests.support.flaky_http import FlakyServer
 from tests.support.histories import CODEC, a_run, requested
+from tests.support.trace_receiver import Receiver, has_run, of
 from tests.support.traced import CALL, MARKER, RUN, TRACE, History, begun, whole
 
-PATH, SECRET = "/v1/traces", "Bearer very-secret"
-SOON_S = 20.0
+SECRET = "Bearer very-secret"
 ALL = Sampling(share_percent=100, slow=timedelta(seconds=30))
 LATER = T0 + timedelta(hours=2)
-Holds = Callable[[list[Span]], bool]
-
-
-class Receiver:
-    """`spans` are those that it has taken, in the order in which they came."""
-
-    def __init__(self, server: FlakyServer) -> None:
-        self.server = server
-        self._news = asyncio.Event()
-        self.answers(200)
-
-    def answers(self, status: int) -> None:
-        said = reply(status, b"", content_type="application/x-protobuf")
-
-        async def answer(writer: Wire, asked: Asked) -> None:
-            self._news.set()
-            await said(writer, asked)
-
-        self.server.answers[PATH] = answer
-
-    @property
-    def spans(self) -> list[Span]:
-        found: list[Span] = []
-        for asked in self.server.asked:
-            request = ExportTraceServiceRequest()
-            request.ParseFromString(gzip.decompress(asked.body))
-            for resource in request.resource_spans:
-                for scope in resource.scope_spans:
-                    found += scope.spans
-        return found
-
-    async def until(self, holds: Holds) -> None:
-        async with asyncio.timeout(SOON_S):
-            while not holds(self.spans):
-                self._news.clear()
-                await self._news.wait()
 
 
 @pytest.fixture
@@ -78,7 +40,7 @@ async def receiver(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Receiver]:
 async def sending(log: MemoryLog, receiver: Receiver, sampling: Sampling = ALL) -> AsyncIterator[None]:
     server = receiver.server
     async with GuardedOutbound(private_networks=["127.0.0.1/32"], plain_http=[server.authority]) as way:
-        sink = OtlpSink(way, server.url(PATH), {"authorization": SECRET})
+        sink = OtlpSink(way, receiver.url, {"authorization": SECRET})
         task = asyncio.create_task(RunTraces(log, sink, sampling, ManualClock(LATER)).run())
         try:
             yield
@@ -97,21 +59,11 @@ async def recorded(log: MemoryLog, history: History, run: StreamRef = RUN) -> No
         head = Sequence(await log.append(own, head))
 
 
-def ended(run: StreamRef) -> Holds:
-    """The receiver has the span of the run itself."""
-    return lambda spans: any(span.name.startswith("invoke") and of(span) == run.id for span in spans)
-
-
-def of(span: Span) -> str:
-    (run_id,) = (each.value.string_value for each in span.attributes if each.key == "fairlead.run.id")
-    return str(run_id)
-
-
 async def test_a_receiver_gets_one_run_as_one_trace_with_no_content_and_no_secret_in_it(receiver: Receiver) -> None:
     log = MemoryLog(CODEC)
     async with sending(log, receiver):
         await recorded(log, whole())
-        await receiver.until(ended(RUN))
+        await receiver.until(has_run(RUN.id))
     spans = receiver.spans
     assert {span.trace_id.hex() for span in spans} == {TRACE}
     ids = {span.span_id for span in spans}
@@ -132,7 +84,7 @@ async def test_what_ended_while_the_receiver_was_away_comes_once_it_is_back(rece
         await receiver.until(lambda spans: len(spans) >= 16)  # it was tried again
         receiver.answers(200)
         receiver.server.asked.clear()
-        await receiver.until(ended(RUN))
+        await receiver.until(has_run(RUN.id))
     assert len({span.span_id for span in receiver.spans}) == 8
 
 
@@ -141,11 +93,11 @@ async def test_what_the_receiver_will_not_take_holds_up_nothing_else(receiver: R
     receiver.answers(400)
     async with sending(log, receiver):
         await recorded(log, whole())
-        await receiver.until(ended(RUN))
+        await receiver.until(has_run(RUN.id))
         receiver.answers(200)
         receiver.server.asked.clear()
         await recorded(log, whole(), other)
-        await receiver.until(ended(other))
+        await receiver.until(has_run(other.id))
     assert {of(span) for span in receiver.spans} == {other.id}
 
 
@@ -156,7 +108,7 @@ async def test_good_runs_and_those_of_long_ago_are_left_out_and_failed_ones_are_
         await recorded(log, begun().then(e.RunCompleted(output=1)), good)
         await recorded(log, begun(LATER - OLDEST - timedelta(hours=1)).then(e.RunCancelled(reason="")), old)
         await recorded(log, begun().then(e.RunFailed(code="step_failed", message=MARKER)), bad)
-        await receiver.until(ended(bad))
+        await receiver.until(has_run(bad.id))
     assert {of(span) for span in receiver.spans} == {bad.id}
 
 
@@ -167,7 +119,7 @@ async def test_what_is_undone_later_is_sent_when_that_is_over_and_the_rest_is_no
     failed = begun().then(requested(RUN, 1)).then(e.RunFailed(code="step_failed", message=""))
     async with sending(log, receiver):
         await recorded(log, failed)
-        await receiver.until(ended(RUN))
+        await receiver.until(has_run(RUN.id))
         before = {span.span_id for span in receiver.spans}
         receiver.server.asked.clear()
         undone = e.ToolCallCompensated(call_id=CALL, attempt=1, how="call", latency_us=5)
@@ -183,6 +135,6 @@ async def test_runs_of_two_tenants_that_chose_the_same_trace_keep_their_own_span
     async with sending(log, receiver):
         await recorded(log, whole())
         await recorded(log, whole(), other)
-        await receiver.until(lambda spans: ended(RUN)(spans) and ended(other)(spans))
+        await receiver.until(lambda spans: has_run(RUN.id)(spans) and has_run(other.id)(spans))
     own = {run: {span.span_id for span in receiver.spans if of(span) == run} for run in (RUN.id, other.id)}
     assert len(own[RUN.id] & own[other.id]) == 1  # the request that both say they began with

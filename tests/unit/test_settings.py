@@ -49,6 +49,15 @@ def test_private_networks_are_none_until_listed_and_have_no_bits_beside_their_ow
         assert set(problems({name: wrong})) == {name}
 
 
+def test_headers_of_a_receiver_of_traces_are_never_shown_and_cannot_be_two_lines() -> None:
+    name = "FAIRLEAD_TELEMETRY_HEADERS"
+    settings = from_environment({name: "authorization=Bearer hush4,x-team=t"})
+    assert settings.telemetry_headers == "authorization=Bearer hush4,x-team=t"
+    assert "hush4" not in repr(settings)
+    for wrong in ("authorization", "a=b\r\nc: d", "=x", "a=", "a b=c"):
+        assert set(problems({name: wrong})) == {name}
+
+
 def test_other_programs_variables_are_none_of_our_business() -> None:
     others = {"PATH": "/bin", "FAIRLEAD_CONNECTOR_INVOICES_DATABASE": "x", "FAIRLEAD_API_KEY": "flk_live_x"}
     assert from_environment(others) == Settings()

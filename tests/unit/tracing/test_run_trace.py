@@ -10,10 +10,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as published
 from opentelemetry.trace import SpanKind, StatusCode
 
+from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.otlp import headers_of, readable
+from fairlead.adapters.outbound import GuardedOutbound
 from fairlead.domain.runs import events as e
 from fairlead.domain.tracing import Link, Sampling, conventions, is_kept
-from tests.support.histories import completed, requested
+from fairlead.settings import Settings
+from fairlead.telemetry_parts import NoTelemetry, run_traces
+from tests.support.clock import ManualClock
+from tests.support.histories import CODEC, completed, requested
 from tests.support.traced import (
     ASKED,
     CALL,
@@ -216,6 +221,16 @@ def test_every_exporter_of_opentelemetry_takes_the_spans() -> None:
 def test_headers_are_read_as_they_are_written() -> None:
     assert headers_of("Authorization=Bearer a=b,x-team=t") == {"authorization": "Bearer a=b", "x-team": "t"}
     assert headers_of(None) == {}
+
+
+def test_a_receiver_without_what_speaks_to_it_is_refused_with_what_is_to_be_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "fairlead.adapters.otlp", None)
+    log, clock, way = MemoryLog(CODEC), ManualClock(), GuardedOutbound()
+    assert run_traces(Settings(), log, way, clock) is None
+    with pytest.raises(NoTelemetry, match=r"fairlead\[otel\]"):
+        run_traces(Settings(telemetry_url="https://collector.example/v1/traces"), log, way, clock)
 
 
 def test_where_no_receiver_is_named_nothing_of_opentelemetry_is_imported() -> None:
