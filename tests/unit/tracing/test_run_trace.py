@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from fairlead_tenants.ids import PrincipalId
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as published
 from opentelemetry.trace import SpanKind, StatusCode
@@ -13,18 +14,20 @@ from opentelemetry.trace import SpanKind, StatusCode
 from fairlead.adapters.memory_log import MemoryLog
 from fairlead.adapters.otlp import headers_of, readable
 from fairlead.adapters.outbound import GuardedOutbound
+from fairlead.domain.ids import RunId
 from fairlead.domain.runs import events as e
 from fairlead.domain.tracing import Link, Sampling, conventions, is_kept
 from fairlead.settings import Settings
 from fairlead.telemetry_parts import NoTelemetry, run_traces
-from tests.support.clock import ManualClock
-from tests.support.histories import CODEC, completed, requested
+from tests.support.clock import T0, ManualClock
+from tests.support.histories import CODEC, completed, requested, started
 from tests.support.traced import (
     ASKED,
     CALL,
     MARKER,
     RUN,
     TRACE,
+    History,
     ask,
     asked,
     begun,
@@ -188,6 +191,45 @@ def test_waiting_for_people_makes_no_run_slow() -> None:
     trace = question(call(begun()), after_s=7200).then(e.RunCompleted(output=1)).trace
     assert trace.busy < timedelta(seconds=10)
     assert not is_kept(trace, ONLY_BAD_ONES)
+
+
+def test_a_signal_that_came_early_is_not_waited_for_and_a_pause_is() -> None:
+    early = e.SignalReceived(signal_id="s1", name="paid", payload=MARKER)
+    history = begun().then(early).then(e.SignalAwaited(step="first", name="paid"))
+    history.then(e.SignalAwaited(step="second", name="paid")).then(e.RunPaused(reason=MARKER))
+    late = e.SignalReceived(signal_id="s2", name="paid", payload=MARKER)
+    history.then(late, after_s=100).then(e.RunResumed(reason=""), after_s=100).then(e.RunCompleted(output=1))
+    spans = history.trace.spans
+    assert named(spans, "signal").attributes["fairlead.step"] == "second"
+    assert (named(spans, "signal").ended_at, named(spans, "paused").waits) == (history.commits[5].at, True)
+    assert history.trace.busy == timedelta(seconds=4)  # what is waited for at the same time is waited for once
+
+
+def test_what_guardrails_and_limits_did_is_marked_where_it_was() -> None:
+    found = e.GuardrailFound(side="input", detector="iban", version="1", action="redacted", where=MARKER, call_id=ASKED)
+    history = begun().then(asked()).then(found).then(e.LimitReached(limit="tokens", used=1, allowed=1))
+    history.then(e.ModelCallRefused(call_id=ASKED, by="budget", code="budget_tenant_tokens", reason=MARKER))
+    spans = history.then(e.RunFailed(code="budget_tenant_tokens", message=MARKER)).trace.spans
+    refused = named(spans, "model_call default")
+    assert [(mark.name, mark.attributes["detector"]) for mark in refused.marks] == [("guardrail", "iban")]
+    assert (refused.error, refused.attributes["fairlead.outcome"]) == ("budget_tenant_tokens", "refused_budget")
+    assert [mark.name for mark in named(spans, "invoke_workflow pay").marks] == ["limit_reached"]
+
+
+def test_a_fork_has_a_trace_of_its_own_that_names_its_parent() -> None:
+    inherited = (started(RUN), requested(RUN, 1))
+    fork = e.RunForked(
+        run_id=RunId(RUN.id),
+        parent_run_id=RunId("run_parent"),
+        parent_version=2,
+        inherited=inherited,
+        forked_by=PrincipalId("prn_ann"),
+        reason=MARKER,
+        started_at=T0,
+        deadline_at=T0,
+    )
+    (run,) = History().then(fork).then(completed(RUN, 1), e.RunCompleted(output=1)).trace.spans[-1:]
+    assert (run.name, run.attributes["fairlead.parent_run.id"]) == ("invoke_workflow pay", "run_parent")
 
 
 def test_of_the_rest_a_share_is_kept_the_same_by_every_process() -> None:
