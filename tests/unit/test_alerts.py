@@ -1,6 +1,7 @@
-"""The shipped alert rules speak of metrics that there are, and each leads to a runbook."""
+"""The shipped alert rules and the dashboard speak of metrics that there are, and each rule leads to a runbook."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from fairlead.api import metrics, model_metrics
 
 ROOT = Path(__file__).parent.parent.parent
 RULES: list[dict[str, Any]] = yaml.safe_load((ROOT / "infra/prometheus/alerts.yml").read_text())["groups"][0]["rules"]
+BOARD: dict[str, Any] = json.loads((ROOT / "infra/grafana/fairlead.json").read_text())
+SUFFIX = re.compile(r"_(total|bucket)$")  # what a counter and a histogram are called once they are scraped
 NAME = re.compile(r"fairlead_[a-z_]+")
 
 
@@ -33,3 +36,19 @@ def test_a_rule_measures_what_there_is_and_names_its_runbook(rule: dict[str, Any
 
 def test_a_missed_schedule_alerts() -> None:
     assert any('queue="timers"' in rule["expr"] for rule in RULES)
+
+
+@pytest.mark.parametrize("panel", BOARD["panels"], ids=lambda panel: str(panel["title"]))
+def test_a_panel_shows_what_there_is(panel: dict[str, Any]) -> None:
+    (target,) = panel["targets"]
+    names = NAME.findall(target["expr"])
+    assert names
+    assert {SUFFIX.sub("", name) for name in names} <= {SUFFIX.sub("", name) for name in known()}
+    for opening, closing in ("()", "{}", "[]"):
+        assert target["expr"].count(opening) == target["expr"].count(closing)
+
+
+def test_panels_have_places_and_numbers_of_their_own() -> None:
+    panels = BOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
