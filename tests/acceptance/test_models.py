@@ -10,15 +10,12 @@ from tests.support.api import Customer, Served, in_a_task_of_its_own, served_api
 from tests.support.database import DatabaseUrls
 from tests.support.engines import cloned_database
 from tests.support.flaky_http import FlakyServer
+from tests.support.model_customers import KEY, PROVIDER, equipped
 from tests.support.model_upstream import HELLO, ModelUpstream
 from tests.support.trace_receiver import Receiver, has_run, of
 from tests.support.workflows import asking_people, at_work, echo, publish, started, the_approval, until_status
 
-PROVIDER = "openai_compatible"
 MARKER, TRACE = "Marker 4711 of somebody", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-KEY = "sk-a-key-that-nobody-sees-1234567890"
-RATES = {"provider": PROVIDER, "model": "*", "valid_from": "2026-01-01T00:00:00Z", "input": 0, "output": 1_000_000}
-PRICES: dict[str, Any] = {"fairlead_prices": 1, "rates": [RATES]}
 MAIN, SPARE = ({"provider": PROVIDER, "model": "m-1", "connection": name} for name in ("main", "spare"))
 
 
@@ -57,22 +54,6 @@ async def served(
         in_a_task_of_its_own(at_work(served)),
     ):
         yield served
-
-
-async def equipped(who: Customer, **servers: ModelUpstream) -> None:
-    """A connection to each server, and what its models cost."""
-    for name, server in servers.items():
-        body = {"connector": PROVIDER, "name": name, "config": {"base_url": server.server.url("/v1")}}
-        made = await who.owner.post("/v1/connections", json=await placed(who, body))
-        assert made.status_code == 201, made.text
-        given = await who.owner.post(f"/v1/connections/{made.json()['connection_id']}/secret", json={"key": KEY})
-        assert given.status_code == 200, given.text
-    priced = await who.owner.put("/v1/prices", json=PRICES, params={"reason": "ours"})
-    assert priced.status_code == 201, priced.text
-
-
-async def placed(who: Customer, body: dict[str, Any]) -> dict[str, Any]:
-    return {**body, "workspace_id": await who.workspace_id()}
 
 
 def asking(*use: dict[str, Any], **fields: Any) -> dict[str, Any]:

@@ -38,7 +38,7 @@ async def test_prices_are_published_in_versions_and_rolled_back(alice: Customer,
     assert [each["version"] for each in versions["items"]] == [3, 2, 1]
     assert versions["items"][0]["document_hash"] == versions["items"][2]["document_hash"]
     unknown = await bob.owner.get(f"{PRICES}/lookup", params=acme)
-    assert (unknown.status_code, unknown.json()["code"]) == (409, "price_unknown"), unknown.text
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "price_unknown"), unknown.text
     assert (await bob.owner.get(f"{PRICES}/versions/1")).status_code == 404
     lost = await bob.owner.post(f"{PRICES}/rollback", json={"reason": "x", "to_version": 1})
     assert lost.status_code == 404

@@ -23,6 +23,7 @@ AUDITED: Mapping[str, Access | None] = {
     "/approve/{link}": None,  # it records for itself: nobody is signed in there
     "/healthz": None,
     "/metrics": None,
+    "/openai/v1/models": None,
     "/openapi.json": None,
     "/readyz": None,
     "/v1/access": SEARCH,

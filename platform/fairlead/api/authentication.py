@@ -25,6 +25,7 @@ from fairlead.ports import Clock, Log
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 SCHEME = "bearer "
+KEY_HEADER = "x-api-key"
 # While the log cannot be reached nothing can be revoked in it, so what was known a moment ago may still be read by.
 READ_ON_S = 60.0
 KEPT_TENANTS = 1_000
@@ -53,10 +54,10 @@ class ByApiKey:
         self._known: OrderedDict[TenantId, tuple[Tenant, float]] = OrderedDict()
 
     async def sign_in(self, connection: Connection) -> SignedIn | None:
-        header = connection.headers.get("authorization", "")
-        if header[: len(SCHEME)].lower() != SCHEME:
+        sent = _sent(connection)
+        if sent is None:
             return None
-        presented = self._keys.recognise(header[len(SCHEME) :].strip())
+        presented = self._keys.recognise(sent)
         if presented is None:
             raise CredentialUnknown("no such key")
         changes_nothing = connection.scope.get("method") in ("GET", "HEAD", "OPTIONS")
@@ -84,6 +85,14 @@ class ByApiKey:
         self._known.move_to_end(tenant.tenant_id)
         if len(self._known) > KEPT_TENANTS:
             self._known.popitem(last=False)
+
+
+def _sent(connection: Connection) -> str | None:
+    """The text of a key: as everybody sends it, or as clients of Anthropic's wire do."""
+    header = connection.headers.get("authorization", "")
+    if header[: len(SCHEME)].lower() == SCHEME:
+        return header[len(SCHEME) :].strip()
+    return None if header else connection.headers.get(KEY_HEADER)
 
 
 async def signed_in(authenticators: Sequence[Authenticator], connection: Connection) -> SignedIn:

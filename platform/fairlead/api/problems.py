@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 import structlog
+from fairlead_sdk.models import Wire
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import Meta, Struct
@@ -17,6 +18,7 @@ from msgspec import Meta, Struct
 from fairlead.api.live_events import TooManyStreams
 from fairlead.api.methods import allowed_methods
 from fairlead.api.rate_limit import RateLimited
+from fairlead.api.wire_errors import Refusal, body_of, headers_of, wire_of
 from fairlead.domain import errors
 from fairlead.domain.redaction import redact_text
 from fairlead.domain.runs.errors import RunContentGone
@@ -166,7 +168,7 @@ def answer_to_error(request: Request[Any, Any, Any], error: errors.FairleadError
         headers["Retry-After"] = str(retry_after_s)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="fairlead"'
-    return _response(document, headers)
+    return _response(document, headers, retry_after_s)
 
 
 def answer_to_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -234,9 +236,32 @@ def _document(
     )
 
 
-def _response(document: ProblemDocument, headers: dict[str, str] | None = None) -> Response[bytes]:
+def _response(
+    document: ProblemDocument, headers: dict[str, str] | None = None, retry_after_s: float | None = None
+) -> Response[bytes]:
+    if (wire := wire_of(document.instance)) is not None:
+        return _on_wire(wire, document, headers or {}, retry_after_s)
     body = msgspec.json.encode(document)
     return Response(body, status_code=document.status, media_type=MEDIA_TYPE, headers=headers or {})
+
+
+def _on_wire(
+    wire: Wire, document: ProblemDocument, headers: dict[str, str], retry_after_s: float | None
+) -> Response[bytes]:
+    """For clients of a vendor's wire, which read no problem documents."""
+    refusal = Refusal(
+        status=document.status,
+        code=document.code,
+        message=document.detail,
+        trace_id=document.trace_id,
+        retry_after_s=retry_after_s,
+    )
+    return Response(
+        body_of(wire, refusal),
+        status_code=document.status,
+        media_type="application/json",
+        headers=headers_of(refusal) | headers,
+    )
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

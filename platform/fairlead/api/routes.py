@@ -22,6 +22,7 @@ from fairlead.api.exports import export_events, export_run
 from fairlead.api.keys import KeyController
 from fairlead.api.ledger import LedgerController
 from fairlead.api.mcp.door import McpController
+from fairlead.api.model_doors.door import ModelDoorController
 from fairlead.api.model_routes import RouteController
 from fairlead.api.oauth_callback import oauth_callback
 from fairlead.api.oauth_clients import OAuthClientController
@@ -83,6 +84,7 @@ ROUTES: tuple[ControllerRouterHandler, ...] = (
     RunControlController,
     OutsideRunController,
     McpController,
+    ModelDoorController,
     signal_by_label,
     TimelineController,
     list_tool_calls,

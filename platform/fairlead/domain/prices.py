@@ -9,7 +9,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from fairlead.domain.errors import Rejected
+from fairlead.domain.errors import NotFound
 from fairlead.domain.instant import Instant
 from fairlead.domain.models.answer import Usage
 from fairlead.domain.money import UsdMicros
@@ -21,7 +21,7 @@ DIGIT, DIGITS = "#", frozenset("0123456789")
 Rate = Annotated[int, Meta(ge=0, le=10**12)]
 
 
-class PriceUnknown(Rejected):
+class PriceUnknown(NotFound):
     """No table has a price for this model at this time."""
 
     code = "price_unknown"

@@ -40,7 +40,10 @@ def test_every_problem_has_a_meaning_and_a_code_of_its_own() -> None:
         assert 400 <= status_of(error) < 600
 
 
-_SPOKEN_OTHERWISE = ("/approve", "/approve/{link}", "/mcp", "/mcp/{workflow}")
+_SPOKEN_OTHERWISE = (
+    *("/approve", "/approve/{link}", "/mcp", "/mcp/{workflow}"),
+    *("/anthropic/v1/messages", "/openai/v1/chat/completions", "/openai/v1/models", "/openai/v1/responses"),
+)
 
 
 def test_every_route_is_described_and_every_read_model_it_names_exists() -> None:

@@ -141,8 +141,11 @@ class Sessions:
 
     # --- the stateless era ------------------------------------------------------------------------------------------
 
-    async def current(self, act: Act, parts: ApiParts, headers: Mapping[str, str], client: str) -> Driven:
-        """The run that a request names, or the one under way of its session, which begins if there is none."""
+    async def current(
+        self, act: Act, parts: ApiParts, headers: Mapping[str, str], client: str, door: str = "mcp"
+    ) -> Driven:
+        """The run that a request names, or the one under way of its session, which begins if there is none. Requests
+        of all doors meet in it."""
         if (named := headers.get(RUN)) is not None:
             return await under_way(act, parts, named, owned=False)
         found = workflow_of(act, headers)
@@ -151,10 +154,10 @@ class Sessions:
         for _ in range(MAX_AHEAD):
             state = (await parts.handler.load(StreamRef(act.tenant_id, "run", run_id))).state
             if isinstance(state, NotStarted):
-                labels = {DOOR_LABEL: "mcp", SESSION_LABEL: tag.hex()}
+                labels = {DOOR_LABEL: door, SESSION_LABEL: tag.hex()}
                 if client:
                     labels[CLIENT_LABEL] = redact_text(client)[:MAX_NAME]
-                await _check_room(act, parts)
+                await _check_room(act, parts, door)
                 await _start(act, parts, headers, Asked(run_id=run_id, workflow_id=found, input=None, labels=labels))
             if isinstance(state, NotStarted | Active):
                 self._remember(tag, run_id)
@@ -224,8 +227,8 @@ def _input(headers: Mapping[str, str]) -> Any:
         raise RpcError(INVALID_PARAMS, message, http_status=400) from None
 
 
-async def _check_room(act: Act, parts: ApiParts) -> None:
-    wanted = {"key": DOOR_LABEL, "value": "mcp", "who": act.principal.principal_id, "most": MAX_SESSIONS}
+async def _check_room(act: Act, parts: ApiParts, door: str = "mcp") -> None:
+    wanted = {"key": DOOR_LABEL, "value": door, "who": act.principal.principal_id, "most": MAX_SESSIONS}
     async with parts.database.read(act.tenant_id) as tx:
         found = await tx.row(_OPEN, wanted, _Count)
     if found is not None and found.count >= MAX_SESSIONS:

@@ -272,6 +272,14 @@ class Workflow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "steps"
     agent: Annotated[Agent | None, Meta(description="Of the planner `model`, and of no other.")] = None
+    routes: Annotated[
+        tuple[Name, ...],
+        Meta(
+            max_length=50,
+            description="Routes of the tenant by which an agent outside may ask models; none: it may ask none. Of the"
+            " planner `outside`, and of no other.",
+        ),
+    ] = ()
     steps: Annotated[
         Steps,
         Meta(min_length=1, description="Of the planner `steps`; of `model`, what takes over from it. Of no other."),

@@ -11,11 +11,14 @@ SCHEMA_ID = "urn:fairlead:workflow:1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 STEPS_AND_PLANNER = {
     "if": {"properties": {"planner": {"const": "steps"}}},
-    "then": {"required": ["steps"], "properties": {"agent": False}},
+    "then": {"required": ["steps"], "properties": {"agent": False, "routes": False}},
     "else": {
         "if": {"properties": {"planner": {"const": "outside"}}},
         "then": {"properties": {"steps": False, "result": False, "agent": False}},
-        "else": {"if": {"properties": {"planner": {"const": "model"}}}, "then": {"required": ["agent"]}},
+        "else": {
+            "if": {"properties": {"planner": {"const": "model"}}},
+            "then": {"required": ["agent"], "properties": {"routes": False}},
+        },
     },
 }
 _STEP = {"$ref": "#/$defs/Step"}
