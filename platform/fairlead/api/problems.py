@@ -253,6 +253,7 @@ def _on_wire(
         status=document.status,
         code=document.code,
         message=document.detail,
+        missing=document.missing,
         trace_id=document.trace_id,
         retry_after_s=retry_after_s,
     )

@@ -27,12 +27,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """`code` is ours, as on the timeline and in every problem document. `param` is where in the body it is wrong."""
+    """`code` is ours, as on the timeline and in every problem document. `param` is where in the body it is wrong;
+    `missing` the permission that whoever asked lacks."""
 
     status: int
     code: str
     message: str
     param: str = ""
+    missing: str | None = None
     trace_id: str = ""
     retry_after_s: float | None = None
 
@@ -84,7 +86,7 @@ def _openai(refusal: Refusal) -> dict[str, Any]:
         "param": refusal.param or None,
         "code": refusal.code,
     }
-    return {"error": error}
+    return {"error": error | _missing(refusal)}
 
 
 def _anthropic(refusal: Refusal) -> dict[str, Any]:
@@ -94,7 +96,11 @@ def _anthropic(refusal: Refusal) -> dict[str, Any]:
         "message": refusal.message,
         "code": refusal.code,
     }
-    return {"type": "error", "error": error, "request_id": refusal.trace_id}
+    return {"type": "error", "error": error | _missing(refusal), "request_id": refusal.trace_id}
+
+
+def _missing(refusal: Refusal) -> dict[str, str]:
+    return {} if refusal.missing is None else {"missing": refusal.missing}
 
 
 _BODIES: Mapping[Wire, Callable[[Refusal], dict[str, Any]]] = {

@@ -53,6 +53,7 @@ def refusal_of(error: Exception, trace_id: str) -> Refusal | None:
         status=400 if status == 422 else status,  # what these wires say of a body that cannot be taken
         code=code,
         message=str(error),
+        missing=getattr(error, "missing", None),
         param=problems[0].path.strip("/").replace("/", ".") if problems else "",
         trace_id=trace_id,
         retry_after_s=wait_s,
