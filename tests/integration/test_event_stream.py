@@ -88,7 +88,7 @@ async def test_a_run_is_told_from_its_beginning_to_its_end(stage: Stage) -> None
         for commit in COMMITS[3:]:
             await stage.writer.append(RUN, *commit)
         assert _types(await read.rest()) == _tags(COMMITS[3:])
-    assert read.comments == []
+    assert set(read.comments) <= {HEARTBEAT}  # of a machine whose read models are behind for a while
 
 
 async def test_a_stream_goes_on_exactly_after_any_event(stage: Stage) -> None:
