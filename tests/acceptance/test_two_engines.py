@@ -18,7 +18,7 @@ ROLES = {
     "worker-1": ["worker"],
     "worker-2": ["worker"],
 }
-RUNS = 60
+RUNS = 36
 SLOW_MS = 60
 WITHIN_S = 180.0
 
